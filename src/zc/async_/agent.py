@@ -1,0 +1,220 @@
+"""Agents: who of a dispatcher takes which jobs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import persistent
+import zope.component
+import zope.interface
+
+import zc.async_.callables
+import zc.async_.clock
+import zc.async_.interfaces
+from zc.async_ import utils
+from zc.async_.history import Completed
+from zc.async_.interfaces import ASSIGNED, COMPLETED, MissingCallableError, NEW, PENDING
+from zc.async_.quota import Quota
+
+
+class _Running(persistent.Persistent):
+    """The claimed jobs of an agent: written by its dispatcher, and by the sibling that buries it."""
+
+    jobs: tuple[Any, ...] = ()
+
+
+def _runs(job: Any) -> bool:
+    return job.status not in (NEW, PENDING, COMPLETED) and not job._waits()
+
+
+@zope.interface.implementer(zc.async_.interfaces.IAgent)
+class Agent(persistent.Persistent):
+    """See `zc.async_.interfaces.IAgent`.
+
+    This record is what operators change, apart from what claims write.
+    """
+
+    name: str | None = None
+    parent: Any = None
+    _filter: Any = None
+    _chooser: Any = None
+    _filter_version = 0
+
+    def __init__(
+        self,
+        chooser: Callable[[Any], Any] | None = None,
+        filter: Callable[[Any], Any] | int | None = None,
+        size: int = 3,
+    ) -> None:
+        if isinstance(filter, int):
+            # The historic order of arguments, which the documents use: (chooser, size).
+            filter, size = None, filter
+        self._running = _Running()
+        self.completed = Completed()
+        self.size = size
+        self.filter = filter
+        self.chooser = chooser
+
+    # -- settings
+
+    @property
+    def size(self) -> int:
+        """See `zc.async_.interfaces.IAgent`."""
+        return self._size
+
+    @size.setter
+    def size(self, value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"the size of an agent is an integer of at least 0, not {value!r}")
+        self._size = value
+
+    @property
+    def filter(self) -> Any:
+        """See `zc.async_.interfaces.IAgent`."""
+        return None if self._filter is None else zc.async_.callables.from_stored(self._filter)
+
+    @filter.setter
+    def filter(self, value: Any) -> None:
+        if value is not None and self._chooser is not None:
+            raise ValueError("set the chooser to None first: an agent has a filter or a chooser")
+        self._filter = None if value is None else zc.async_.callables.to_stored(value)
+        # What the old filter refused is offered to the new one.
+        self._filter_version += 1
+
+    @property
+    def chooser(self) -> Any:
+        """See `zc.async_.interfaces.IAgent`."""
+        return None if self._chooser is None else zc.async_.callables.from_stored(self._chooser)
+
+    @chooser.setter
+    def chooser(self, value: Any) -> None:
+        if value is not None and self._filter is not None:
+            raise ValueError("set the filter to None first: an agent has a filter or a chooser")
+        self._chooser = None if value is None else zc.async_.callables.to_stored(value)
+
+    @property
+    def queue(self) -> Any:
+        """See `zc.async_.interfaces.IAgent`."""
+        return None if self.parent is None else self.parent.queue
+
+    # -- claiming
+
+    def claimJob(self) -> Any:
+        """See `zc.async_.interfaces.IAgent`."""
+        agents = self.parent
+        if not agents.activated or agents.dead or len(self) >= self.size:
+            return None
+        jar = agents._p_jar
+        if jar is not None:
+            # Fails this transaction if the dispatcher is deactivated meanwhile.
+            jar.readCurrent(agents)
+        job = self._choose()
+        if job is not None:
+            job._assign(self)
+            self._running.jobs += (job,)
+        return job
+
+    def _choose(self) -> Any:
+        """Claim and return a job, or return None. For subclasses that prefer some jobs."""
+        if self._chooser is not None:
+            return self.chooser(self)
+        if self._filter is None:
+            return self.queue.claim()
+        try:
+            filter = self.filter
+        except MissingCallableError as error:
+            utils.log.error("agent %r takes no job: its filter is missing: %s", self.name, error)
+            return None
+        return self.queue._claim(filter, refusal=(self._p_oid or b"", self._filter_version))
+
+    # -- the claimed jobs
+
+    def __len__(self) -> int:
+        return sum(1 for job in self)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return (job for job in self._running.jobs if _runs(job))
+
+    def __contains__(self, job: object) -> bool:
+        return any(running is job for running in self)
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self)[index]
+
+    def index(self, job: Any) -> int:
+        """The position of a claimed job. ValueError if it is not here."""
+        return list(self).index(job)
+
+    def remove(self, job: Any) -> None:
+        """Forget a claimed job. ValueError if it is not here."""
+        if job not in self:
+            raise ValueError(f"{job!r} is not with this agent")
+        self._forget(job)
+
+    def _forget(self, job: Any) -> None:
+        if any(running is job for running in self._running.jobs):
+            self._running.jobs = tuple(j for j in self._running.jobs if j is not job)
+
+    def _take_all(self) -> list[Any]:
+        """Take all jobs that have not completed, and put the others into the history."""
+        self._keep_books()
+        jobs = list(self._running.jobs)
+        if jobs:
+            self._running.jobs = ()
+        return jobs
+
+    def _ended(self) -> list[Any]:
+        """The jobs that need no place here any more, as of the last bookkeeping."""
+        return [job for job in self._running.jobs if not _runs(job)]
+
+    def _keep_books(self) -> list[Any]:
+        """Move completed jobs to the history and drop waiting ones; return those that left."""
+        running = self._running.jobs
+        left = self._ended()
+        if not left:
+            return left
+        gone = {id(job) for job in left}
+        self._running.jobs = tuple(job for job in running if id(job) not in gone)
+        for job in left:
+            if job.status == COMPLETED and job.agent is self:
+                self._remember(job)
+        return left
+
+    def _remember(self, job: Any) -> None:
+        """Add a completed job to the history, and see to callbacks that came too late.
+
+        One that is added meanwhile makes this transaction conflict (see `Job.addCallback`).
+        """
+        if job._sidecar is not None and job._sidecar._p_jar is not None:
+            job._sidecar._p_jar.readCurrent(job._sidecar)
+        self.completed.add(job)
+        if any(callback.status == NEW for callback in job.callbacks):
+            job._start_callbacks()
+
+
+class SystemAgent(Agent):
+    """Takes the jobs of the system, on behalf of every dispatcher that is active."""
+
+    def __init__(self) -> None:
+        super().__init__(size=2)
+
+    def _choose(self) -> Any:
+        return self.queue._claim(None, system=True)
+
+
+def chooseFirst(agent: Any) -> Any:
+    """A chooser that takes the first job, as an agent without chooser and filter does.
+
+    Kept for agents in old databases.
+    """
+    return agent.queue.claim()
+
+
+@zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)
+def addMainAgentActivationHandler(event: Any) -> None:
+    """Give a dispatcher that is activated an agent named 'main', if it has none of that name."""
+    agents = event.object
+    if "main" not in agents:
+        agents["main"] = Agent()

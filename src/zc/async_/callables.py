@@ -1,0 +1,85 @@
+"""How a job remembers what to call.
+
+Global functions, built-ins and classes are kept by name and looked up when the job runs: a job
+whose code is gone still loads, and says so. Methods of objects that can be stored are kept as the
+object and a name. Anything else that can be called is stored as it is.
+"""
+
+import importlib
+import types
+from typing import Any
+
+
+import zc.twist
+from zc.async_ import utils
+from zc.async_.interfaces import MissingCallableError
+
+#: 'module:qualified.name'; or an object, and the name of a method of it or None.
+Stored = str | tuple[Any, str | None]
+
+_GLOBAL = (types.FunctionType, types.BuiltinFunctionType, type)
+
+
+def to_stored(callable: Any) -> Stored:
+    """What to keep of a callable. TypeError if it cannot be called."""
+    # Looking up __self__ of a Persistent object would be a surprise to its __getattr__.
+    if isinstance(callable, _GLOBAL):
+        # Built-in functions have a __self__: their module, or the object they are a method of.
+        owner = getattr(callable, "__self__", None)
+        if owner is None or isinstance(owner, types.ModuleType) or isinstance(callable, type):
+            name = f"{callable.__module__}:{callable.__qualname__}"
+            return name if _is_global(name, callable) else (callable, None)
+        return owner, callable.__name__
+    if isinstance(callable, types.MethodType):
+        return callable.__self__, callable.__func__.__name__
+    if isinstance(callable, zc.twist.METHOD_WRAPPER_TYPE):
+        return zc.twist.get_self(callable), callable.__name__
+    if not hasattr(callable, "__call__"):  # noqa: B004  (`callable` is the historic name here)
+        raise TypeError(f"{callable!r} cannot be called: put a function, a method or a job")
+    return callable, None
+
+
+def from_stored(stored: Stored) -> Any:
+    """The callable. `MissingCallableError` if its name leads nowhere."""
+    if not isinstance(stored, str):
+        root, name = stored
+        return root if name is None else getattr(root, name)
+    try:
+        return _resolve(stored)
+    except (ImportError, AttributeError) as error:
+        raise MissingCallableError(
+            f"cannot import {stored.replace(':', '.')!r} ({error}): install or restore the code, "
+            "or keep an alias under the old name until its jobs are done"
+        ) from error
+
+
+def stored_repr(stored: Stored) -> str:
+    """A readable form, which imports nothing."""
+    if isinstance(stored, str):
+        return stored.replace(":", ".")
+    root, name = stored
+    text = utils.custom_repr(root)
+    return text if name is None else f"{text} :{name}"
+
+
+def root_of(stored: Stored) -> Any:
+    """The object whose method is called, or None."""
+    return stored[0] if isinstance(stored, tuple) and stored[1] is not None else None
+
+
+def _resolve(name: str) -> Any:
+    module, _, path = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for step in path.split("."):
+        found = getattr(found, step)
+    return found
+
+
+def _is_global(name: str, callable: Any) -> bool:
+    try:
+        # Class methods and the like make a new, equal object each time.
+        return bool(_resolve(name) == callable)
+    except (ImportError, AttributeError):
+        return False
+
+

@@ -1,0 +1,318 @@
+"""Claims: how waiting jobs are handed out.
+
+A `Claim` is the work of one transaction, for one dispatcher or one caller of `Queue.claim`. It
+reads what is new in the lanes, merges it with the backlog, hands out jobs in order, and when it is
+closed writes everything down at once: cursors, groups, jobs due later, deadlines. Its cost depends
+on the number of groups and of new entries, not on how many jobs wait.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import zc.async_.clock
+from zc.async_ import utils
+from zc.async_.backlog import Group, GroupKey, Refusal, SortKey
+from zc.async_.interfaces import PENDING
+from zc.async_.interfaces import TimeoutError as BeginByPassedError
+
+#: Most entries that one claim reads from the lanes, and most due ones that it takes from those for
+#: later. The rest is for the next claim, so that no transaction gets long.
+SWEEP_LIMIT = 256
+
+#: Most jobs that the filter of one agent is asked about in one claim.
+FILTER_LIMIT = 500
+
+#: A waiting job with its place in the order and the group it is stored in (None: read from a lane).
+Waiting = tuple[SortKey, Any, Group | None]
+
+
+class _Candidates:
+    """The jobs of one group as a claim goes through them, in order."""
+
+    def __init__(self, key: GroupKey, stored: Group | None) -> None:
+        self.key = key
+        self.stored = stored
+        self._heap: list[Waiting] = []
+        self._stored: Iterator[Any] = iter(()) if stored is None else iter(stored.jobs.items())
+        self._advance()
+
+    def _advance(self) -> None:
+        self._next = next(self._stored, None)
+
+    def push(self, waiting: Waiting) -> None:
+        heapq.heappush(self._heap, waiting)
+
+    def peek(self) -> SortKey | None:
+        """The key of the first job, None if there is none."""
+        if self._next is not None and (not self._heap or self._next[0] < self._heap[0][0]):
+            return self._next[0]
+        return self._heap[0][0] if self._heap else None
+
+    def pop(self) -> Waiting:
+        if self._next is not None and (not self._heap or self._next[0] < self._heap[0][0]):
+            key, job = self._next
+            self._advance()
+            return key, job, self.stored
+        return heapq.heappop(self._heap)
+
+    def to_store(self) -> list[Waiting]:
+        """The jobs that were added to this group and not taken from it again."""
+        return [w for w in self._heap if w[2] is None or w[2] is not self.stored]
+
+
+class Claim:
+    """Hands out the waiting jobs of a queue; see the module."""
+
+    def __init__(self, queue: Any) -> None:
+        self._queue = queue
+        self._backlog = queue._backlog
+        self._now = zc.async_.clock.microseconds()
+        self._candidates: dict[GroupKey, _Candidates] = {}
+        self._places: dict[str, int] = {}
+        self._dropped = 0
+        self._count = 0
+        self._deletions: list[tuple[Any, Any]] = []
+        self._deadlines: dict[Any, Any] = {}
+        #: Whether there is more to do now than one claim does.
+        self.more = False
+        #: Whether anything was or will be written.
+        self.changed = False
+        for key, group in self._backlog.groups.items():
+            if group.jobs:
+                self._group(GroupKey(*key), group)
+        self._fail_overdue()
+        self._take_due()
+        self._read_lanes()
+
+    # -- reading
+
+    def _group(self, key: GroupKey, stored: Group | None) -> _Candidates:
+        candidates = self._candidates[key] = _Candidates(key, stored)
+        return candidates
+
+    def _add(self, key: GroupKey, waiting: Waiting) -> None:
+        candidates = self._candidates.get(key)
+        if candidates is None:
+            candidates = self._group(key, self._backlog.groups.get(tuple(key)))
+        candidates.push(waiting)
+
+    def _counts(self, job: Any, entry_key: int) -> bool:
+        """Whether the job still names this entry, which is dropped if not."""
+        if job._entry_key == entry_key and job.status == PENDING and job.parent is self._queue:
+            return True
+        self._dropped += 1
+        return False
+
+    def _read_lanes(self) -> None:
+        lanes = [lane for lane in self._queue._lanes.values() if lane]
+        positions = {}
+        merged = heapq.merge(*map(_numbered, enumerate(lanes)))
+        for count, (entry_key, number, job, segment, position) in enumerate(merged):
+            if count == SWEEP_LIMIT:
+                self.more = True
+                break
+            positions[number] = segment, position
+            if self._counts(job, entry_key):
+                self._sort_in(job)
+        for number, (segment, position) in positions.items():
+            lanes[number].mark_read(segment, position)
+            self.changed = True
+
+    def _sort_in(self, job: Any) -> None:
+        """Take in a job that was read from a lane."""
+        key = job._sort_key()
+        deadline = job._deadline()
+        if deadline is not None:
+            if deadline <= self._now:
+                self._fail(job)
+                return
+            self._deadlines[deadline, *key[3:]] = job
+        if job._due(self._now):
+            self._add(job._group_key(), (key, job, None))
+        else:
+            self._backlog.later[key[1:]] = job
+            self._count += 1
+
+    def _take_due(self) -> None:
+        """Move jobs whose time has come from those for later to the candidates."""
+        later = self._backlog.later
+        due = []
+        for key, job in later.items():
+            if key[0] > self._now:
+                break
+            if len(due) == SWEEP_LIMIT:
+                self.more = True
+                break
+            due.append((key, job))
+        for key, job in due:
+            self._deletions.append((later, key))
+            if self._counts(job, key[2]):
+                self._add(job._group_key(), (job._sort_key(), job, None))
+
+    def _fail_overdue(self) -> None:
+        """Fail the jobs whose time to begin has passed, whatever holds them back."""
+        deadlines = self._backlog.deadlines
+        overdue = []
+        for key, job in deadlines.items():
+            if key[0] > self._now:
+                break
+            if len(overdue) == SWEEP_LIMIT:
+                self.more = True
+                break
+            overdue.append((key, job))
+        for key, job in overdue:
+            del deadlines[key]
+            self.changed = True
+            if job._entry_key == key[1] and job.status == PENDING and job.parent is self._queue:
+                # Its entry stays where it is, and is dropped when a claim comes across it.
+                self._queue._stale.change(1)
+                self._fail(job)
+
+    def _fail(self, job: Any) -> None:
+        job._end_unstarted(BeginByPassedError())
+
+    # -- handing out
+
+    def next(
+        self,
+        filter: Callable[[Any], Any] | None = None,
+        refusal: Refusal | None = None,
+        system: bool = False,
+    ) -> Any:
+        """Take the first job that may run and that `filter` accepts, or return None.
+
+        With `refusal`, which stands for the filter, a job that it refuses is remembered as refused
+        and not offered to it again. `system`: only jobs of the system, of which nothing else is
+        offered otherwise.
+        """
+        refused: list[tuple[_Candidates, Waiting]] = []
+        try:
+            while True:
+                candidates = self._first(system, refusal)
+                if candidates is None:
+                    return None
+                waiting = candidates.pop()
+                if not self._still_waits(waiting):
+                    continue
+                if filter is not None and not _accepts(filter, waiting[1]):
+                    refused.append((candidates, waiting))
+                    if refusal is not None and len(refused) >= FILTER_LIMIT:
+                        self.more = True
+                        return None
+                    continue
+                return self._take(waiting)
+        finally:
+            for candidates, waiting in refused:
+                self._refuse(candidates, waiting, refusal)
+
+    def _first(self, system: bool, refusal: Refusal | None) -> _Candidates | None:
+        best, best_key = None, None
+        for key, candidates in self._candidates.items():
+            if key.system is not system or (refusal is not None and refusal in key.refusals):
+                continue
+            sort_key = candidates.peek()
+            if (
+                sort_key is not None
+                and (best_key is None or sort_key < best_key)
+                and self._has_places(key.quota_names)
+            ):
+                best, best_key = candidates, sort_key
+        return best
+
+    def _still_waits(self, waiting: Waiting) -> bool:
+        key, job, stored = waiting
+        if stored is None or self._counts(job, key[3]):
+            return True
+        self._deletions.append((stored.jobs, key))
+        return False
+
+    def _refuse(
+        self, candidates: _Candidates, waiting: Waiting, refusal: Refusal | None
+    ) -> None:
+        if refusal is None:
+            candidates.push(waiting)
+        else:
+            system, quota_names, refusals = candidates.key
+            known = tuple(sorted({refusal, *(r for r in refusals if r[0] != refusal[0])}))
+            self._add(GroupKey(system, quota_names, known), waiting)
+
+    def _has_places(self, quota_names: tuple[str, ...]) -> bool:
+        return all(self._free(name) > 0 for name in quota_names)
+
+    def _free(self, name: str) -> int:
+        free = self._places.get(name)
+        if free is None:
+            quota = self._queue.quotas.get(name)
+            # A quota that was removed holds nobody back.
+            free = 1 if quota is None else quota.size - len(quota)
+            self._places[name] = free
+        return free
+
+    def _take(self, waiting: Waiting) -> Any:
+        key, job, stored = waiting
+        if stored is not None:
+            self._deletions.append((stored.jobs, key))
+        deadline = job._deadline()
+        if deadline is not None:
+            place = deadline, *key[3:]
+            if self._deadlines.pop(place, None) is None:
+                self._backlog.deadlines.pop(place, None)
+        for name in job.quota_names:
+            quota = self._queue.quotas.get(name)
+            if quota is not None:
+                quota._add(job)
+                self._places[name] -= 1
+        job._claimed()
+        return job
+
+    # -- writing
+
+    def close(self) -> None:
+        """Write down what became of the entries. Must be called before the transaction commits."""
+        for tree, key in self._deletions:
+            self.changed = True
+            del tree[key]
+            self._count -= 1
+        for candidates in self._candidates.values():
+            for key, job, stored in candidates.to_store():
+                self.changed = True
+                if stored is not None:
+                    del stored.jobs[key]
+                    self._count -= 1
+                self._backlog.group(candidates.key).jobs[key] = job
+                self._count += 1
+        self._backlog.deadlines.update(self._deadlines)
+        if self._count:
+            self._backlog.count += self._count
+        if self._dropped:
+            self._queue._stale.change(-self._dropped)
+
+    def next_time(self) -> int | None:
+        """When the next job falls due or must have begun (microseconds), None if none will.
+
+        To be asked after `close`.
+        """
+        times = [
+            tree.minKey()[0] for tree in (self._backlog.later, self._backlog.deadlines) if tree
+        ]
+        return min(times, default=None)
+
+
+def _numbered(numbered_lane: tuple[int, Any]) -> Iterator[tuple[int, int, Any, Any, int]]:
+    number, lane = numbered_lane
+    for (entry_key, job), segment, position in lane.unread():
+        yield entry_key, number, job, segment, position
+
+
+def _accepts(filter: Callable[[Any], Any], job: Any) -> bool:
+    try:
+        return bool(filter(job))
+    except Exception:
+        utils.log.error(
+            "filter %r raised for %r, which is taken as a no: change the filter of the agent",
+            filter,
+            job,
+            exc_info=True,
+        )
+        return False

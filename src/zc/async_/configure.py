@@ -1,0 +1,1 @@
+"""Configuration in Python: the adapters, and a dispatcher in one call."""

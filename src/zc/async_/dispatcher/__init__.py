@@ -1,0 +1,6 @@
+"""The process side: dispatchers, their polls and their worker threads."""
+
+from zc.async_.dispatcher.core import Dispatcher
+from zc.async_.dispatcher.registry import clear, get, pop
+
+__all__ = ["Dispatcher", "clear", "get", "pop"]

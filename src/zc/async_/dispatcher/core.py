@@ -1,0 +1,442 @@
+"""The dispatcher: polls, hands jobs to worker threads, and sleeps as long as it may.
+
+It lives in the thread of its reactor. Other threads - workers, committing threads, the network
+thread of ZEO - do no more than add to `_reports` and call `_wake`, which merges any number of
+wishes to poll into one call in the reactor's thread.
+"""
+
+import collections
+import threading
+import uuid as uuid_module
+from collections.abc import Iterator
+from typing import Any
+
+import zope.component
+import zope.interface
+from twisted.internet.defer import Deferred
+
+import zc.async_.clock
+import zc.async_.interfaces
+import zc.async_.running
+from zc.async_ import utils
+from zc.async_.dispatcher import registry, wakeup
+from zc.async_.dispatcher.polling import SYSTEM, AgentKey, Claimed, Outcome, Plan, Poller
+from zc.async_.dispatcher.pool import Pool, Task, Worker
+from zc.async_.dispatcher.records import PollInfo, Records, reported
+
+#: Connections beyond those of workers: the poller's, and some for live annotations.
+SPARE_CONNECTIONS = 4
+
+
+@zope.interface.implementer(zc.async_.interfaces.IDispatcher)
+class Dispatcher:
+    """See `zc.async_.interfaces.IDispatcher`."""
+
+    activated: Any = None
+    thread: threading.Thread | None = None
+
+    def __init__(
+        self,
+        db: Any,
+        reactor: Any = None,
+        poll_interval: float = 5,
+        uuid: Any = None,
+        jobs_size: int = 200,
+        polls_size: int = 400,
+        shutdown_grace_period: float = 0,
+    ) -> None:
+        """Make a dispatcher, which does nothing before it is activated.
+
+        `db`: the ZODB.DB that has the queues. `reactor`: see `IReactor`; by default Twisted's
+        installed one. `poll_interval`: seconds. `uuid`: by default the `IUUID` utility. `jobs_size`
+        and `polls_size`: how many to remember. `shutdown_grace_period`: seconds.
+
+        Raises ValueError if this process has a dispatcher of that UUID.
+        """
+        if reactor is None:
+            import twisted.internet.reactor as reactor
+        if uuid is None:
+            uuid = zope.component.getUtility(zc.async_.interfaces.IUUID)
+        self.db = db
+        self.reactor = reactor
+        self.poll_interval = poll_interval
+        self.UUID = uuid_module.UUID(bytes=uuid.bytes)
+        self.shutdown_grace_period = shutdown_grace_period
+        self._records = Records(polls_size, jobs_size)
+        #: Made by the reactor's thread. Other threads read.
+        self.queues: dict[str, dict[str, Pool]] = {}
+        self._system_pools: dict[str, Pool] = {}
+        # Any thread appends; the reactor's takes.
+        self._reports: collections.deque[tuple[Pool, Worker, Task]] = collections.deque()
+        # Set by any thread; cleared by the reactor's before it looks at what there is.
+        self._awake = False
+        self._pauses: set[threading.Event] = set()
+        self._listener = wakeup.Listener(self._wake)
+        self._shutdown_trigger: Any = None
+        self._reset()
+        registry.add(self)
+
+    def _reset(self) -> None:
+        """What belongs to one activation. From the reactor's thread, or before it runs."""
+        self._poller: Poller | None = None
+        self._polling = False
+        self._poll_wanted = False
+        self._periodic = True
+        self._timers: dict[str, Any] = {}
+        self._watched: dict[Any, frozenset[bytes]] = {}
+        self._lost: set[Any] = set()
+        self._completed: dict[AgentKey, list[Any]] = {}
+        self._stopped: Deferred | None = None
+
+    # -- life
+
+    def activate(self, threaded: bool | None = None) -> None:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        if self.activated:
+            raise ValueError("the dispatcher is activated already")
+        self._reset()
+        self._threaded = _is_installed(self.reactor) if threaded is None else threaded
+        self.activated = zc.async_.clock.now()
+        self._shutdown_trigger = self.reactor.addSystemEventTrigger(
+            "before", "shutdown", self.deactivate
+        )
+        self.reactor.callWhenRunning(self._poll_periodically)
+        utils.log.info("dispatcher %s activated", self.UUID)
+
+    def deactivate(self) -> Deferred | None:
+        """See `zc.async_.interfaces.IDispatcher`.
+
+        From the reactor's thread. Returns a Deferred that fires when all is handed back, or None if
+        that is so.
+        """
+        if not self.activated:
+            return None
+        self.activated = False
+        for timer in self._timers.values():
+            if timer.active():
+                timer.cancel()
+        for database in self._watched:
+            wakeup.forget(database, self._listener)
+        if self.shutdown_grace_period > 0 and self._working():
+            self._stopped = Deferred()
+            self._timers["grace"] = self.reactor.callLater(
+                self.shutdown_grace_period, self._leave_and_tell
+            )
+            return self._stopped
+        self._leave()
+        return None
+
+    def _working(self) -> bool:
+        return any(pool.busy for pool in self._pools())
+
+    def _leave_and_tell(self) -> None:
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            timer = self._timers.get("grace")
+            if timer is not None and timer.active():
+                timer.cancel()
+            self._leave()
+            stopped.callback(None)
+
+    def _leave(self) -> None:
+        """Hand back what is left, and let the threads go."""
+        unstarted = [
+            (task.job_id, task.token) for pool in self._pools() for task in pool.stop()
+        ]
+        for pause in list(self._pauses):
+            pause.set()
+        if self._poller is not None and not self._polling:
+            self._poller.deactivate(unstarted)
+            self._poller.close()
+            self._poller = None
+        utils.log.info("dispatcher %s deactivated", self.UUID)
+
+    def _pools(self) -> list[Pool]:
+        named = [pool for pools in self.queues.values() for pool in pools.values()]
+        return named + list(self._system_pools.values())
+
+    # -- being woken, in any thread
+
+    def _wake(self) -> None:
+        if not self._awake:
+            self._awake = True
+            self.reactor.callFromThread(self._woken)
+
+    def _report(self, pool: Pool, worker: Worker, task: Task) -> None:
+        """A worker is done with a task."""
+        self._reports.append((pool, worker, task))
+        self._wake()
+
+    def _pausing(self, event: threading.Event) -> None:
+        """A worker waits for an event that a stopped reactor would never set."""
+        self._pauses.add(event)
+        if not self.activated:
+            event.set()
+
+    # -- in the reactor's thread
+
+    def _woken(self) -> None:
+        self._awake = False
+        while self._reports:
+            pool, worker, task = self._reports.popleft()
+            pool.done(task, worker)
+            self._take_report(pool, task)
+        if self._stopped is not None:
+            if not self._working():
+                self._leave_and_tell()
+            return
+        self._poll()
+
+    def _take_report(self, pool: Pool, task: Task) -> None:
+        if task.lost:
+            self._lost.add(task.job_id)
+        if task.completed:
+            key = pool.queue_name, pool.agent_name
+            self._completed.setdefault(key, []).extend(task.completed)
+        if task.deferred is not None:
+            self._await(pool, task)
+
+    def _await(self, pool: Pool, task: Task) -> None:
+        """Have the result of a Deferred or coroutine committed by a worker when it is there."""
+
+        def fired(value: Any) -> None:
+            task.value = zc.async_.running.to_result(value)
+            task.fired = True
+            self.reactor.callFromThread(self._resume, pool, task)
+
+        waited_for = task.deferred
+        if not isinstance(waited_for, Deferred):
+            waited_for = Deferred.fromCoroutine(waited_for)
+        waited_for.addBoth(fired)
+
+    def _resume(self, pool: Pool, task: Task) -> None:
+        if self.activated or self._stopped is not None:
+            pool.hand(task)
+
+    def _poll_periodically(self) -> None:
+        self._periodic = True
+        if self.activated:
+            self._set_timer("poll", self.poll_interval, self._poll_periodically)
+        self._poll()
+
+    def _set_timer(self, name: str, seconds: float, call: Any) -> None:
+        timer = self._timers.get(name)
+        if timer is not None and timer.active():
+            timer.cancel()
+        self._timers[name] = self.reactor.callLater(seconds, call)
+
+    def _poll(self) -> None:
+        """Poll, or see that there is another poll after the present one."""
+        if not self.activated:
+            return
+        if self._polling:
+            self._poll_wanted = True
+            return
+        self._polling = True
+        self._poll_wanted = False
+        lost, self._lost = self._lost, set()
+        completed, self._completed = self._completed, {}
+        busy = {(pool.queue_name, pool.agent_name): pool.busy for pool in self._pools()}
+        plan = Plan(busy, lost, completed)
+        if self._threaded:
+            self.reactor.callInThread(self._poll_in_thread, plan)
+        else:
+            self._take_outcome(plan, self._make_poll(plan))
+
+    def _make_poll(self, plan: Plan) -> Outcome:
+        try:
+            if self._poller is None:
+                self._poller = Poller(self.db, self.UUID)
+        except utils.EXPLOSIVE_ERRORS:
+            raise
+        except Exception:
+            utils.log.critical("cannot open the database", exc_info=True)
+            return Outcome(failed=True)
+        return self._poller.poll(plan)
+
+    def _poll_in_thread(self, plan: Plan) -> None:
+        outcome = self._make_poll(plan)
+        self.reactor.callFromThread(self._take_outcome, plan, outcome)
+
+    def _take_outcome(self, plan: Plan, outcome: Outcome) -> None:
+        self._polling = False
+        if not self.activated:
+            self._deactivate_late()
+            return
+        if outcome.failed or (outcome.again is not None and not outcome.jobs):
+            self._lost |= plan.lost
+            for key, ids in plan.completed.items():
+                self._completed.setdefault(key, []).extend(ids)
+        self._record(outcome)
+        self._resize(outcome)
+        for claimed in outcome.jobs:
+            self._start(claimed)
+        self._watch(outcome)
+        self._plan_next(outcome)
+
+    def _deactivate_late(self) -> None:
+        """The dispatcher was deactivated while another thread polled for it."""
+        if self._stopped is None and self._poller is not None:
+            self._poller.deactivate([])
+            self._poller.close()
+            self._poller = None
+
+    def _record(self, outcome: Outcome) -> None:
+        if self._periodic or not self._records.polls:
+            self._periodic = False
+            poll = self._records.new_poll()
+        else:
+            poll = self._records.polls[0]
+        for queue_name, agents in outcome.info.items():
+            if agents is None:
+                poll[queue_name] = None
+                continue
+            known = poll.get(queue_name) or {}
+            for agent_name, info in agents.items():
+                info["active jobs"] = [reported(job) for job in info["active jobs"]]
+                if agent_name in known:
+                    info["new jobs"] = known[agent_name]["new jobs"]
+                    info["error"] = info["error"] or known[agent_name]["error"]
+            poll[queue_name] = agents
+        self._current = poll
+
+    def _resize(self, outcome: Outcome) -> None:
+        for (queue_name, agent_name), size in outcome.sizes.items():
+            self._pool((queue_name, agent_name)).resize(size)
+        for queue_name, pools in self.queues.items():
+            if queue_name in outcome.info:
+                for agent_name, pool in pools.items():
+                    if (queue_name, agent_name) not in outcome.sizes:
+                        pool.resize(0)
+        connections = sum(outcome.sizes.values()) + SPARE_CONNECTIONS
+        if self.db.getPoolSize() < connections:
+            for database in self.db.databases.values():
+                database.setPoolSize(max(connections, database.getPoolSize()))
+
+    def _pool(self, key: AgentKey) -> Pool:
+        queue_name, agent_name = key
+        if agent_name == SYSTEM:
+            pools, name = self._system_pools, queue_name
+        else:
+            pools, name = self.queues.setdefault(queue_name, {}), agent_name
+        if name not in pools:
+            pools[name] = Pool(self, queue_name, agent_name)
+        return pools[name]
+
+    def _start(self, claimed: Claimed) -> None:
+        queue_name, agent_name = claimed.agent
+        key = reported(claimed.job_id)
+        info = {
+            "agent": agent_name,
+            "call": None,
+            "completed": None,
+            "failed": False,
+            "poll id": self._current.key,
+            "queue": queue_name,
+            "quota names": claimed.quota_names,
+            "reassigned": False,
+            "result": None,
+            "started": None,
+            "thread": None,
+        }
+        if agent_name != SYSTEM:
+            self._records.new_job(key, info)
+            self._current[queue_name][agent_name]["new jobs"].append(key)
+        self._pool(claimed.agent).hand(Task(claimed.job_id, claimed.token, info))
+
+    def _watch(self, outcome: Outcome) -> None:
+        watched = {db: frozenset(oids) for db, oids in outcome.watched.items()}
+        if watched == self._watched or outcome.failed:
+            return
+        # An oid may be another object's in another database: at worst that is a needless poll.
+        self._listener.oids = frozenset().union(*watched.values())
+        for database in watched:
+            wakeup.listen(database, self._listener)
+        self._watched = watched
+        # What was committed between the poll and now was not heard.
+        self._poll_wanted = True
+
+    def _plan_next(self, outcome: Outcome) -> None:
+        if outcome.again is not None and outcome.again > 0:
+            self._set_timer("again", outcome.again, self._poll)
+        elif outcome.again is not None or self._poll_wanted:
+            self._wake()
+        if outcome.next_time is not None:
+            seconds = (outcome.next_time - zc.async_.clock.microseconds()) / 1_000_000
+            if seconds < self.poll_interval:
+                self._set_timer("due", max(0, seconds), self._poll)
+
+    # -- reporting
+
+    @property
+    def polls(self) -> list[PollInfo]:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        return list(self._records.polls)
+
+    def getStatistics(
+        self,
+        at: Any = None,
+        before: Any = None,
+        since: Any = None,
+        queue: str | None = None,
+        agent: str | None = None,
+    ) -> dict[str, Any]:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        return self._records.statistics(at, before, since, queue, agent)
+
+    def getJobInfo(self, oid: int, database_name: str | None = None) -> dict[str, Any]:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        return self._records.job(oid, database_name)
+
+    def getActiveJobIds(
+        self, queue: str | None = None, agent: str | None = None
+    ) -> list[tuple[int, str]]:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        tasks = [
+            task
+            for queue_name, pools in list(self.queues.items())
+            if queue in (None, queue_name)
+            for agent_name, pool in list(pools.items())
+            if agent in (None, agent_name)
+            for task in (worker.task for worker in pool.threads)
+            if task is not None and task.info["started"] is not None
+        ]
+        tasks.sort(key=lambda task: task.info["started"], reverse=True)
+        return [reported(task.job_id) for task in tasks]
+
+    def getPollInfo(self, at: Any = None, before: Any = None) -> PollInfo:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        return self._records.poll(at, before)
+
+    def iterPolls(self, at: Any = None, before: Any = None, since: Any = None) -> Iterator[PollInfo]:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        return self._records.iter_polls(at, before, since)
+
+    def getStatusInfo(self) -> dict[str, Any]:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        now = zc.async_.clock.now()
+        polls = self._records.polls
+        last = polls[0].utc_timestamp.replace(tzinfo=zc.async_.clock.UTC) if polls else None
+        since = None if last is None else now - last
+        return {
+            "poll interval": self.poll_interval,
+            "status": self._status(since),
+            "time since last poll": since,
+            "uptime": now - self.activated if self.activated else None,
+            "uuid": str(self.UUID),
+        }
+
+    def _status(self, since_last_poll: Any) -> str:
+        if not self.activated:
+            return "STOPPED"
+        if since_last_poll is None:
+            return "STARTING"
+        overdue = since_last_poll.total_seconds() > max(3 * self.poll_interval, 10)
+        return "STUCK" if overdue else "RUNNING"
+
+
+def _is_installed(reactor: Any) -> bool:
+    """Whether a reactor is the one that the rest of a Twisted application runs on."""
+    import sys
+
+    return reactor is sys.modules.get("twisted.internet.reactor")

@@ -1,0 +1,191 @@
+"""Worker threads.
+
+`Pool` keeps the threads of one agent and what they do; it belongs to the reactor's thread. `Worker`
+is a thread that performs tasks one by one on a connection that it keeps.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import transaction
+
+import zc.async_.clock
+import zc.async_.running
+from zc.async_ import utils
+from zc.async_.dispatcher.fence import Fence
+from zc.async_.interfaces import COMPLETED, ReassignedError
+from zc.async_.threadlocal import local
+from zc.twist import Failure
+
+#: Identifies a job: its oid and the name of its database.
+JobId = tuple[bytes, str]
+
+
+class Task:
+    """A claimed job, for a worker to run."""
+
+    #: What the Deferred of the job fired with; None for a job that has not begun.
+    value: Any = None
+    fired = False
+
+    def __init__(self, job_id: JobId, token: int, info: dict[str, Any]) -> None:
+        self.job_id = job_id
+        self.token = token
+        #: What is told of the job; written by the worker while it has the task.
+        self.info = info
+        #: What the job waits for, if that is a Deferred or a coroutine.
+        self.deferred: Any = None
+        #: Jobs that were completed by this one without running: (oid, name of the database).
+        self.completed: list[JobId] = []
+        #: Whether nobody goes on with the job, although it has not ended.
+        self.lost = False
+        #: Whether the thread that had the task has ended.
+        self.thread_ended = False
+
+
+class Pool:
+    """The worker threads of one agent. Only from the reactor's thread, but for `threads`."""
+
+    def __init__(self, dispatcher: Any, queue_name: str, agent_name: str) -> None:
+        self._dispatcher = dispatcher
+        self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self.queue_name = queue_name
+        self.agent_name = agent_name
+        #: The living threads. Replaced, never changed.
+        self.threads: tuple[Worker, ...] = ()
+        #: Tasks handed to threads and not reported back, by job.
+        self.working: dict[JobId, Task] = {}
+        #: Tasks whose jobs wait for a Deferred, by job.
+        self.waiting: dict[JobId, Task] = {}
+
+    @property
+    def busy(self) -> int:
+        """How many places of the agent are taken."""
+        return len(self.working) + len(self.waiting)
+
+    def hand(self, task: Task) -> None:
+        """Give a task to a thread, a new one if none is idle."""
+        self.waiting.pop(task.job_id, None)
+        self.working[task.job_id] = task
+        if len(self.threads) < len(self.working):
+            worker = Worker(self._dispatcher, self, self._inbox)
+            self.threads += (worker,)
+            worker.start()
+        self._inbox.put(task)
+
+    def done(self, task: Task, worker: "Worker") -> None:
+        """A thread has reported a task back."""
+        self.working.pop(task.job_id, None)
+        if task.deferred is not None:
+            self.waiting[task.job_id] = task
+        if task.thread_ended:
+            self.threads = tuple(other for other in self.threads if other is not worker)
+
+    def resize(self, size: int) -> None:
+        """End idle threads that a smaller agent does not need."""
+        surplus = len(self.threads) - max(size, len(self.working))
+        ending, self.threads = self.threads[:max(0, surplus)], self.threads[max(0, surplus):]
+        for _worker in ending:
+            self._inbox.put(None)
+
+    def stop(self) -> list[Task]:
+        """Have all threads end after their present task; return the tasks no thread has begun."""
+        unstarted = []
+        while True:
+            try:
+                task = self._inbox.get_nowait()
+            except queue.Empty:
+                break
+            if task is not None and not task.fired:
+                unstarted.append(task)
+                self.working.pop(task.job_id, None)
+        for _worker in self.threads:
+            self._inbox.put(None)
+        return unstarted
+
+
+class Worker(threading.Thread):
+    """A thread that performs tasks."""
+
+    #: The task at hand, for those who report.
+    task: Task | None = None
+
+    def __init__(
+        self, dispatcher: Any, pool: Pool, inbox: "queue.SimpleQueue[Task | None]"
+    ) -> None:
+        super().__init__(name=f"zc.async {pool.queue_name}/{pool.agent_name}", daemon=True)
+        self._dispatcher = dispatcher
+        self._pool = pool
+        self._inbox = inbox
+        self._fence = Fence()
+
+    def run(self) -> None:
+        """Perform tasks until None comes or a job ends the thread."""
+        local.dispatcher = self._dispatcher
+        local.agent_name = self._pool.agent_name
+        transaction.manager.registerSynch(self._fence)
+        connection = self._dispatcher.db.open()
+        try:
+            while (task := self._inbox.get()) is not None:
+                self.task = task
+                try:
+                    self._perform(connection, task)
+                finally:
+                    self.task = None
+                    self._dispatcher._report(self._pool, self, task)
+                if task.thread_ended:
+                    break
+        finally:
+            transaction.abort()
+            connection.close()
+
+    def _perform(self, connection: Any, task: Task) -> None:
+        info = task.info
+        info["thread"] = threading.get_ident()
+        if info["started"] is None:
+            info["started"] = zc.async_.clock.now().replace(tzinfo=None)
+        local.completed = []
+        try:
+            job = utils.never_fail_to(lambda: self._load(connection, task), "loading a job")
+            self._fence.enclose(job, task.token)
+            if task.fired:
+                zc.async_.running.finish_deferred(job, task.token, task.value)
+                task.deferred = None
+            else:
+                info["call"] = repr(job)
+                task.deferred = zc.async_.running.run_claimed(job, task.token)
+            self._conclude(job, info)
+        except ReassignedError as error:
+            info["reassigned"] = True
+            utils.log.error("gave up a job: %s", error)
+        except utils.EXPLOSIVE_ERRORS as error:
+            task.lost = task.thread_ended = True
+            utils.log.error("%s ended its thread with %r", info["call"], error)
+        except Exception:
+            task.lost = True
+            utils.log.critical("%s could not be brought to an end", info["call"], exc_info=True)
+        finally:
+            self._fence.open()
+            task.completed = [job_id(job) for job in local.completed]
+            transaction.abort()
+
+    def _load(self, connection: Any, task: Task) -> Any:
+        transaction.begin()
+        oid, database_name = task.job_id
+        job = connection.get_connection(database_name).get(oid)
+        job._p_activate()
+        return job
+
+    def _conclude(self, job: Any, info: dict[str, Any]) -> None:
+        if job.status == COMPLETED:
+            info["completed"] = zc.async_.clock.now().replace(tzinfo=None)
+            info["result"] = utils.custom_repr(job.result)
+            info["failed"] = isinstance(job.result, Failure)
+
+
+def job_id(job: Any) -> JobId:
+    """Identifies a job across connections."""
+    return job._p_oid, job._p_jar.db().database_name

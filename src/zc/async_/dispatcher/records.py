@@ -1,0 +1,168 @@
+"""What a dispatcher remembers of its polls and jobs, for monitors and tests.
+
+Written by the reactor's thread; the reporting methods may be called from any thread and work on
+copies.
+"""
+
+import collections
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import ZODB.utils
+
+import zc.async_.clock
+
+#: A job as reported: the oid as an integer, and the name of its database.
+Reported = tuple[int, str]
+
+
+def reported(job_id: tuple[bytes, str]) -> Reported:
+    """The way in which a job is reported."""
+    return ZODB.utils.u64(job_id[0]), job_id[1]
+
+
+def naive_now() -> datetime.datetime:
+    """The present in UTC, without a time zone: so all reports have it."""
+    return zc.async_.clock.now().replace(tzinfo=None)
+
+
+class PollInfo(dict[str, Any]):
+    """A poll and the claims until the next: queue name to agent name to a dict of
+
+    'active jobs' and 'new jobs' (lists of `Reported`), 'len', 'size', and 'error' (a Failure or
+    None). None instead of a queue's agents: the dispatcher is not active in it.
+    """
+
+    def __init__(self, key: int) -> None:
+        super().__init__()
+        #: Grows with time.
+        self.key = key
+        self.utc_timestamp = naive_now()
+
+
+class Records:
+    """Polls and jobs, as many as are kept."""
+
+    def __init__(self, polls_size: int, jobs_size: int) -> None:
+        self._jobs_size = jobs_size
+        #: The newest first.
+        self.polls: collections.deque[PollInfo] = collections.deque(maxlen=polls_size)
+        #: The newest last.
+        self._jobs: collections.OrderedDict[Reported, dict[str, Any]] = collections.OrderedDict()
+        self._last_key = 0
+
+    # -- writing
+
+    def new_poll(self) -> PollInfo:
+        """Begin a poll."""
+        self._last_key = max(self._last_key + 1, zc.async_.clock.microseconds())
+        poll = PollInfo(self._last_key)
+        self.polls.appendleft(poll)
+        return poll
+
+    def new_job(self, key: Reported, info: dict[str, Any]) -> None:
+        """Begin to tell of a job."""
+        self._jobs.pop(key, None)
+        self._jobs[key] = info
+        if len(self._jobs) > self._jobs_size:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        for key, info in list(self._jobs.items())[: len(self._jobs) - self._jobs_size]:
+            if info["completed"] is not None or info["reassigned"]:
+                del self._jobs[key]
+            if len(self._jobs) <= self._jobs_size:
+                return
+        if len(self._jobs) > 2 * self._jobs_size:
+            self._jobs.popitem(last=False)
+
+    # -- reporting
+
+    def job(self, oid: int, database_name: str | None) -> dict[str, Any]:
+        """What is known of a job; KeyError if nothing is or if two databases have the oid."""
+        found = [
+            info
+            for key, info in list(self._jobs.items())
+            if key[0] == oid and database_name in (None, key[1])
+        ]
+        if not found:
+            raise KeyError(oid, database_name)
+        if len(found) > 1:
+            raise KeyError(f"several databases have a job with the oid {oid}: name one")
+        return dict(found[0])
+
+    def poll(self, at: Any, before: Any) -> PollInfo:
+        """The newest poll at or before a moment."""
+        for poll in self.iter_polls(at, before, None):
+            return poll
+        raise ValueError("no poll is known of that time or before", at or before)
+
+    def iter_polls(self, at: Any, before: Any, since: Any) -> Iterator[PollInfo]:
+        """The polls of a span of time, the newest first."""
+        if at is not None and before is not None:
+            raise ValueError("give one of at and before, not both")
+        first, last = _to_key(at if at is not None else before), _to_key(since)
+        for poll in list(self.polls):
+            if last is not None and poll.key < last:
+                return
+            if first is None or poll.key < first or (before is None and poll.key == first):
+                yield poll
+
+    def statistics(
+        self, at: Any, before: Any, since: Any, queue: str | None, agent: str | None
+    ) -> dict[str, Any]:
+        """Figures of the jobs that polls of a span of time started."""
+        polls = list(self.iter_polls(at, before, since))
+        keys = [
+            key
+            for poll in polls
+            for queue_name, agents in list(poll.items())
+            if queue in (None, queue_name)
+            for agent_name, info in list((agents or {}).items())
+            if agent in (None, agent_name)
+            for key in list(info["new jobs"])
+        ]
+        result: dict[str, Any] = {
+            "started": len(keys),
+            "statistics start": polls[0].utc_timestamp if polls else None,
+            "statistics end": polls[-1].utc_timestamp if polls else None,
+        }
+        result.update(self._outcomes(keys))
+        return result
+
+    def _outcomes(self, keys: list[Reported]) -> dict[str, Any]:
+        durations: dict[str, list[tuple[datetime.timedelta, Reported]]] = {
+            "active": [],
+            "failed": [],
+            "successful": [],
+        }
+        unknown = 0
+        now = naive_now()
+        for key in keys:
+            info = self._jobs.get(key)
+            if info is None or (info["reassigned"] and info["completed"] is None):
+                unknown += 1
+            elif info["completed"] is None:
+                durations["active"].append((now - (info["started"] or now), key))
+            else:
+                kind = "failed" if info["failed"] else "successful"
+                durations[kind].append((info["completed"] - info["started"], key))
+        result: dict[str, Any] = {
+            "failed": len(durations["failed"]),
+            "successful": len(durations["successful"]),
+            "unknown": unknown,
+        }
+        for kind, found in durations.items():
+            result[f"longest {kind}"] = max(found)[1] if found else None
+            result[f"shortest {kind}"] = min(found)[1] if found else None
+        return result
+
+
+def _to_key(moment: Any) -> int | None:
+    """The key of a poll at a moment: a key, a datetime (UTC) or an interval before the present."""
+    if moment is None or isinstance(moment, int):
+        return moment
+    if isinstance(moment, datetime.timedelta):
+        moment = zc.async_.clock.now() - moment
+    return zc.async_.clock.to_microseconds(moment)

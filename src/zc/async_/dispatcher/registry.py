@@ -1,0 +1,45 @@
+"""The dispatchers of this process."""
+
+import threading
+import uuid as uuid_module
+from typing import Any
+
+import zope.component
+
+import zc.async_.interfaces
+
+_dispatchers: dict[uuid_module.UUID, Any] = {}
+_lock = threading.Lock()
+
+
+def _default(uuid: Any) -> uuid_module.UUID:
+    if uuid is None:
+        uuid = zope.component.getUtility(zc.async_.interfaces.IUUID)
+    return uuid_module.UUID(bytes=uuid.bytes)
+
+
+def add(dispatcher: Any) -> None:
+    """Add a dispatcher. ValueError if there is one of its UUID."""
+    with _lock:
+        if _dispatchers.setdefault(_default(dispatcher.UUID), dispatcher) is not dispatcher:
+            raise ValueError(
+                f"this process has a dispatcher with the UUID {dispatcher.UUID}: stop it and call "
+                "zc.async_.dispatcher.pop first, or give another UUID"
+            )
+
+
+def get(uuid: Any = None, default: Any = None) -> Any:
+    """The dispatcher of a UUID, by default of this process's, or `default`."""
+    return _dispatchers.get(_default(uuid), default)
+
+
+def pop(uuid: Any = None) -> Any:
+    """Remove and return the dispatcher of a UUID. KeyError if there is none. It is not stopped."""
+    with _lock:
+        return _dispatchers.pop(_default(uuid))
+
+
+def clear() -> None:
+    """Remove all dispatchers. They are not stopped."""
+    with _lock:
+        _dispatchers.clear()

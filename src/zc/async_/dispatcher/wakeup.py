@@ -1,0 +1,94 @@
+"""Hears of commits that concern a queue, so that the dispatcher need not wait for its next poll.
+
+ZODB has no public way to be told of invalidations. Its `MVCCAdapter` passes all of them through
+three methods, which are wrapped here; where they are missing, polling has to do.
+
+The wrapped methods are called in the thread of the storage's input or in a committing thread, with
+the storage's lock held. So a listener may do nothing but wake another thread, and must not raise.
+"""
+
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+_METHODS = ("invalidate", "_invalidate_finish", "invalidateCache")
+
+_hubs: "weakref.WeakKeyDictionary[Any, _Hub]" = weakref.WeakKeyDictionary()
+_hubs_lock = threading.Lock()
+
+
+class Listener:
+    """Calls `wake()` when an object of `oids` was changed, or may have been."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._wake = wake
+        #: Replaced, never changed, by the thread that polls; read by committing threads.
+        self.oids: frozenset[bytes] = frozenset()
+
+    def heard(self, oids: Iterable[bytes] | None) -> None:
+        """Objects were changed; None: nobody knows which."""
+        if oids is None or not self.oids.isdisjoint(oids):
+            self._wake()
+
+
+class _Hub:
+    """The listeners of one database."""
+
+    def __init__(self, adapter: Any) -> None:
+        # Replaced, never changed: notifying threads take no lock.
+        self.listeners: tuple[Listener, ...] = ()
+        self._adapter = weakref.ref(adapter)
+        originals = {name: getattr(adapter, name) for name in _METHODS}
+
+        def invalidate(tid: bytes, oids: Any) -> None:
+            originals["invalidate"](tid, oids)
+            self._tell(oids)
+
+        def _invalidate_finish(tid: bytes, oids: Any, committing_instance: Any) -> None:
+            originals["_invalidate_finish"](tid, oids, committing_instance)
+            self._tell(oids)
+
+        def invalidateCache() -> None:
+            originals["invalidateCache"]()
+            self._tell(None)
+
+        for function in (invalidate, _invalidate_finish, invalidateCache):
+            setattr(adapter, function.__name__, function)
+
+    def _tell(self, oids: Any) -> None:
+        for listener in self.listeners:
+            listener.heard(oids)
+
+    def unwrap(self) -> None:
+        adapter = self._adapter()
+        if adapter is not None:
+            for name in _METHODS:
+                delattr(adapter, name)
+
+
+def listen(database: Any, listener: Listener) -> bool:
+    """Have a listener told of the changes of a database; return whether that can be done."""
+    adapter = getattr(database, "_mvcc_storage", None)
+    if adapter is None or not all(hasattr(adapter, name) for name in _METHODS):
+        return False
+    with _hubs_lock:
+        hub = _hubs.get(adapter)
+        if hub is None:
+            hub = _hubs[adapter] = _Hub(adapter)
+        if listener not in hub.listeners:
+            hub.listeners += (listener,)
+    return True
+
+
+def forget(database: Any, listener: Listener) -> None:
+    """Tell a listener no more."""
+    adapter = getattr(database, "_mvcc_storage", None)
+    with _hubs_lock:
+        hub = None if adapter is None else _hubs.get(adapter)
+        if hub is None:
+            return
+        hub.listeners = tuple(other for other in hub.listeners if other is not listener)
+        if not hub.listeners:
+            hub.unwrap()
+            del _hubs[adapter]

@@ -1,0 +1,203 @@
+"""The persistent side of dispatchers: who works for a queue, and whether they live."""
+
+import datetime
+import uuid as uuid_module
+from collections.abc import Iterator
+from typing import Any
+
+import persistent
+import zope.event
+import zope.interface
+from BTrees.OOBTree import OOBTree
+from persistent.mapping import PersistentMapping
+
+import zc.async_.clock
+import zc.async_.interfaces
+from zc.async_ import utils
+from zc.async_.agent import SystemAgent
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
+
+
+class Ping(persistent.Persistent):
+    """When a dispatcher last said that it lives: a record of its own, since it is often written."""
+
+    value: datetime.datetime | None = None
+
+
+@zope.interface.implementer(zc.async_.interfaces.IDispatcherAgents)
+class DispatcherAgents(PersistentMapping):
+    """See `zc.async_.interfaces.IDispatcherAgents`.
+
+    Claims read this record as it is now (`readCurrent`): so nothing is claimed for a dispatcher
+    that somebody deactivates.
+    """
+
+    parent: Any = None
+    activated: datetime.datetime | None = None
+    ping_interval = datetime.timedelta(seconds=30)
+    ping_death_interval = datetime.timedelta(seconds=60)
+
+    def __init__(self, uuid: uuid_module.UUID) -> None:
+        super().__init__()
+        self.UUID = uuid
+        self.last_ping = Ping()
+        self._system = SystemAgent()
+        self._system.name = "system"
+        self._system.parent = self
+
+    @property
+    def queue(self) -> Any:
+        """See `zc.async_.interfaces.IDispatcherAgents`."""
+        return self.parent.parent
+
+    @property
+    def dead(self) -> bool:
+        """See `zc.async_.interfaces.IDispatcherAgents`."""
+        last = self.last_ping.value
+        if self.activated and (last is None or self.activated > last):
+            last = self.activated
+        elif last is None:
+            return False
+        return bool(last + self.ping_death_interval < zc.async_.clock.now())
+
+    def __setitem__(self, name: str, agent: Any) -> None:
+        agent.name = name
+        agent.parent = self
+        super().__setitem__(name, agent)
+
+    def __delitem__(self, name: str) -> None:
+        if len(self[name]):
+            raise ValueError(
+                f"agent {name!r} runs jobs: set its size to 0, and remove it when it is empty"
+            )
+        self[name].parent = None
+        super().__delitem__(name)
+
+    def _agents(self) -> list[Any]:
+        """All agents, with the one of the system."""
+        return [*self.values(), self._system]
+
+    def activate(self) -> None:
+        """See `zc.async_.interfaces.IDispatcherAgents`."""
+        if self.activated:
+            raise ValueError(f"dispatcher {self.UUID} is activated in this queue already")
+        self.activated = self.last_ping.value = zc.async_.clock.now()
+        # Nothing should be there. If something is, because of a claim that raced with the end of
+        # an earlier activation, nobody works on it.
+        self._hand_back()
+        zope.event.notify(zc.async_.interfaces.DispatcherActivated(self))
+
+    def reactivate(self) -> None:
+        """See `zc.async_.interfaces.IDispatcherAgents`."""
+        self.activated = self.last_ping.value = zc.async_.clock.now()
+        zope.event.notify(zc.async_.interfaces.DispatcherReactivated(self))
+
+    def deactivate(self) -> None:
+        """See `zc.async_.interfaces.IDispatcherAgents`."""
+        if not self.activated:
+            raise ValueError(f"dispatcher {self.UUID} is not activated in this queue")
+        self.activated = None
+        self._hand_back()
+        zope.event.notify(zc.async_.interfaces.DispatcherDeactivated(self))
+
+    def _hand_back(self) -> None:
+        """Give the jobs of all agents to whoever works for the queue."""
+        queue = self.queue
+        for agent in self._agents():
+            for job in agent._take_all():
+                if job.status == ASSIGNED:
+                    queue.putBack(job)
+                elif job.status == ACTIVE and not job._waits():
+                    queue.put(job._system_job(job.handleInterrupt))
+                elif job.status == CALLBACKS:
+                    queue.put(job._system_job(job.resumeCallbacks))
+
+
+@zope.interface.implementer(zc.async_.interfaces.IDispatchers)
+class Dispatchers(persistent.Persistent):
+    """See `zc.async_.interfaces.IDispatchers`."""
+
+    parent: Any = None
+
+    def __init__(self) -> None:
+        #: By the bytes of the UUID.
+        self._dispatchers = OOBTree()
+
+    def register(self, uuid: uuid_module.UUID) -> None:
+        """See `zc.async_.interfaces.IDispatchers`."""
+        if uuid.bytes in self._dispatchers:
+            raise ValueError(f"dispatcher {uuid} is registered already")
+        agents = DispatcherAgents(uuid_module.UUID(bytes=uuid.bytes))
+        agents.parent = self
+        self._dispatchers[uuid.bytes] = agents
+        zope.event.notify(zc.async_.interfaces.DispatcherRegistered(agents))
+
+    def unregister(self, uuid: uuid_module.UUID) -> DispatcherAgents:
+        """See `zc.async_.interfaces.IDispatchers`."""
+        agents = self[uuid]
+        if agents.activated:
+            raise ValueError(f"dispatcher {uuid} is activated: stop it first")
+        del self._dispatchers[uuid.bytes]
+        agents.parent = None
+        zope.event.notify(zc.async_.interfaces.DispatcherUnregistered(agents, self))
+        return agents
+
+    def ping(self, uuid: uuid_module.UUID) -> None:
+        """See `zc.async_.interfaces.IDispatchers`."""
+        agents = self[uuid]
+        now = zc.async_.clock.now()
+        last = agents.last_ping.value
+        if not agents.activated:
+            utils.log.critical(
+                "dispatcher %s was taken for dead, and is not: its process was paused for longer "
+                "than ping_death_interval (%s), or clocks of machines differ",
+                uuid,
+                agents.ping_death_interval,
+            )
+            agents.reactivate()
+        elif last is None or last + agents.ping_interval <= now:
+            agents.last_ping.value = now
+        else:
+            return
+        self._bury(agents)
+
+    def _bury(self, pinging: DispatcherAgents) -> None:
+        """Deactivate the siblings that are dead."""
+        for sibling in self.values():
+            if sibling is not pinging and sibling.activated and sibling.dead:
+                utils.log.error("dispatcher %s is dead; its jobs are handed back", sibling.UUID)
+                sibling.deactivate()
+
+    def __getitem__(self, uuid: uuid_module.UUID) -> DispatcherAgents:
+        try:
+            return self._dispatchers[uuid.bytes]  # type: ignore[no-any-return]
+        except KeyError:
+            raise KeyError(uuid) from None
+
+    def get(self, uuid: uuid_module.UUID, default: Any = None) -> Any:
+        """The agents of that dispatcher, or `default`."""
+        return self._dispatchers.get(uuid.bytes, default)
+
+    def __contains__(self, uuid: object) -> bool:
+        return isinstance(uuid, uuid_module.UUID) and uuid.bytes in self._dispatchers
+
+    def __iter__(self) -> Iterator[uuid_module.UUID]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self._dispatchers)
+
+    def __bool__(self) -> bool:
+        return bool(self._dispatchers)
+
+    def keys(self) -> list[uuid_module.UUID]:
+        """The UUIDs."""
+        return [uuid_module.UUID(bytes=key) for key in self._dispatchers]
+
+    def values(self) -> list[DispatcherAgents]:
+        """The `IDispatcherAgents`."""
+        return list(self._dispatchers.values())
+
+    def items(self) -> list[tuple[uuid_module.UUID, DispatcherAgents]]:
+        """Pairs of UUID and `IDispatcherAgents`."""
+        return list(zip(self.keys(), self.values(), strict=True))

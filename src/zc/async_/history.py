@@ -1,0 +1,126 @@
+"""The completed jobs of an agent, for about a week."""
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import persistent
+import zope.interface
+from BTrees.LOBTree import LOBTree
+
+import zc.async_.clock
+import zc.async_.interfaces
+
+#: Entries of one segment: the newest is written again with every batch of completed jobs.
+SEGMENT_SIZE = 16
+
+#: Microseconds covered by one day's bucket, and the number of buckets kept.
+PERIOD = 24 * 60 * 60 * 1_000_000
+BUCKETS = 8
+
+
+class _Segment(persistent.Persistent):
+    """Some successive entries (microseconds, job), the oldest first."""
+
+    def __init__(self) -> None:
+        self.entries: tuple[tuple[int, Any], ...] = ()
+
+
+class _Bucket(persistent.Persistent):
+    """The jobs of one period."""
+
+    def __init__(self, period: int) -> None:
+        self.period = period
+        #: Segments by the time of their first entry.
+        self.segments = LOBTree()
+        self.newest: _Segment | None = None
+        #: Entries of the segments but the newest.
+        self.full = 0
+
+    def add(self, time: int, job: Any) -> None:
+        segment = self.newest
+        if segment is not None and segment.entries:
+            # Jobs of several threads come a little out of order.
+            time = max(time, segment.entries[-1][0])
+        if segment is None or (
+            len(segment.entries) >= SEGMENT_SIZE and time > segment.entries[-1][0]
+        ):
+            if segment is not None:
+                self.full += len(segment.entries)
+            self.newest = segment = self.segments[time] = _Segment()
+        segment.entries += ((time, job),)
+
+    def __len__(self) -> int:
+        return self.full + (0 if self.newest is None else len(self.newest.entries))
+
+    def newest_first(self, start: int | None) -> Iterator[tuple[int, Any]]:
+        keys = self.segments.keys(max=start) if start is not None else self.segments.keys()
+        for key in reversed(list(keys)):
+            yield from reversed(self.segments[key].entries)
+
+
+@zope.interface.implementer(zc.async_.interfaces.ICompletedCollection)
+class Completed(persistent.Persistent):
+    """See `zc.async_.interfaces.ICompletedCollection`.
+
+    Written by the dispatcher of the agent alone.
+    """
+
+    def __init__(self) -> None:
+        #: The newest first.
+        self._buckets: tuple[_Bucket, ...] = ()
+
+    def add(self, job: Any) -> None:
+        """Add a job that has completed. Only for the bookkeeping of dispatchers."""
+        now = zc.async_.clock.microseconds()
+        self.rotate(now)
+        period = now // PERIOD
+        if not self._buckets or self._buckets[0].period < period:
+            self._buckets = (_Bucket(period), *self._buckets)
+        self._buckets[0].add(now, job)
+
+    def rotate(self, now: int) -> bool:
+        """Drop what is too old; return whether there was anything."""
+        oldest = now // PERIOD - BUCKETS + 1
+        kept = tuple(bucket for bucket in self._buckets if bucket.period >= oldest)
+        if len(kept) == len(self._buckets):
+            return False
+        self._buckets = kept
+        return True
+
+    def __len__(self) -> int:
+        return sum(len(bucket) for bucket in self._buckets)
+
+    def __bool__(self) -> bool:
+        return any(len(bucket) for bucket in self._buckets)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.iter()
+
+    def iter(
+        self, start: datetime.datetime | None = None, stop: datetime.datetime | None = None
+    ) -> Iterator[Any]:
+        """See `zc.async_.interfaces.ICompletedCollection`."""
+        first = None if start is None else zc.async_.clock.to_microseconds(start)
+        last = None if stop is None else zc.async_.clock.to_microseconds(stop)
+        for bucket in self._buckets:
+            for time, job in bucket.newest_first(first):
+                if last is not None and time <= last:
+                    return
+                if first is None or time <= first:
+                    yield job
+
+    def first(self, start: datetime.datetime | None = None) -> Any:
+        """See `zc.async_.interfaces.ICompletedCollection`."""
+        for job in self.iter(start):
+            return job
+        raise ValueError("no job completed at that time or before", start)
+
+    def last(self, stop: datetime.datetime | None = None) -> Any:
+        """See `zc.async_.interfaces.ICompletedCollection`."""
+        found = None
+        for found in self.iter(None, stop):  # noqa: B007  (the last one is wanted)
+            pass
+        if found is None:
+            raise ValueError("no job completed after that time", stop)
+        return found

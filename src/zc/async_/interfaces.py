@@ -1,0 +1,589 @@
+"""The contract of zc.async: every interface, status, event and exception.
+
+Unless a text says otherwise: times are timezone-aware datetimes in UTC, intervals are timedeltas, a
+method may be called by any thread that owns the connection of the object, and nothing here commits
+a transaction on its own.
+"""
+
+
+import zope.interface
+import zope.interface.common.mapping
+from zope.i18nmessageid import MessageFactory
+from zope.interface import Attribute, Interface
+from zope.interface.interfaces import IObjectEvent, ObjectEvent
+from zope.processlifetime import DatabaseOpened, DatabaseOpenedWithRoot, IDatabaseOpened
+
+__all__ = [
+    "ACTIVE",
+    "ASSIGNED",
+    "CALLBACKS",
+    "COMPLETED",
+    "KEY",
+    "NEW",
+    "PENDING",
+    "AbortedError",
+    "AsyncError",
+    "BadStatusError",
+    "DatabaseOpened",
+    "DatabaseOpenedWithRoot",
+    "DispatcherActivated",
+    "DispatcherDeactivated",
+    "DispatcherReactivated",
+    "DispatcherRegistered",
+    "DispatcherUnregistered",
+    "IAbstractJob",
+    "IAgent",
+    "ICallbackProxy",
+    "ICompletedCollection",
+    "IDatabaseOpened",
+    "IDatabaseOpenedEvent",
+    "IDispatcher",
+    "IDispatcherActivated",
+    "IDispatcherAgents",
+    "IDispatcherDeactivated",
+    "IDispatcherReactivated",
+    "IDispatcherRegistered",
+    "IDispatcherUnregistered",
+    "IDispatchers",
+    "IJob",
+    "IObjectAdded",
+    "IQueue",
+    "IQueues",
+    "IQuota",
+    "IQuotas",
+    "IReactor",
+    "IRetryPolicy",
+    "IUUID",
+    "MissingCallableError",
+    "ObjectAdded",
+    "ReassignedError",
+    "TimeoutError",
+]
+
+_ = MessageFactory("zc.async")
+
+#: Key of the `IQueues` mapping in the root of a database.
+KEY = "zc.async"
+
+#: In no queue, and never run.
+NEW = _("new-status")
+#: In a queue; no dispatcher has claimed it.
+PENDING = _("pending-status")
+#: Claimed for an agent, and not started.
+ASSIGNED = _("assigned-status")
+#: Started: a worker has it, or it waits for the job or Deferred that it returned.
+ACTIVE = _("active-status")
+#: Its result is known, and its callbacks run.
+CALLBACKS = _("callbacks-status")
+#: Its result is known, and its callbacks have run.
+COMPLETED = _("completed-status")
+
+#: The historic name of the event.
+IDatabaseOpenedEvent = IDatabaseOpened
+
+
+# --------------------------------------------------------------------------------------------------
+# Exceptions
+
+
+class AsyncError(Exception):
+    """The root of every exception that zc.async defines."""
+
+
+class BadStatusError(AsyncError, ValueError):
+    """The status of a job does not allow what was asked of it."""
+
+
+class TimeoutError(AsyncError):
+    """The `begin_by` of a job passed before the job could begin."""
+
+
+class AbortedError(AsyncError):
+    """The job was given up, for instance because it was interrupted too often."""
+
+
+class MissingCallableError(AsyncError, LookupError):
+    """The callable of a job could not be imported where and when the job was due."""
+
+
+class ReassignedError(AsyncError):
+    """The job is no longer the business of the worker that tried to go on with it."""
+
+
+# --------------------------------------------------------------------------------------------------
+# Events
+
+
+class IObjectAdded(IObjectEvent):
+    """An object was added to a container by an installer of this package."""
+
+    container = Attribute("The container that the object was added to.")
+    name = Attribute("The name of the object in the container.")
+
+
+@zope.interface.implementer(IObjectAdded)
+class ObjectAdded(ObjectEvent):
+    """See `IObjectAdded`."""
+
+    def __init__(self, object, container=None, name=None):
+        super().__init__(object)
+        self.container = container
+        self.name = name
+
+
+class IDispatcherRegistered(IObjectEvent):
+    """A dispatcher's `IDispatcherAgents` (the object) was added to a queue."""
+
+
+class IDispatcherUnregistered(IObjectEvent):
+    """A dispatcher's `IDispatcherAgents` (the object) was removed from a queue.
+
+    `parent` is the `IDispatchers` it was in.
+    """
+
+
+class IDispatcherActivated(IObjectEvent):
+    """A dispatcher began to work for a queue; the object is its `IDispatcherAgents`.
+
+    Handlers run in the transaction that activates: agents added here work at once.
+    """
+
+
+class IDispatcherReactivated(IObjectEvent):
+    """A dispatcher taken for dead turned out to be alive; the object is its `IDispatcherAgents`."""
+
+
+class IDispatcherDeactivated(IObjectEvent):
+    """A dispatcher stopped working for a queue, or was found dead by a sibling."""
+
+
+@zope.interface.implementer(IDispatcherRegistered)
+class DispatcherRegistered(ObjectEvent):
+    """See `IDispatcherRegistered`."""
+
+
+@zope.interface.implementer(IDispatcherUnregistered)
+class DispatcherUnregistered(ObjectEvent):
+    """See `IDispatcherUnregistered`."""
+
+    def __init__(self, object, parent=None):
+        super().__init__(object)
+        self.parent = parent
+
+
+@zope.interface.implementer(IDispatcherActivated)
+class DispatcherActivated(ObjectEvent):
+    """See `IDispatcherActivated`."""
+
+
+@zope.interface.implementer(IDispatcherReactivated)
+class DispatcherReactivated(ObjectEvent):
+    """See `IDispatcherReactivated`."""
+
+
+@zope.interface.implementer(IDispatcherDeactivated)
+class DispatcherDeactivated(ObjectEvent):
+    """See `IDispatcherDeactivated`."""
+
+
+# --------------------------------------------------------------------------------------------------
+# The process side
+
+
+class IReactor(Interface):
+    """What a dispatcher asks of a reactor.
+
+    The reactors of Twisted have all of this; so does any object with these five methods. It need
+    not declare the interface.
+    """
+
+    def callFromThread(callable, *args, **kwargs):
+        """Have the reactor's thread call `callable` soon. Any thread may ask, and is not kept."""
+
+    def callInThread(callable, *args, **kwargs):
+        """Call `callable` in some other thread soon. Asked from the reactor's thread only."""
+
+    def callLater(seconds, callable, *args, **kwargs):
+        """Call `callable` in the reactor's thread after `seconds` (a float).
+
+        Returns an object with `cancel()` and `active()`. Asked from the reactor's thread only.
+        """
+
+    def addSystemEventTrigger(phase, event, callable, *args, **kwargs):
+        """Call `callable` at an event; a dispatcher uses 'before' 'shutdown'.
+
+        The reactor waits for a Deferred that `callable` returns.
+        """
+
+    def callWhenRunning(callable, *args, **kwargs):
+        """Call `callable` once the reactor runs, or at once if it does."""
+
+
+class IUUID(Interface):
+    """A universally unique identifier, as `uuid.UUID`."""
+
+    bytes = Attribute("The value as 16 bytes.")
+    hex = Attribute("The value as 32 hexadecimal digits.")
+    int = Attribute("The value as a 128-bit integer.")
+    urn = Attribute("The value as a URN.")
+
+
+class IDispatcher(Interface):
+    """Claims jobs for one process and has worker threads run them.
+
+    Its state belongs to the thread of its reactor; the methods that report may be called from any
+    thread and answer with copies.
+    """
+
+    db = Attribute("The ZODB.DB that has the queues in its root.")
+    reactor = Attribute("The `IReactor` it lives on.")
+    UUID = Attribute("Its identity in every queue, a uuid.UUID.")
+    poll_interval = Attribute("Seconds (float) between two polls when nothing else causes one.")
+    activated = Attribute("When it was activated (datetime, UTC), or None or False.")
+    thread = Attribute("The thread of the reactor if an installer started one, else None.")
+    polls = Attribute("The polls kept in memory, the newest first.")
+    queues = Attribute("Of each queue's name a mapping of an agent's name to its worker pool.")
+    shutdown_grace_period = Attribute(
+        "Seconds (float) that running jobs are given at a graceful stop; 0 by default."
+    )
+
+    def activate(threaded=False):
+        """Register with the reactor and begin to poll.
+
+        `threaded`: make polls in other threads than the reactor's. By default that is so exactly
+        with the reactor that is installed in `twisted.internet.reactor`.
+        """
+
+    def deactivate():
+        """Stop claiming, give running jobs their grace, and hand back the rest."""
+
+    def getStatistics(at=None, before=None, since=None, queue=None, agent=None):
+        """Figures of the jobs started by the polls of a span of time, as a dict."""
+
+    def getJobInfo(oid, database_name=None):
+        """What is known here of the job with this oid (int), as a dict; KeyError if nothing is."""
+
+    def getActiveJobIds(queue=None, agent=None):
+        """The (oid, database name) of the jobs now in worker threads, the newest first."""
+
+    def getPollInfo(at=None, before=None):
+        """The newest poll at or before a key or a datetime, or an interval ago."""
+
+    def iterPolls(at=None, before=None, since=None):
+        """The polls of a span of time, the newest first."""
+
+    def getStatusInfo():
+        """The state of this dispatcher, as a dict."""
+
+
+# --------------------------------------------------------------------------------------------------
+# Jobs
+
+
+class IRetryPolicy(Interface):
+    """Decides what becomes of a job that failed, could not commit or was interrupted.
+
+    Obtained by calling a factory, or a named adapter of the job to this interface, with the job. It
+    is stored with the job as soon as it was asked something. Answers: True (try again now), False
+    (give up), a timedelta or a datetime (try again then).
+    """
+
+    def jobError(failure, data_cache):
+        """The code of the job raised; its transaction was aborted. Called in a new transaction.
+
+        `failure` is a `zc.twist.Failure`. `data_cache` is a dict that lasts until the tries of this
+        run end, whatever becomes of transactions; `updateData` is called with it then.
+        """
+
+    def commitError(failure, data_cache):
+        """The transaction of the job could not be committed. Otherwise as `jobError`."""
+
+    def interrupted():
+        """The process or dispatcher that ran the job ended."""
+
+    def updateData(data_cache):
+        """Store what is worth keeping of `data_cache`, in the transaction of the result."""
+
+
+class IAbstractJob(Interface):
+    """What jobs and callback proxies have in common."""
+
+    parent = Attribute("The queue, agent or job that this job is in, or None.")
+    status = Attribute("NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS or COMPLETED.")
+    result = Attribute("The outcome, a `zc.twist.Failure` if it failed; None before that.")
+
+    def addCallbacks(
+        success=None, failure=None, failure_log_level=None, retry_policy_factory=None
+    ):
+        """Have `success` called with a good result or `failure` with a Failure.
+
+        Each is None, a callable or an `IJob`. The level and the policy are set on both jobs unless
+        None. Returns an `ICallbackProxy`.
+        """
+
+    def addCallback(callback, failure_log_level=None, retry_policy_factory=None):
+        """Have `callback` (a callable or an `IJob`) called with the result, good or bad.
+
+        Returns it as a job. Callbacks run in the order of their adding, each in a transaction of its
+        own. If this job is completed, the callback is put into its queue; if it never was in a
+        queue, the callback is called at once, in a transaction of its own: what the caller had done
+        in this transaction is committed.
+        """
+
+
+class ICallbackProxy(IAbstractJob):
+    """Stands for whichever of two callbacks comes to run.
+
+    Callbacks added to it are added to that one.
+    """
+
+    success = Attribute("The job for a good result, or None.")
+    failure = Attribute("The job for a Failure, or None.")
+    job = Attribute("The job that was chosen; None before the result is known.")
+
+    def getJob(result):
+        """Choose by `result`, and return the job to call; call it once the result is known."""
+
+
+class IJob(IAbstractJob):
+    """A call, stored in a database, and its result.
+
+    Made as `Job(callable, *args, **kwargs)`, a partial application as `functools.partial`.
+    """
+
+    callable = Attribute(
+        "What is called: a global function or class, a callable object that can be stored, or a "
+        "method of one. May be set until the job starts."
+    )
+    args = Attribute("Positional arguments, a mutable sequence.")
+    kwargs = Attribute("Keyword arguments, a mutable mapping.")
+    annotations = Attribute("A mutable mapping for anybody's notes; see `zc.async_.local`.")
+    callbacks = Attribute("The callbacks, jobs and proxies, in order of adding (a tuple).")
+    queue = Attribute("The nearest `IQueue` among the parents, or None.")
+    agent = Attribute("The `IAgent` that claimed the job, or None.")
+    begin_after = Attribute(
+        "The job starts at this time or later. Set by `IQueue.put`, to the present if nothing else "
+        "is given; None before. May be set while the job is pending."
+    )
+    begin_by = Attribute(
+        "How long (timedelta) after `begin_after` the job must have begun, else it fails with "
+        "`TimeoutError`. None: no limit. May be set while the job is pending."
+    )
+    quota_names = Attribute(
+        "Names (tuple of str) of the quotas of its queue in which the job needs a place to run. "
+        "May be set while the job is pending."
+    )
+    priority = Attribute("An integer, 0 by default. Among the due jobs, higher ones start first.")
+    assignerUUID = Attribute("The UUID of the process that put the job, or None.")
+    active_start = Attribute("When it started (datetime), or None.")
+    active_end = Attribute("When its result was known (datetime), or None.")
+    initial_callbacks_end = Attribute("When the callbacks had run (datetime), or None.")
+    failure_log_level = Attribute(
+        "Level of the log record for a failure. None: ERROR for a job that was put into a queue, "
+        "CRITICAL for a callback."
+    )
+    retry_policy_factory = Attribute(
+        "A callable that takes the job and returns an `IRetryPolicy`, or the name of an adapter. "
+        "None: the adapters named '' (jobs) and 'callback' (callbacks), then the defaults."
+    )
+
+    def __call__(*args, **kwargs):
+        """Run the job: call its callable, with the given arguments after its own.
+
+        Runs in the transaction manager of the job's connection, commits, and returns the result. A
+        dispatcher does this in a worker's thread; for a job that is in a queue nobody else may.
+        """
+
+    def bind(*args, **kwargs):
+        """Put the given arguments before those the job has (update keyword arguments).
+
+        Returns the job.
+        """
+
+    def fail(error=None):
+        """End the job with a Failure of `error` (default: `AbortedError()`), through its callbacks."""
+
+    def handleInterrupt():
+        """The process that ran the job is gone: ask the retry policy, and do as it says."""
+
+    def resumeCallbacks():
+        """Go on with callbacks whose process is gone."""
+
+    def getRetryPolicy():
+        """The `IRetryPolicy` of this job."""
+
+    def setUp():
+        """Called before each try; a failure in it is a failure of the job. For subclasses."""
+
+    def tearDown(setup_info):
+        """Called after the commit or abort of each try with what `setUp` returned. For subclasses.
+
+        A failure in it is logged as CRITICAL and changes nothing.
+        """
+
+
+# --------------------------------------------------------------------------------------------------
+# Queues
+
+
+class IQuota(Interface):
+    """How many jobs that name it may run at once, over all dispatchers of a queue.
+
+    Iteration and `len` are over the jobs that hold a place now.
+    """
+
+    name = Attribute("Its name in the queue (str).")
+    size = Attribute("The number of places, at least 0. May be changed at any time.")
+    filled = Attribute("Whether no place is free.")
+
+    def clean():
+        """Forget jobs that no longer need their place. Never necessary."""
+
+
+class IQuotas(zope.interface.common.mapping.IEnumerableMapping):
+    """The quotas of a queue, by name."""
+
+    def create(name, size=1):
+        """Add a quota. ValueError if there is one of that name."""
+
+    def remove(name):
+        """Remove a quota. Waiting jobs that name it are free to run. KeyError if there is none."""
+
+
+class IQueues(zope.interface.common.mapping.IMapping):
+    """The queues of a database, by name. The usual queue has the name ''."""
+
+
+class IQueue(Interface):
+    """Jobs that wait to be run.
+
+    Iteration, `len`, `in` and indices cover the waiting jobs, in the order in which they may
+    start: put back ones, then by priority, time and arrival.
+    """
+
+    name = Attribute("The name of the queue in its `IQueues`.")
+    parent = Attribute("The `IQueues`.")
+    quotas = Attribute("The `IQuotas`.")
+    dispatchers = Attribute("The `IDispatchers`.")
+
+    def put(
+        item,
+        begin_after=None,
+        begin_by=None,
+        failure_log_level=None,
+        retry_policy_factory=None,
+        priority=None,
+    ):
+        """Add a job, or a callable that is made one, and return the job.
+
+        The other arguments set the attributes of `IJob` of the same names, unless None. A naive
+        `begin_after` is in UTC. The job may start once the transaction has committed.
+
+        Raises `BadStatusError` for a job that is or was in a queue already and cannot run now,
+        ValueError for a quota that does not exist and TypeError for what cannot be called or
+        stored.
+        """
+
+    def putBack(job):
+        """Put a claimed job back; it comes before every other. The opposite of `claim`."""
+
+    def pull(index=0):
+        """Remove a waiting job by its position, and return it. IndexError if there is none."""
+
+    def remove(job):
+        """Remove a waiting job. LookupError if it does not wait here."""
+
+    def claim(filter=None, default=None):
+        """Remove and return the first job that may run now and that `filter` (if any) accepts.
+
+        The job takes its places in its quotas. Returns `default` if there is no such job. This is
+        for agents and their choosers.
+        """
+
+
+class IDispatchers(zope.interface.common.mapping.IEnumerableMapping):
+    """The dispatchers that ever registered with a queue: UUID to `IDispatcherAgents`."""
+
+    def register(uuid):
+        """Add an `IDispatcherAgents`. ValueError if there is one."""
+
+    def unregister(uuid):
+        """Remove and return one. ValueError if it is activated, KeyError if there is none."""
+
+    def ping(uuid):
+        """Note that a dispatcher is alive, and deactivate one that is not."""
+
+
+class IDispatcherAgents(zope.interface.common.mapping.IMapping):
+    """The agents of one dispatcher in one queue: name to `IAgent`."""
+
+    UUID = Attribute("The UUID of the dispatcher.")
+    parent = Attribute("The `IDispatchers`.")
+    queue = Attribute("The `IQueue`.")
+    activated = Attribute("When it was activated (datetime), or None.")
+    dead = Attribute("Whether its pings have stopped for longer than they may.")
+    last_ping = Attribute("An object whose `value` is the time of the newest ping, or None.")
+    ping_interval = Attribute("Time (timedelta) between two pings, 30 seconds by default.")
+    ping_death_interval = Attribute(
+        "A dispatcher whose newest ping is older than this (timedelta) is dead; 60 seconds by "
+        "default."
+    )
+
+    def activate():
+        """Begin to work. ValueError if it is activated. Fires `IDispatcherActivated`."""
+
+    def reactivate():
+        """Go on working after having been taken for dead. Fires `IDispatcherReactivated`."""
+
+    def deactivate():
+        """Stop working, and hand every claimed job back. Fires `IDispatcherDeactivated`."""
+
+
+class ICompletedCollection(Interface):
+    """The newer completed jobs of an agent, the newest first."""
+
+    def __len__():
+        """How many there are."""
+
+    def __iter__():
+        """As `iter()`."""
+
+    def iter(start=None, stop=None):
+        """The jobs that completed at `start` or before, and after `stop` (datetimes), newest first."""
+
+    def first(start=None):
+        """The newest job, completed at `start` or before. ValueError if there is none."""
+
+    def last(stop=None):
+        """The oldest job, completed after `stop`. ValueError if there is none."""
+
+
+class IAgent(Interface):
+    """Chooses jobs of a queue for one dispatcher, and has those that run.
+
+    Iteration, `len`, `in` and indices cover the claimed jobs that have not completed; a job that
+    waits for another job is not among them.
+    """
+
+    name = Attribute("Its name in its `IDispatcherAgents`.")
+    parent = Attribute("The `IDispatcherAgents`.")
+    queue = Attribute("The `IQueue`.")
+    size = Attribute("How many jobs it runs at once, 3 by default; 0 pauses it.")
+    filter = Attribute(
+        "None, or a callable that takes a waiting job and says whether this agent may run it. It "
+        "is asked once about a job, and again when the job or the filter is changed. If it raises, "
+        "the answer is taken as no and the error logged."
+    )
+    chooser = Attribute(
+        "None, or a callable that takes the agent and returns a job that it claimed with "
+        "`agent.queue.claim`, or None. At most one of filter and chooser may be set."
+    )
+    completed = Attribute("An `ICompletedCollection`.")
+
+    def claimJob():
+        """Claim a job, assign it to this agent and return it, or return None.
+
+        Returns None if the agent is full or its dispatcher is not active in the queue.
+        """
+
+

@@ -1,0 +1,641 @@
+"""Jobs: calls that are stored, and their results.
+
+One record holds what every job needs; a second, the `Sidecar`, what others may want to write while
+the job runs. Attributes that have their usual value are not stored.
+"""
+
+import datetime
+import logging
+import uuid
+from typing import Any
+
+import persistent
+import zope.component
+import zope.interface
+from ZODB.utils import z64
+
+import zc.async_.callables
+import zc.async_.clock
+import zc.async_.interfaces
+import zc.async_.running
+import zc.twist
+from zc.async_ import utils
+from zc.async_.arguments import ArgumentList, KeyedView
+from zc.async_.backlog import GroupKey, SortKey
+from zc.async_.callbacks import CallbackProxy, performed
+from zc.async_.composition import run_parallel, run_serial
+from zc.async_.interfaces import (
+    ACTIVE,
+    ASSIGNED,
+    CALLBACKS,
+    COMPLETED,
+    NEW,
+    PENDING,
+    AbortedError,
+    BadStatusError,
+)
+from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes
+
+_STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
+_NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
+
+#: Rank of a job that was put back: before any priority.
+_PUT_BACK_RANK = -(1 << 62)
+
+
+class Sidecar(persistent.Persistent):
+    """What of a job may be written while it runs.
+
+    The thread that runs the job does not write it, unless the code of the job does: so annotations
+    and callbacks that come from outside do not make the job conflict.
+    """
+
+    def __init__(self) -> None:
+        self.annotations: dict[Any, Any] = {}
+        self.callbacks: tuple[Any, ...] = ()
+
+
+@zope.interface.implementer(zc.async_.interfaces.IJob)
+class Job(persistent.Persistent):
+    """See `zc.async_.interfaces.IJob`."""
+
+    # What is not stored if it has these values. Times are in microseconds.
+    _status_id = 0
+    _parent: Any = None
+    _args: list[Any] = []  # noqa: RUF012  (never changed in place)
+    _kwargs: dict[str, Any] = {}  # noqa: RUF012
+    _callbacks: tuple[Any, ...] = ()
+    _sidecar: Sidecar | None = None
+    _result: Any = None
+    #: The job for whose result this one waits.
+    _inner: Any = None
+    #: Key of the one entry of a lane or the backlog that counts.
+    _entry_key = 0
+    #: When it was put, if that is not `_entry_key`.
+    _arrival: int | None = None
+    _begin_after: int | None = None
+    _begin_by: int | None = None
+    _put_back = False
+    _priority = 0
+    _quota_names: tuple[str, ...] = ()
+    #: Counts the claims: a worker may go on while it is what it was when the worker got the job.
+    _token = 0
+    _assigner: bytes | None = None
+    _start: int | None = None
+    _end: int | None = None
+    _callbacks_end: int | None = None
+    _policy: Any = None
+    _system = False
+    _failure_log_level: int | None = None
+    _retry_policy_factory: Any = None
+
+    def __init__(self, callable: Any, /, *args: Any, **kwargs: Any) -> None:
+        self.callable = callable
+        if args:
+            self._args = list(args)
+        if kwargs:
+            self._kwargs = kwargs
+
+    # -- the call
+
+    @property
+    def callable(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        return zc.async_.callables.from_stored(self._callable)
+
+    @callable.setter
+    def callable(self, value: Any) -> None:
+        self._must_not_have_started("the callable")
+        self._callable = zc.async_.callables.to_stored(value)
+        self._edited()
+
+    @property
+    def args(self) -> ArgumentList:
+        """See `zc.async_.interfaces.IJob`."""
+        return ArgumentList(lambda: self._args, self._changing_args)
+
+    @args.setter
+    def args(self, value: Any) -> None:
+        self._args = list(value)
+        self._edited()
+
+    def _changing_args(self) -> list[Any]:
+        self._args = list(self._args)
+        self._edited()
+        return self._args
+
+    @property
+    def kwargs(self) -> KeyedView:
+        """See `zc.async_.interfaces.IJob`."""
+        return KeyedView(lambda: self._kwargs, self._changing_kwargs)
+
+    @kwargs.setter
+    def kwargs(self, value: Any) -> None:
+        self._kwargs = dict(value)
+        self._edited()
+
+    def _changing_kwargs(self) -> dict[str, Any]:
+        self._kwargs = dict(self._kwargs)
+        self._edited()
+        return self._kwargs
+
+    def bind(self, *args: Any, **kwargs: Any) -> "Job":
+        """See `zc.async_.interfaces.IJob`."""
+        self._must_not_have_started("the arguments")
+        if args:
+            self._args = [*args, *self._args]
+        if kwargs:
+            self._kwargs = {**self._kwargs, **kwargs}
+        self._edited()
+        return self
+
+    # -- where it is
+
+    @property
+    def status(self) -> str:
+        """See `zc.async_.interfaces.IJob`."""
+        return _STATUSES[self._status_id]
+
+    def _set_status(self, status: str) -> None:
+        self._status_id = _NUMBERS[status]
+
+    @property
+    def parent(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        return self._parent
+
+    __parent__ = parent
+
+    @parent.setter
+    def parent(self, value: Any) -> None:
+        self._parent = value
+
+    @property
+    def queue(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        return self._ancestor(zc.async_.interfaces.IQueue)
+
+    @property
+    def agent(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        return self._ancestor(zc.async_.interfaces.IAgent)
+
+    def _ancestor(self, interface: Any) -> Any:
+        ancestor = self._parent
+        while ancestor is not None and not interface.providedBy(ancestor):
+            ancestor = ancestor.parent
+        return ancestor
+
+    @property
+    def assignerUUID(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        return None if self._assigner is None else uuid.UUID(bytes=self._assigner)
+
+    @property
+    def annotations(self) -> KeyedView:
+        """See `zc.async_.interfaces.IJob`."""
+        return KeyedView(self._read_annotations, self._changing_annotations)
+
+    def _read_annotations(self) -> dict[Any, Any]:
+        return {} if self._sidecar is None else self._sidecar.annotations
+
+    def _changing_annotations(self) -> dict[Any, Any]:
+        sidecar = self._need_sidecar()
+        sidecar._p_changed = True
+        return sidecar.annotations
+
+    def _need_sidecar(self) -> Sidecar:
+        if self._sidecar is None:
+            self._sidecar = Sidecar()
+        return self._sidecar
+
+    # -- conditions and times
+
+    @property
+    def begin_after(self) -> datetime.datetime | None:
+        """See `zc.async_.interfaces.IJob`."""
+        microseconds = self._begins_after()
+        return zc.async_.clock.to_datetime(microseconds) if microseconds else None
+
+    @begin_after.setter
+    def begin_after(self, value: datetime.datetime | None) -> None:
+        self._must_not_have_started("begin_after")
+        self._begin_after = None if value is None else zc.async_.clock.to_microseconds(value)
+        self._edited()
+
+    @property
+    def begin_by(self) -> datetime.timedelta | None:
+        """See `zc.async_.interfaces.IJob`."""
+        return None if self._begin_by is None else datetime.timedelta(microseconds=self._begin_by)
+
+    @begin_by.setter
+    def begin_by(self, value: datetime.timedelta | None) -> None:
+        self._must_not_have_started("begin_by")
+        if value is not None and value < datetime.timedelta():
+            raise ValueError(f"begin_by is a duration of at least 0, not {value!r}")
+        self._begin_by = None if value is None else zc.async_.clock.interval_microseconds(value)
+        self._edited()
+
+    @property
+    def quota_names(self) -> tuple[str, ...]:
+        """See `zc.async_.interfaces.IJob`."""
+        return self._quota_names
+
+    @quota_names.setter
+    def quota_names(self, value: Any) -> None:
+        self._must_not_have_started("the quota names")
+        if isinstance(value, str):
+            raise TypeError(f"quota_names is a sequence of names, not the string {value!r}")
+        names = tuple(value)
+        queue = self.queue
+        if queue is not None:
+            check_quota_names(queue, names)
+        self._quota_names = names
+        self._edited()
+
+    @property
+    def priority(self) -> int:
+        """See `zc.async_.interfaces.IJob`."""
+        return self._priority
+
+    @priority.setter
+    def priority(self, value: int) -> None:
+        self._must_not_have_started("the priority")
+        if not isinstance(value, int):
+            raise TypeError(f"a priority is an integer, not {value!r}")
+        self._priority = value
+        self._edited()
+
+    @property
+    def active_start(self) -> datetime.datetime | None:
+        """See `zc.async_.interfaces.IJob`."""
+        return None if self._start is None else zc.async_.clock.to_datetime(self._start)
+
+    @property
+    def active_end(self) -> datetime.datetime | None:
+        """See `zc.async_.interfaces.IJob`."""
+        return None if self._end is None else zc.async_.clock.to_datetime(self._end)
+
+    @property
+    def initial_callbacks_end(self) -> datetime.datetime | None:
+        """See `zc.async_.interfaces.IJob`."""
+        end = self._callbacks_end
+        if end is None and self._status_id == _NUMBERS[COMPLETED]:
+            end = self._end
+        return None if end is None else zc.async_.clock.to_datetime(end)
+
+    @property
+    def failure_log_level(self) -> int | None:
+        """See `zc.async_.interfaces.IJob`."""
+        return self._failure_log_level
+
+    @failure_log_level.setter
+    def failure_log_level(self, value: int | None) -> None:
+        self._failure_log_level = value
+
+    @property
+    def retry_policy_factory(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        factory = self._retry_policy_factory
+        if isinstance(factory, tuple):
+            return zc.async_.callables.from_stored(factory[0])
+        return factory
+
+    @retry_policy_factory.setter
+    def retry_policy_factory(self, value: Any) -> None:
+        # A tuple of the stored form, since a name of an adapter is a string, too.
+        self._retry_policy_factory = (
+            value
+            if value is None or isinstance(value, str)
+            else (zc.async_.callables.to_stored(value),)
+        )
+
+    # -- waiting in a queue (for queues and claims only)
+
+    def _must_not_have_started(self, what: str) -> None:
+        if self._status_id > _NUMBERS[ASSIGNED]:
+            raise BadStatusError(f"{what} of a job can be set until it starts; this is {self!r}")
+
+    def _edited(self) -> None:
+        """File a waiting job anew, so that it is considered as it is now.
+
+        Not needed if no other connection has seen it waiting.
+        """
+        self._p_changed = True
+        if (
+            self._status_id == _NUMBERS[PENDING]
+            and self._p_jar is not None
+            and self._p_serial != z64
+        ):
+            self._parent._file_again(self)
+
+    def _begins_after(self) -> int:
+        if self._begin_after is not None:
+            return self._begin_after
+        return self._arrival or self._entry_key
+
+    def _due(self, now: int) -> bool:
+        """Whether it may start now. Clocks of machines differ: by default any time will do."""
+        return self._begin_after is None or self._begin_after <= now
+
+    def _deadline(self) -> int | None:
+        """The time by which it must have begun."""
+        return None if self._begin_by is None else self._begins_after() + self._begin_by
+
+    def _sort_key(self) -> SortKey:
+        arrival = self._arrival or self._entry_key
+        rank = _PUT_BACK_RANK if self._put_back else -self._priority
+        effective = max(arrival, self._begin_after or 0)
+        return rank, effective, arrival, self._entry_key, self._p_oid or b""
+
+    def _group_key(self) -> GroupKey:
+        return GroupKey(self._system, tuple(sorted(set(self._quota_names))), ())
+
+    def _wait_in(self, queue: Any, entry_key: int, keep_arrival: bool = False) -> None:
+        """Note that the job waits in `queue`, and that the entry of this key is the one."""
+        if keep_arrival:
+            self._arrival = self._arrival or self._entry_key
+        elif self._arrival is not None:
+            self._arrival = None
+        self._entry_key = entry_key
+        self._parent = queue
+        self._set_status(PENDING)
+
+    def _claimed(self) -> None:
+        """Note that the job was taken out of its queue."""
+        self._parent = None
+        self._set_status(NEW)
+        self._token += 1
+        if self._put_back:
+            self._put_back = False
+
+    def _removed(self) -> None:
+        """Note that the job was taken out of its queue, and is nobody's."""
+        self._parent = None
+        self._set_status(NEW)
+
+    def _assign(self, agent: Any) -> None:
+        """Note that an agent has the job."""
+        self._parent = agent
+        self._set_status(ASSIGNED)
+
+    def _activate(self, now: int) -> None:
+        """Note that the job starts. The sidecar must be there before (see its class)."""
+        self._need_sidecar()
+        self._set_status(ACTIVE)
+        self._start = now
+
+    def _waits(self) -> bool:
+        """Whether the job waits for the result of another."""
+        return self._inner is not None and self._status_id == _NUMBERS[ACTIVE]
+
+    # -- callbacks
+
+    @property
+    def callbacks(self) -> tuple[Any, ...]:
+        """See `zc.async_.interfaces.IJob`."""
+        late = () if self._sidecar is None else self._sidecar.callbacks
+        return self._callbacks + late
+
+    def addCallbacks(
+        self,
+        success: Any = None,
+        failure: Any = None,
+        failure_log_level: int | None = None,
+        retry_policy_factory: Any = None,
+    ) -> CallbackProxy:
+        """See `zc.async_.interfaces.IAbstractJob`."""
+        proxy = CallbackProxy(
+            None if success is None else as_job(success),
+            None if failure is None else as_job(failure),
+        )
+        self.addCallback(proxy, failure_log_level, retry_policy_factory)
+        return proxy
+
+    def addCallback(
+        self,
+        callback: Any,
+        failure_log_level: int | None = None,
+        retry_policy_factory: Any = None,
+    ) -> Any:
+        """See `zc.async_.interfaces.IAbstractJob`."""
+        callback = callback if isinstance(callback, CallbackProxy) else as_job(callback)
+        callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
+        if self._status_id in (_NUMBERS[NEW], _NUMBERS[PENDING]):
+            self._callbacks += (callback,)
+        else:
+            self._add_late_callback(callback)
+        return callback
+
+    def _add_late_callback(self, callback: Any) -> None:
+        self._need_sidecar().callbacks += (callback,)
+        if self._p_jar is not None:
+            # Whoever completes the job meanwhile makes this transaction conflict, and its next try
+            # finds the job completed.
+            self._p_jar.readCurrent(self)
+        if self._status_id == _NUMBERS[COMPLETED]:
+            self._start_callbacks()
+
+    def _set_up_as_callback(
+        self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
+    ) -> None:
+        if self._status_id != _NUMBERS[NEW] or self._parent is not None:
+            raise BadStatusError(f"{self!r} is in use already: add a new job as the callback")
+        self._parent = parent
+        if failure_log_level is not None:
+            self.failure_log_level = failure_log_level
+        if retry_policy_factory is not None:
+            self.retry_policy_factory = retry_policy_factory
+
+    def _start_callbacks(self) -> None:
+        """Have the callbacks performed by any dispatcher of the queue, or here if there is none."""
+        queue = self.queue
+        if queue is None:
+            zc.async_.running.run_callbacks(self)
+        else:
+            queue.put(self._system_job(self.resumeCallbacks))
+
+    def _system_job(self, method: Any) -> "Job":
+        """A job of a method of this one that any dispatcher runs, past filters and sizes."""
+        job = Job(method)
+        job._system = True
+        return job
+
+    def resumeCallbacks(self) -> None:
+        """See `zc.async_.interfaces.IJob`."""
+        zc.async_.running.run_callbacks(self)
+
+    # -- running and ending
+
+    @property
+    def result(self) -> Any:
+        """See `zc.async_.interfaces.IAbstractJob`."""
+        return self._result
+
+    def setUp(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+
+    def tearDown(self, setup_info: Any) -> None:
+        """See `zc.async_.interfaces.IJob`."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        return zc.async_.running.run(self, args, kwargs)
+
+    def _end_with(self, result: Any) -> None:
+        """Note the result. The job is completed if it has no callbacks to perform."""
+        self._result = result
+        self._end = zc.async_.clock.microseconds()
+        if self._inner is not None:
+            self._inner = None
+        if all(performed(callback) for callback in self.callbacks):
+            self._set_status(COMPLETED)
+        else:
+            self._set_status(CALLBACKS)
+
+    def _complete(self) -> None:
+        """Note that the callbacks have been performed."""
+        self._set_status(COMPLETED)
+        self._callbacks_end = zc.async_.clock.microseconds()
+
+    def fail(self, error: Any = None) -> None:
+        """See `zc.async_.interfaces.IJob`."""
+        if self._status_id >= _NUMBERS[CALLBACKS]:
+            raise BadStatusError(f"{self!r} has ended already")
+        failure = zc.twist.Failure(AbortedError() if error is None else error)
+        self._token += 1
+        if self._status_id == _NUMBERS[PENDING]:
+            self._parent._withdraw(self)
+        self._end_with(failure)
+        zc.async_.running.log_result(self, failure)
+        if self._status_id == _NUMBERS[CALLBACKS]:
+            self._start_callbacks()
+
+    def _end_unstarted(self, error: Exception) -> None:
+        """End a waiting job whose entry has been dealt with."""
+        self._set_status(NEW)
+        self.fail(error)
+
+    def _wait_for(self, inner: Any) -> None:
+        """Take over the result of `inner` when it completes."""
+        self._inner = inner
+        inner.addCallback(Job(self._receive))
+
+    def _new_job(self, item: Any, *args: Any) -> "Job":
+        """A job of `item`, with `args` before what it is called with."""
+        return as_job(item).bind(*args)
+
+    def _receive(self, result: Any) -> None:
+        """Take over the result of the job that this one returned (a callback of that job)."""
+        if not self._waits():
+            raise zc.async_.interfaces.ReassignedError(f"{self!r} waits for no other job")
+        self._end_with(result)
+        zc.async_.running.log_result(self, result)
+        zc.async_.running.note_completed_elsewhere(self)
+        if self._status_id == _NUMBERS[CALLBACKS]:
+            self._start_callbacks()
+
+    # -- interruptions
+
+    def getRetryPolicy(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        if self._policy is None:
+            return self._make_policy()
+        return self._policy
+
+    def _make_policy(self) -> Any:
+        factory = self.retry_policy_factory
+        name = factory if isinstance(factory, str) else self._default_policy_name()
+        if factory is None or isinstance(factory, str):
+            policy = zope.component.queryAdapter(self, zc.async_.interfaces.IRetryPolicy, name)
+            if policy is None and factory:
+                raise LookupError(
+                    f"no adapter named {name!r} from IJob to IRetryPolicy: register it, or set "
+                    f"another retry_policy_factory"
+                )
+            if policy is None:
+                default = RetryCommonForever if name == "callback" else RetryCommonFourTimes
+                policy = default(self)
+        else:
+            policy = factory(self)
+        return policy
+
+    def _default_policy_name(self) -> str:
+        return "callback" if self._is_callback() else ""
+
+    def _is_callback(self) -> bool:
+        return self._system or isinstance(self._parent, (Job, CallbackProxy))
+
+    def _effective_log_level(self) -> int:
+        if self._failure_log_level is not None:
+            return self._failure_log_level
+        return logging.CRITICAL if self._is_callback() else logging.ERROR
+
+    def handleInterrupt(self) -> None:
+        """See `zc.async_.interfaces.IJob`."""
+        zc.async_.running.handle_interrupt(self)
+
+    # -- for people
+
+    def __repr__(self) -> str:
+        try:
+            call = zc.async_.callables.stored_repr(self._callable)
+            words = [utils.custom_repr(argument) for argument in self._args]
+            words += [f"{k}={utils.custom_repr(v)}" for k, v in sorted(self._kwargs.items())]
+            return f"<{utils.custom_repr(self)} ``{call}({', '.join(words)})``>"
+        except (AttributeError, TypeError, ValueError):
+            # A subclass that has no `_callable`, say: a repr that raises hides the real problem.
+            return f"<{utils.custom_repr(self)}>"
+
+
+def as_job(item: Any) -> Job:
+    """`item` as a job: itself, its adapter to `IJob`, or a `Job` of it."""
+    if isinstance(item, Job):
+        return item
+    job = zc.async_.interfaces.IJob(item, None)
+    return Job(item) if job is None else job
+
+
+def check_quota_names(queue: Any, names: tuple[str, ...]) -> None:
+    """Raise ValueError for a name of which the queue has no quota."""
+    for name in names:
+        if name not in queue.quotas:
+            raise ValueError("unknown quota name", name)
+
+
+def serial(*jobs: Any, postprocess: Any = None) -> Job:
+    """A job that runs the given jobs (or callables) one after the other.
+
+    `postprocess`, a callable or a job, is called with the jobs once all have completed; its result
+    is the result. By default that is the tuple of the jobs. A job that failed does not keep the
+    others from running: look at their results. To add a job, append it to the `args` of the job
+    returned: before it starts, from one of its jobs, or from a callback added to one of them before
+    that one began.
+    """
+    return _composed(run_serial, jobs, postprocess)
+
+
+def parallel(*jobs: Any, postprocess: Any = None) -> Job:
+    """A job that puts the given jobs (or callables) into its queue all at once.
+
+    Otherwise as `serial`.
+    """
+    return _composed(run_parallel, jobs, postprocess)
+
+
+def _composed(run: Any, jobs: tuple[Any, ...], postprocess: Any) -> Job:
+    after = None if postprocess is None else as_job(postprocess)
+    return Job(run, *map(as_job, jobs), postprocess=after)
+
+
+__all__ = [
+    "Job",
+    "NeverRetry",
+    "RetryCommonForever",
+    "RetryCommonFourTimes",
+    "Sidecar",
+    "as_job",
+    "check_quota_names",
+    "parallel",
+    "serial",
+]

@@ -1,0 +1,269 @@
+"""Queues: where jobs wait."""
+
+import contextlib
+import datetime
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import persistent
+import persistent.interfaces
+import zope.component
+import zope.interface
+from BTrees.Length import Length
+from BTrees.OOBTree import OOBTree
+from persistent.mapping import PersistentMapping
+from ZODB.interfaces import IConnection
+
+import zc.async_.claim
+import zc.async_.clock
+import zc.async_.interfaces
+import zc.async_.lane
+import zc.twist
+from zc.async_.backlog import Backlog
+from zc.async_.dispatchers import DispatcherAgents, Dispatchers
+from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, BadStatusError
+from zc.async_.job import as_job, check_quota_names
+from zc.async_.quota import Quota, Quotas
+
+__all__ = [
+    "DispatcherAgents",
+    "Dispatchers",
+    "Queue",
+    "Queues",
+    "Quota",
+    "Quotas",
+    "getDefaultQueue",
+]
+
+#: More entries than this that no longer count, and `pull` has them dropped.
+_STALE_LIMIT = 200
+
+_key_lock = threading.Lock()
+_last_key = 0
+
+
+def _new_entry_key() -> int:
+    """The time in microseconds, made unique in this process.
+
+    A clock that was set back is followed: keys tell entries of one job apart, and no more.
+    """
+    global _last_key
+    now = zc.async_.clock.microseconds()
+    with _key_lock:
+        _last_key = _last_key + 1 if now <= _last_key < now + 1_000_000 else now
+        return _last_key
+
+
+@zope.interface.implementer(zc.async_.interfaces.IQueue)
+class Queue(persistent.Persistent):
+    """See `zc.async_.interfaces.IQueue`.
+
+    This record is written when the queue is made; those it refers to are described in
+    `zc.async_.lane` and `zc.async_.backlog`.
+    """
+
+    name: str | None = None
+    parent: Any = None
+
+    def __init__(self) -> None:
+        #: Keys of leases to lanes.
+        self._lanes = OOBTree()
+        # Never removed: the first insertion into an empty tree cannot be merged with another.
+        self._lanes[""] = zc.async_.lane.Lane()
+        self._backlog = Backlog()
+        #: How many entries of lanes and backlog no longer count. Changes of it are merged.
+        self._stale = Length()
+        self.quotas = Quotas()
+        self.quotas.parent = self
+        self.dispatchers = Dispatchers()
+        self.dispatchers.parent = self
+
+    # -- putting
+
+    def put(
+        self,
+        item: Any,
+        begin_after: datetime.datetime | None = None,
+        begin_by: datetime.timedelta | None = None,
+        failure_log_level: int | None = None,
+        retry_policy_factory: Any = None,
+        priority: int | None = None,
+    ) -> Any:
+        """See `zc.async_.interfaces.IQueue`."""
+        job = as_job(item)
+        self._check_can_wait(job)
+        if begin_after is not None or job._begin_after is not None:
+            job.begin_after = begin_after
+        if begin_by is not None:
+            job.begin_by = begin_by
+        if failure_log_level is not None:
+            job.failure_log_level = failure_log_level
+        if retry_policy_factory is not None:
+            job.retry_policy_factory = retry_policy_factory
+        if priority is not None:
+            job.priority = priority
+        uuid = zope.component.queryUtility(zc.async_.interfaces.IUUID)
+        job._assigner = None if uuid is None else uuid.bytes
+        self._file(job)
+        return job
+
+    def _check_can_wait(self, job: Any) -> None:
+        if job.status != NEW:
+            raise BadStatusError(f"only a new job can be put into a queue; this is {job.status}")
+        if job._quota_names:
+            check_quota_names(self, job._quota_names)
+
+    def putBack(self, job: Any) -> None:
+        """See `zc.async_.interfaces.IQueue`."""
+        self._take_back(job)
+        job._begin_after = None
+        job._put_back = True
+        self._file(job, keep_arrival=True)
+
+    def _put_later(self, job: Any, when: datetime.datetime) -> None:
+        """Have a claimed job wait until `when`. For retries."""
+        self._take_back(job)
+        job._begin_after = zc.async_.clock.to_microseconds(when)
+        self._file(job, keep_arrival=True)
+
+    def _take_back(self, job: Any) -> None:
+        if job.status not in (NEW, ASSIGNED, ACTIVE):
+            raise BadStatusError(f"only a claimed job can be put back; this is {job.status}")
+        agent = job.agent
+        if agent is not None:
+            agent._forget(job)
+
+    def _file(self, job: Any, keep_arrival: bool = False) -> None:
+        jar = self._p_jar
+        if jar is not None and job._p_jar is None:
+            # The job belongs to the database of the queue, whoever else refers to it.
+            jar.add(job)
+        key = _new_entry_key()
+        job._wait_in(self, key, keep_arrival)
+        zc.async_.lane.lease(self._lanes, jar).append(key, job)
+
+    def _file_again(self, job: Any) -> None:
+        """A waiting job was edited: make a new entry, for which the old one no longer counts."""
+        self._stale.change(1)
+        self._file(job, keep_arrival=True)
+
+    def _withdraw(self, job: Any) -> None:
+        """The job waits no longer: its entry no longer counts."""
+        self._stale.change(1)
+
+    # -- looking, and taking by hand
+
+    def _entries(self) -> Iterator[Any]:
+        yield from self._backlog.entries()
+        for lane in self._lanes.values():
+            for entry, _segment, _position in lane.unread():
+                yield entry
+
+    def _waiting(self) -> list[Any]:
+        waiting = [
+            (job._sort_key(), job)
+            for entry_key, job in self._entries()
+            if job._entry_key == entry_key and self._is_waiting(job)
+        ]
+        waiting.sort(key=lambda pair: pair[0])
+        return [job for _key, job in waiting]
+
+    def _is_waiting(self, job: Any) -> bool:
+        return bool(job.status == PENDING and job.parent is self)
+
+    def __len__(self) -> int:
+        unread = sum(len(lane) for lane in self._lanes.values())
+        return int(unread + self._backlog.count - self._stale())
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._waiting())
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._waiting()[index]
+
+    def __contains__(self, job: object) -> bool:
+        return getattr(job, "status", None) == PENDING and getattr(job, "parent", None) is self
+
+    def pull(self, index: int = 0) -> Any:
+        """See `zc.async_.interfaces.IQueue`."""
+        if self._stale() > _STALE_LIMIT:
+            with self._claiming():
+                pass
+        job = self[index]
+        self.remove(job)
+        return job
+
+    def remove(self, job: Any) -> None:
+        """See `zc.async_.interfaces.IQueue`."""
+        if job not in self:
+            raise LookupError(f"{job!r} does not wait in this queue", job)
+        self._withdraw(job)
+        job._removed()
+
+    # -- claiming
+
+    @contextlib.contextmanager
+    def _claiming(self) -> Iterator["zc.async_.claim.Claim"]:
+        """One claim for all calls of `claim` inside; see `zc.async_.claim`."""
+        claim = self._v_claim = zc.async_.claim.Claim(self)
+        try:
+            yield claim
+        finally:
+            self._v_claim = None
+            claim.close()
+
+    def claim(self, filter: Callable[[Any], Any] | None = None, default: Any = None) -> Any:
+        """See `zc.async_.interfaces.IQueue`."""
+        return self._claim(filter, default)
+
+    def _claim(
+        self, filter: Callable[[Any], Any] | None, default: Any = None, **options: Any
+    ) -> Any:
+        claim = getattr(self, "_v_claim", None)
+        if claim is None:
+            with self._claiming() as claim:
+                job = claim.next(filter, **options)
+        else:
+            job = claim.next(filter, **options)
+        return default if job is None else job
+
+
+@zope.interface.implementer(zc.async_.interfaces.IQueues)
+class Queues(PersistentMapping):
+    """See `zc.async_.interfaces.IQueues`."""
+
+    def __setitem__(self, name: str, queue: Any) -> None:
+        queue.name = name
+        queue.parent = self
+        super().__setitem__(name, queue)
+
+    def __delitem__(self, name: str) -> None:
+        self[name].parent = None
+        super().__delitem__(name)
+
+
+@zope.component.adapter(persistent.interfaces.IPersistent)
+@zope.interface.implementer(zc.async_.interfaces.IQueue)
+def getDefaultQueue(context: Any) -> Any:
+    """The queue named '' of the database of `context`, a persistent object or a connection."""
+    connection = _connection_of(context)
+    queues = connection.root().get(zc.async_.interfaces.KEY)
+    if queues is None or "" not in queues:
+        raise LookupError(
+            "the database has no default queue: call zc.async_.configure.start(db), include "
+            "basic_dispatcher_policy.zcml, or register zc.async_.subscribers.queue_installer"
+        )
+    return queues[""]
+
+
+def _connection_of(context: Any) -> Any:
+    if IConnection.providedBy(context):
+        return context
+    connection = IConnection(context, None) or zc.twist.connection(context)
+    if connection is None:
+        raise LookupError(f"{context!r} is in no database, so there is no queue for it")
+    return connection

@@ -1,0 +1,140 @@
+"""Quotas: how many jobs of a kind may run at once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import persistent
+import zope.interface
+from BTrees.OOBTree import OOBTree
+
+import zc.async_.interfaces
+from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW
+
+
+class _Members(persistent.Persistent):
+    """Who holds a place. Written by claims only.
+
+    A plain tuple, never a container that merges changes: two claims that take the last place must
+    conflict.
+    """
+
+    jobs: tuple[Any, ...] = ()
+
+
+def _holds_place(job: Any) -> bool:
+    # NEW: claimed by somebody who has not put it into an agent, or calls it himself.
+    return job.status in (NEW, ASSIGNED, ACTIVE) and not job._waits()
+
+
+@zope.interface.implementer(zc.async_.interfaces.IQuota)
+class Quota(persistent.Persistent):
+    """See `zc.async_.interfaces.IQuota`.
+
+    The size is a record of its own, apart from the members: changing it does not fight claims.
+    """
+
+    parent = None
+
+    def __init__(self, name: str, size: int = 1) -> None:
+        self.name = name
+        self._members = _Members()
+        self.size = size
+
+    @property
+    def size(self) -> int:
+        """See `zc.async_.interfaces.IQuota`."""
+        return self._size
+
+    @size.setter
+    def size(self, value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"the size of a quota is an integer of at least 0, not {value!r}")
+        self._size = value
+
+    @property
+    def filled(self) -> bool:
+        """See `zc.async_.interfaces.IQuota`."""
+        return len(self) >= self.size
+
+    def __len__(self) -> int:
+        return sum(1 for job in self)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __iter__(self) -> Iterator[Any]:
+        return (job for job in self._members.jobs if _holds_place(job))
+
+    def __contains__(self, job: Any) -> bool:
+        return any(member is job for member in self)
+
+    def clean(self) -> None:
+        """See `zc.async_.interfaces.IQuota`."""
+        holding = tuple(self)
+        if len(holding) != len(self._members.jobs):
+            self._members.jobs = holding
+
+    def _add(self, job: Any) -> None:
+        """Give a job a place. Only for claims, which know that one is free."""
+        self._members.jobs = (*(member for member in self if member is not job), job)
+
+    def _release(self, jobs: Any) -> bool:
+        """Take the places of those `jobs` that need none; return whether there were any."""
+        members = self._members.jobs
+        if not any(member is job for member in members for job in jobs):
+            return False
+        self.clean()
+        return len(self._members.jobs) != len(members)
+
+
+@zope.interface.implementer(zc.async_.interfaces.IQuotas)
+class Quotas(persistent.Persistent):
+    """See `zc.async_.interfaces.IQuotas`."""
+
+    parent = None
+
+    def __init__(self) -> None:
+        self._quotas = OOBTree()
+
+    def create(self, name: str, size: int = 1) -> None:
+        """See `zc.async_.interfaces.IQuotas`."""
+        if name in self._quotas:
+            raise ValueError(f"there is a quota {name!r} already: set its size, or remove it first")
+        quota = Quota(name, size)
+        quota.parent = self
+        self._quotas[name] = quota
+
+    def remove(self, name: str) -> None:
+        """See `zc.async_.interfaces.IQuotas`."""
+        del self._quotas[name]
+
+    def __getitem__(self, name: str) -> Quota:
+        return self._quotas[name]  # type: ignore[no-any-return]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The quota of that name, or `default`."""
+        return self._quotas.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._quotas
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._quotas)
+
+    def __len__(self) -> int:
+        return len(self._quotas)
+
+    def __bool__(self) -> bool:
+        return bool(self._quotas)
+
+    def keys(self) -> list[str]:
+        """The names."""
+        return list(self._quotas)
+
+    def values(self) -> list[Quota]:
+        """The quotas, in the order of their names."""
+        return list(self._quotas.values())
+
+    def items(self) -> list[tuple[str, Quota]]:
+        """Pairs of name and quota."""
+        return list(self._quotas.items())

@@ -1,0 +1,174 @@
+"""Retry policies: what becomes of a job that failed, could not commit or was interrupted."""
+
+import datetime
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import persistent
+import zope.component
+import zope.interface
+from BTrees.OOBTree import OOBTree
+
+import zc.async_.clock
+import zc.async_.interfaces
+from zc.async_ import utils
+
+#: What a policy answers: try again now, give up, or try again then.
+Answer = bool | datetime.timedelta | datetime.datetime
+
+#: Key for counting, exceptions, most tries (None: no limit), and the back-off in seconds: before
+#: the first new try, added for each further one, at most.
+ErrorRule = tuple[str, tuple[type[BaseException], ...], int | None, float, float, float]
+
+DISCONNECTED: ErrorRule = ("disconnected", utils.DISCONNECTED_ERRORS, None, 5, 5, 60)
+
+
+class _Policy(persistent.Persistent):
+    """What the shipped policies share; subclasses are made by changing the class attributes.
+
+    Counts are kept in `data`, under the keys of the rules and 'interruptions'.
+    """
+
+    #: Rules for errors of the job's code, the first that fits holds.
+    internal_exceptions: tuple[ErrorRule, ...] = (DISCONNECTED,)
+    #: Rules for errors of the commit.
+    transaction_exceptions: tuple[ErrorRule, ...] = (DISCONNECTED,)
+    #: Interruptions after which the job is still tried again; None: always.
+    max_interruptions: int | None = None
+    #: Every how many tries one is logged.
+    log_every = 5
+
+    def __init__(self, job: Any) -> None:
+        self.parent = self.__parent__ = job
+        self.data = OOBTree()
+
+    def jobError(self, failure: Any, data_cache: dict[str, Any]) -> Answer:
+        """See `zc.async_.interfaces.IRetryPolicy`."""
+        return self._process("job", failure, data_cache, self.internal_exceptions)
+
+    def commitError(self, failure: Any, data_cache: dict[str, Any]) -> Answer:
+        """See `zc.async_.interfaces.IRetryPolicy`."""
+        return self._process("commit", failure, data_cache, self.transaction_exceptions)
+
+    def _process(
+        self,
+        method: str,
+        failure: Any,
+        data_cache: dict[str, Any],
+        rules: tuple[ErrorRule, ...],
+    ) -> Answer:
+        """Answer by the first rule that fits the failure; False if none does."""
+        for key, exceptions, most, first, step, longest in rules:
+            if not failure.check(*exceptions):
+                continue
+            count = data_cache.get(key, 0) + 1
+            data_cache[key] = count
+            data_cache[f"last_{key}"] = failure.getErrorMessage()
+            if most is not None and count >= most:
+                utils.log.info("%s: gave up after %d %s errors", self._job_repr(), count, key)
+                return False
+            backoff = min(longest, first + step * (count - 1))
+            if count % self.log_every == 1 or self.log_every == 1:
+                self._log_retry(method, key, count, backoff, failure)
+            if backoff:
+                time.sleep(backoff)
+            return True
+        return False
+
+    def _log_retry(
+        self, method: str, key: str, count: int, backoff: float, failure: Any
+    ) -> None:
+        level = logging.CRITICAL if key == "other" else logging.WARNING
+        utils.log.log(
+            level,
+            "%s: %s error %d (%s), next try in %g s: %s",
+            self._job_repr(),
+            method,
+            count,
+            key,
+            backoff,
+            failure.getErrorMessage(),
+        )
+
+    def interrupted(self) -> Answer:
+        """See `zc.async_.interfaces.IRetryPolicy`."""
+        count = self.data["interruptions"] = self.data.get("interruptions", 0) + 1
+        if self.max_interruptions is not None and count > self.max_interruptions:
+            utils.log.info("%s: gave up after %d interruptions", self._job_repr(), count)
+            return False
+        if count % self.log_every == 1 or self.log_every == 1:
+            utils.log.warning("%s: interrupted %d times, next try now", self._job_repr(), count)
+        return True
+
+    def updateData(self, data_cache: dict[str, Any]) -> None:
+        """See `zc.async_.interfaces.IRetryPolicy`."""
+        for key, value in data_cache.items():
+            if self.data.get(key) != value:
+                self.data[key] = value
+
+    def _job_repr(self) -> str:
+        return repr(self.parent)
+
+
+@zope.component.adapter(zc.async_.interfaces.IJob)
+@zope.interface.implementer(zc.async_.interfaces.IRetryPolicy)
+class RetryCommonFourTimes(_Policy):
+    """For transactional jobs, and the default for those put into a queue.
+
+    Tries five times over transaction errors, nine times more after interruptions, and for ever while
+    the database is out of reach.
+    """
+
+    internal_exceptions = (
+        DISCONNECTED,
+        ("transaction_error", utils.TRANSIENT_ERRORS, 5, 0, 0, 0),
+    )
+    transaction_exceptions = internal_exceptions
+    max_interruptions = 9
+
+
+@zope.component.adapter(zc.async_.interfaces.IJob)
+@zope.interface.implementer(zc.async_.interfaces.IRetryPolicy)
+class RetryCommonForever(_Policy):
+    """For jobs that must take effect, and the default for callbacks.
+
+    Tries without end over transaction errors, interruptions, a database out of reach, and every
+    error of the commit.
+    """
+
+    internal_exceptions = (
+        DISCONNECTED,
+        ("transaction_error", utils.TRANSIENT_ERRORS, None, 0, 0, 0),
+    )
+    transaction_exceptions = (*internal_exceptions, ("other", (Exception,), None, 0, 1, 60))
+
+
+@zope.component.adapter(zc.async_.interfaces.IJob)
+@zope.interface.implementer(zc.async_.interfaces.IRetryPolicy)
+class NeverRetry:
+    """For jobs that must not run twice, such as those with effects outside the database."""
+
+    def __init__(self, job: Any) -> None:
+        self.parent = self.__parent__ = job
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """Nothing is counted."""
+        return {}
+
+    def jobError(self, failure: Any, data_cache: dict[str, Any]) -> Answer:
+        """See `zc.async_.interfaces.IRetryPolicy`."""
+        return False
+
+    def commitError(self, failure: Any, data_cache: dict[str, Any]) -> Answer:
+        """See `zc.async_.interfaces.IRetryPolicy`."""
+        return False
+
+    def interrupted(self) -> Answer:
+        """See `zc.async_.interfaces.IRetryPolicy`."""
+        return False
+
+    def updateData(self, data_cache: dict[str, Any]) -> None:
+        """See `zc.async_.interfaces.IRetryPolicy`."""

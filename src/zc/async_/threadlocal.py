@@ -1,0 +1,130 @@
+"""`zc.async_.local`: what code that runs in a job can ask about its surroundings."""
+
+import threading
+from typing import Any
+
+import transaction
+from transaction.interfaces import TransientError
+
+import zc.async_.clock
+from zc.async_.interfaces import AsyncError
+
+#: Shortest pause between two looks for an annotation, in seconds.
+SHORTEST_POLL = 0.01
+
+
+class NoJobError(AsyncError, AttributeError):
+    """The thread asked about the job it runs, and runs none."""
+
+
+class Local(threading.local):
+    """The job of the current thread, and its dispatcher.
+
+    The attributes are set by workers and by jobs themselves; the methods are for the code of jobs.
+    """
+
+    #: The job that runs in this thread, a callback included.
+    job: Any = None
+    #: The dispatcher whose worker this thread is.
+    dispatcher: Any = None
+    #: The name of the agent that this thread works for.
+    agent_name: str | None = None
+    #: Jobs that were completed by what runs here without running themselves.
+    completed: list[Any] | None = None
+
+    def getJob(self) -> Any:
+        """The job that runs in this thread; NoJobError if none does."""
+        if self.job is None:
+            raise NoJobError("no job runs in this thread: call this from the code of a job")
+        return self.job
+
+    def getQueue(self) -> Any:
+        """The queue of the job that runs in this thread."""
+        return self.getJob().queue
+
+    def getAgentName(self) -> str | None:
+        """The name of the agent for which this thread works."""
+        return self.agent_name
+
+    def getDispatcher(self) -> Any:
+        """The dispatcher whose worker this thread is; NoJobError if there is none."""
+        if self.dispatcher is None:
+            raise NoJobError("this thread is no worker of a dispatcher")
+        return self.dispatcher
+
+    def getReactor(self) -> Any:
+        """The reactor of the dispatcher whose worker this thread is."""
+        return self.getDispatcher().reactor
+
+    def setLiveAnnotation(self, name: str, value: Any, job: Any = None) -> None:
+        """Set an annotation of a job, by default this thread's, at once.
+
+        It is committed in another connection: everybody sees it while the job still runs, and it
+        stays if the transaction of the job is aborted. Values are best immutable; a mutable or
+        persistent value must not be used again by the job.
+        """
+        oid, database = _address(self.getJob() if job is None else job)
+        connection = database.open(transaction_manager := transaction.TransactionManager())
+        try:
+            for attempt in transaction_manager.attempts(10):
+                with attempt:
+                    connection.get(oid).annotations[name] = value
+        finally:
+            transaction_manager.abort()
+            connection.close()
+
+    def getLiveAnnotation(
+        self,
+        name: str,
+        default: Any = None,
+        timeout: float = 0,
+        poll: float = 1,
+        job: Any = None,
+    ) -> Any:
+        """The newest value of an annotation of a job, by default this thread's.
+
+        If there is none, look again about every `poll` seconds until `timeout` seconds have passed,
+        in the time of the reactor, and then return `default`. Values are best immutable.
+        """
+        oid, database = _address(self.getJob() if job is None else job)
+        end = zc.async_.clock.microseconds() + timeout * 1_000_000
+        while True:
+            found, value = _look_up(database, oid, name)
+            remaining = (end - zc.async_.clock.microseconds()) / 1_000_000
+            if found:
+                return value
+            if remaining <= 0:
+                return default
+            self._pause(min(max(poll, SHORTEST_POLL), remaining))
+
+    def _pause(self, seconds: float) -> None:
+        """Let time pass as the reactor counts it."""
+        passed = threading.Event()
+        if self.dispatcher is None:
+            passed.wait(seconds)
+            return
+        reactor = self.dispatcher.reactor
+        reactor.callFromThread(reactor.callLater, seconds, passed.set)
+        self.dispatcher._pausing(passed)
+        passed.wait()
+
+
+def _address(job: Any) -> tuple[bytes, Any]:
+    if job._p_jar is None or job._p_oid is None:
+        raise AsyncError(f"{job!r} is in no database: commit it first")
+    return job._p_oid, job._p_jar.db()
+
+
+def _look_up(database: Any, oid: bytes, name: str) -> tuple[bool, Any]:
+    connection = database.open(transaction_manager := transaction.TransactionManager())
+    try:
+        annotations = connection.get(oid).annotations
+        return (True, annotations[name]) if name in annotations else (False, None)
+    except TransientError:
+        return False, None
+    finally:
+        transaction_manager.abort()
+        connection.close()
+
+
+local = Local()

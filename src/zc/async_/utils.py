@@ -1,0 +1,126 @@
+"""Small things that several modules need: loggers, readable reprs, patient transactions."""
+
+import logging
+import time
+import types
+from collections.abc import Callable
+from typing import Any
+
+import persistent
+import transaction
+import transaction.interfaces
+import ZEO.Exceptions
+import ZODB.POSException
+import ZODB.utils
+
+from zc.async_.interfaces import ReassignedError
+
+#: Big events: start, stop, errors.
+log = logging.getLogger("zc.async.events")
+#: Every job and every poll.
+tracelog = logging.getLogger("zc.async.trace")
+
+#: Exceptions that no policy may swallow: they end a thread or a process.
+EXPLOSIVE_ERRORS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+
+#: The database is out of reach; asking again later is all that can be done. Checked before the
+#: transient errors, because ZEO's exception is one of these too.
+DISCONNECTED_ERRORS: tuple[type[BaseException], ...] = (ZEO.Exceptions.ClientDisconnected,)
+
+#: The transaction met another one; a new try can succeed.
+TRANSIENT_ERRORS: tuple[type[BaseException], ...] = (
+    transaction.interfaces.TransientError,
+    ZODB.POSException.ConflictError,
+)
+
+#: Seconds that `try_five_times` waits for a database that is out of reach: first, step, most.
+DISCONNECTED_BACKOFF = (5, 5, 60)
+
+_BY_NAME = (types.FunctionType, types.BuiltinFunctionType, type)
+
+
+def database_name(obj: persistent.Persistent) -> str:
+    """The name of the database that `obj` is in, '?' if it is in none."""
+    jar = obj._p_jar
+    return "?" if jar is None else jar.db().database_name
+
+
+def custom_repr(obj: object) -> str:
+    """A repr that tells persistent objects by oid and database, and callables by dotted name."""
+    if isinstance(obj, persistent.Persistent):
+        kind = type(obj)
+        if obj._p_oid is None:
+            return f"{kind.__module__}.{kind.__name__} (oid ?, db ?)"
+        oid = ZODB.utils.u64(obj._p_oid)
+        return f"{kind.__module__}.{kind.__name__} (oid {oid}, db {database_name(obj)!r})"
+    if isinstance(obj, _BY_NAME):
+        return f"{obj.__module__}.{obj.__qualname__}"
+    return repr(obj)
+
+
+def dotted_name(obj: Any) -> str:
+    """The dotted name of a global function or class."""
+    return f"{obj.__module__}.{obj.__qualname__}"
+
+
+def never_fail(call: Callable[[], Any], identifier: str, tm: Any) -> Any:
+    """Call until it succeeds, aborting in between; see `try_five_times`.
+
+    Raises only what ends a thread or process, and `ReassignedError`.
+    """
+    return _persist(call, identifier, tm, None)
+
+
+def never_fail_to(call: Callable[[], Any], identifier: str) -> Any:
+    """Call, in this thread's transaction manager, until no transient error is in the way.
+
+    Other errors are raised.
+    """
+    return _persist(call, identifier, transaction.manager, 1 << 30)
+
+
+def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bool = True) -> Any:
+    """Call and commit, and try again up to five times over transient errors.
+
+    `call` takes no arguments; `identifier` names it in log records; `tm` is the transaction
+    manager. A database that is out of reach is waited for without end. With `commit` false nothing
+    is committed. Returns what `call` returns; raises its last error.
+    """
+
+    def call_and_commit() -> Any:
+        result = call()
+        if commit:
+            tm.commit()
+        return result
+
+    return _persist(call_and_commit, identifier, tm, 5)
+
+
+def _persist(call: Callable[[], Any], identifier: str, tm: Any, tries: int | None) -> Any:
+    count = 0
+    first, step, most = DISCONNECTED_BACKOFF
+    backoff = first
+    while True:
+        try:
+            return call()
+        except EXPLOSIVE_ERRORS:
+            tm.abort()
+            raise
+        except DISCONNECTED_ERRORS:
+            log.warning("%s: database out of reach, next try in %d s", identifier, backoff)
+            tm.abort()
+            time.sleep(backoff)
+            backoff = min(most, backoff + step)
+        except TRANSIENT_ERRORS:
+            count += 1
+            tm.abort()
+            if tries is not None and count >= tries:
+                log.error("%s: gave up after %d tries", identifier, count, exc_info=True)
+                raise
+        except Exception as error:
+            tm.abort()
+            if tries is not None or isinstance(error, ReassignedError):
+                raise
+            log.critical("%s: error, next try in %d s", identifier, backoff, exc_info=True)
+            time.sleep(backoff)
+            backoff = min(most, backoff + step)
