@@ -1,5 +1,10 @@
 """Durable jobs for applications on the ZODB."""
 
-from zc.async_.threadlocal import local
+import importlib
+
+# The alias's finder has to be there before several threads ask for modules through it at once.
+importlib.import_module("zc.async")
+
+from zc.async_.threadlocal import local  # noqa: E402
 
 __all__ = ["local"]

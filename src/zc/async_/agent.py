@@ -1,6 +1,6 @@
 """Agents: who of a dispatcher takes which jobs."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import persistent
@@ -12,12 +12,11 @@ import zc.async_.clock
 import zc.async_.interfaces
 from zc.async_ import utils
 from zc.async_.history import Completed
-from zc.async_.interfaces import ASSIGNED, COMPLETED, MissingCallableError, NEW, PENDING
-from zc.async_.quota import Quota
+from zc.async_.interfaces import COMPLETED, NEW, PENDING, MissingCallableError
 
 
 class _Running(persistent.Persistent):
-    """The claimed jobs of an agent: written by its dispatcher, and by the sibling that buries it."""
+    """The claimed jobs of an agent: written by its dispatcher, or a sibling that buries it."""
 
     jobs: tuple[Any, ...] = ()
 
@@ -47,7 +46,7 @@ class Agent(persistent.Persistent):
     ) -> None:
         if isinstance(filter, int):
             # The historic order of arguments, which the documents use: (chooser, size).
-            filter, size = None, filter
+            size, filter = filter, None  # noqa: A001
         self._running = _Running()
         self.completed = Completed()
         self.size = size
@@ -120,11 +119,13 @@ class Agent(persistent.Persistent):
         if self._filter is None:
             return self.queue.claim()
         try:
-            filter = self.filter
+            accepts = self.filter
         except MissingCallableError as error:
             utils.log.error("agent %r takes no job: its filter is missing: %s", self.name, error)
             return None
-        return self.queue._claim(filter, refusal=(self._p_oid or b"", self._filter_version))
+        # Refusals are remembered under the oid; an agent that has none yet asks each time.
+        refusal = None if self._p_oid is None else (self._p_oid, self._filter_version)
+        return self.queue._claim(accepts, refusal=refusal)
 
     # -- the claimed jobs
 
@@ -185,10 +186,10 @@ class Agent(persistent.Persistent):
     def _remember(self, job: Any) -> None:
         """Add a completed job to the history, and see to callbacks that came too late.
 
-        One that is added meanwhile makes this transaction conflict (see `Job.addCallback`).
+        Who adds a callback conflicts with the completion of the job, unless he commits before it.
+        So callbacks that the job's own transaction did not see are seen here: this transaction
+        began when the job was completed.
         """
-        if job._sidecar is not None and job._sidecar._p_jar is not None:
-            job._sidecar._p_jar.readCurrent(job._sidecar)
         self.completed.add(job)
         if any(callback.status == NEW for callback in job.callbacks):
             job._start_callbacks()

@@ -94,5 +94,3 @@ class KeyedView(MutableMapping[Any, Any]):
         """As `dict.update`."""
         if new := dict(*others, **items):
             self._changing().update(new)
-
-

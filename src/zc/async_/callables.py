@@ -9,7 +9,6 @@ import importlib
 import types
 from typing import Any
 
-
 import zc.twist
 from zc.async_ import utils
 from zc.async_.interfaces import MissingCallableError
@@ -81,5 +80,3 @@ def _is_global(name: str, callable: Any) -> bool:
         return bool(_resolve(name) == callable)
     except (ImportError, AttributeError):
         return False
-
-

@@ -16,7 +16,7 @@ def performed(callback: Any) -> bool:
 
 
 def pass_through(result: Any) -> Any:
-    """Stands for the callback that a proxy does not have, so that those behind it get the result."""
+    """Stands for the callback that a proxy does not have, so that those behind get the result."""
     return result
 
 
@@ -109,7 +109,9 @@ class CallbackProxy(persistent.Persistent):
 
     def _job_maker(self) -> Any:
         if self.parent is None:
-            raise zc.async_.interfaces.BadStatusError("a proxy gets callbacks once it is one itself")
+            raise zc.async_.interfaces.BadStatusError(
+                "a proxy gets callbacks once it is one itself"
+            )
         return self.parent._new_job
 
     def _choose_late(self, callback: Any, level: int | None, factory: Any) -> None:

@@ -137,7 +137,7 @@ class Claim:
     def _take_due(self) -> None:
         """Move jobs whose time has come from those for later to the candidates."""
         later = self._backlog.later
-        due = []
+        due: list[Any] = []
         for key, job in later.items():
             if key[0] > self._now:
                 break
@@ -153,7 +153,7 @@ class Claim:
     def _fail_overdue(self) -> None:
         """Fail the jobs whose time to begin has passed, whatever holds them back."""
         deadlines = self._backlog.deadlines
-        overdue = []
+        overdue: list[Any] = []
         for key, job in deadlines.items():
             if key[0] > self._now:
                 break
@@ -222,14 +222,13 @@ class Claim:
 
     def _still_waits(self, waiting: Waiting) -> bool:
         key, job, stored = waiting
-        if stored is None or self._counts(job, key[3]):
+        if self._counts(job, key[3]):
             return True
-        self._deletions.append((stored.jobs, key))
+        if stored is not None:
+            self._deletions.append((stored.jobs, key))
         return False
 
-    def _refuse(
-        self, candidates: _Candidates, waiting: Waiting, refusal: Refusal | None
-    ) -> None:
+    def _refuse(self, candidates: _Candidates, waiting: Waiting, refusal: Refusal | None) -> None:
         if refusal is None:
             candidates.push(waiting)
         else:
@@ -258,13 +257,27 @@ class Claim:
             place = deadline, *key[3:]
             if self._deadlines.pop(place, None) is None:
                 self._backlog.deadlines.pop(place, None)
-        for name in job.quota_names:
+        for name in set(job.quota_names):
             quota = self._queue.quotas.get(name)
             if quota is not None:
                 quota._add(job)
                 self._places[name] -= 1
         job._claimed()
         return job
+
+    # -- for those who look at the queue meanwhile, such as choosers
+
+    def entries(self) -> Iterator[Any]:
+        """What was read and is not written down yet, as (key of the entry, job)."""
+        for candidates in self._candidates.values():
+            for key, job, stored in candidates.to_store():
+                if stored is None:
+                    yield key[3], job
+
+    def uncounted(self) -> int:
+        """What `Backlog.count`, less the entries that no longer count, lacks at the moment."""
+        unwritten = sum(1 for _entry in self.entries())
+        return self._count + unwritten - len(self._deletions) + self._dropped
 
     # -- writing
 

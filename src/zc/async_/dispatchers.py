@@ -170,7 +170,7 @@ class Dispatchers(persistent.Persistent):
 
     def __getitem__(self, uuid: uuid_module.UUID) -> DispatcherAgents:
         try:
-            return self._dispatchers[uuid.bytes]  # type: ignore[no-any-return]
+            return self._dispatchers[uuid.bytes]
         except KeyError:
             raise KeyError(uuid) from None
 

@@ -5,6 +5,10 @@ method may be called by any thread that owns the connection of the object, and n
 a transaction on its own.
 """
 
+import datetime
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
 
 import zope.interface
 import zope.interface.common.mapping
@@ -18,6 +22,7 @@ __all__ = [
     "ASSIGNED",
     "CALLBACKS",
     "COMPLETED",
+    "IUUID",
     "KEY",
     "NEW",
     "PENDING",
@@ -53,7 +58,6 @@ __all__ = [
     "IQuotas",
     "IReactor",
     "IRetryPolicy",
-    "IUUID",
     "MissingCallableError",
     "ObjectAdded",
     "ReassignedError",
@@ -61,6 +65,12 @@ __all__ = [
 ]
 
 _ = MessageFactory("zc.async")
+
+#: A poll's key, a time (UTC), how long ago, or None.
+Moment = int | datetime.datetime | datetime.timedelta | None
+
+#: What a retry policy answers: try again now, give up, or try again after a while or at a time.
+Answer = bool | datetime.timedelta | datetime.datetime
 
 #: Key of the `IQueues` mapping in the root of a database.
 KEY = "zc.async"
@@ -94,7 +104,7 @@ class BadStatusError(AsyncError, ValueError):
     """The status of a job does not allow what was asked of it."""
 
 
-class TimeoutError(AsyncError):
+class TimeoutError(AsyncError):  # noqa: A001  (the historic name)
     """The `begin_by` of a job passed before the job could begin."""
 
 
@@ -125,7 +135,7 @@ class IObjectAdded(IObjectEvent):
 class ObjectAdded(ObjectEvent):
     """See `IObjectAdded`."""
 
-    def __init__(self, object, container=None, name=None):
+    def __init__(self, object: Any, container: Any = None, name: Any = None) -> None:
         super().__init__(object)
         self.container = container
         self.name = name
@@ -166,7 +176,7 @@ class DispatcherRegistered(ObjectEvent):
 class DispatcherUnregistered(ObjectEvent):
     """See `IDispatcherUnregistered`."""
 
-    def __init__(self, object, parent=None):
+    def __init__(self, object: Any, parent: Any = None) -> None:
         super().__init__(object)
         self.parent = parent
 
@@ -197,25 +207,27 @@ class IReactor(Interface):
     not declare the interface.
     """
 
-    def callFromThread(callable, *args, **kwargs):
+    def callFromThread(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Have the reactor's thread call `callable` soon. Any thread may ask, and is not kept."""
 
-    def callInThread(callable, *args, **kwargs):
+    def callInThread(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
         """Call `callable` in some other thread soon. Asked from the reactor's thread only."""
 
-    def callLater(seconds, callable, *args, **kwargs):
+    def callLater(seconds: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `callable` in the reactor's thread after `seconds` (a float).
 
         Returns an object with `cancel()` and `active()`. Asked from the reactor's thread only.
         """
 
-    def addSystemEventTrigger(phase, event, callable, *args, **kwargs):
+    def addSystemEventTrigger(
+        phase: str, event: str, callable: Callable[..., Any], *args: Any, **kwargs: Any
+    ) -> Any:
         """Call `callable` at an event; a dispatcher uses 'before' 'shutdown'.
 
         The reactor waits for a Deferred that `callable` returns.
         """
 
-    def callWhenRunning(callable, *args, **kwargs):
+    def callWhenRunning(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `callable` once the reactor runs, or at once if it does."""
 
 
@@ -247,32 +259,40 @@ class IDispatcher(Interface):
         "Seconds (float) that running jobs are given at a graceful stop; 0 by default."
     )
 
-    def activate(threaded=False):
+    def activate(threaded: bool | None = False) -> None:
         """Register with the reactor and begin to poll.
 
         `threaded`: make polls in other threads than the reactor's. By default that is so exactly
         with the reactor that is installed in `twisted.internet.reactor`.
         """
 
-    def deactivate():
+    def deactivate() -> Any:
         """Stop claiming, give running jobs their grace, and hand back the rest."""
 
-    def getStatistics(at=None, before=None, since=None, queue=None, agent=None):
+    def getStatistics(
+        at: Moment = None,
+        before: Moment = None,
+        since: Moment = None,
+        queue: str | None = None,
+        agent: str | None = None,
+    ) -> dict[str, Any]:
         """Figures of the jobs started by the polls of a span of time, as a dict."""
 
-    def getJobInfo(oid, database_name=None):
+    def getJobInfo(oid: int, database_name: str | None = None) -> dict[str, Any]:
         """What is known here of the job with this oid (int), as a dict; KeyError if nothing is."""
 
-    def getActiveJobIds(queue=None, agent=None):
+    def getActiveJobIds(
+        queue: str | None = None, agent: str | None = None
+    ) -> list[tuple[int, str]]:
         """The (oid, database name) of the jobs now in worker threads, the newest first."""
 
-    def getPollInfo(at=None, before=None):
+    def getPollInfo(at: Moment = None, before: Moment = None) -> Any:
         """The newest poll at or before a key or a datetime, or an interval ago."""
 
-    def iterPolls(at=None, before=None, since=None):
+    def iterPolls(at: Moment = None, before: Moment = None, since: Moment = None) -> Iterator[Any]:
         """The polls of a span of time, the newest first."""
 
-    def getStatusInfo():
+    def getStatusInfo() -> dict[str, Any]:
         """The state of this dispatcher, as a dict."""
 
 
@@ -288,20 +308,20 @@ class IRetryPolicy(Interface):
     (give up), a timedelta or a datetime (try again then).
     """
 
-    def jobError(failure, data_cache):
+    def jobError(failure: Any, data_cache: dict[str, Any]) -> Answer:
         """The code of the job raised; its transaction was aborted. Called in a new transaction.
 
         `failure` is a `zc.twist.Failure`. `data_cache` is a dict that lasts until the tries of this
         run end, whatever becomes of transactions; `updateData` is called with it then.
         """
 
-    def commitError(failure, data_cache):
+    def commitError(failure: Any, data_cache: dict[str, Any]) -> Answer:
         """The transaction of the job could not be committed. Otherwise as `jobError`."""
 
-    def interrupted():
+    def interrupted() -> Answer:
         """The process or dispatcher that ran the job ended."""
 
-    def updateData(data_cache):
+    def updateData(data_cache: dict[str, Any]) -> None:
         """Store what is worth keeping of `data_cache`, in the transaction of the result."""
 
 
@@ -313,21 +333,26 @@ class IAbstractJob(Interface):
     result = Attribute("The outcome, a `zc.twist.Failure` if it failed; None before that.")
 
     def addCallbacks(
-        success=None, failure=None, failure_log_level=None, retry_policy_factory=None
-    ):
+        success: Any = None,
+        failure: Any = None,
+        failure_log_level: int | None = None,
+        retry_policy_factory: Any = None,
+    ) -> Any:
         """Have `success` called with a good result or `failure` with a Failure.
 
         Each is None, a callable or an `IJob`. The level and the policy are set on both jobs unless
         None. Returns an `ICallbackProxy`.
         """
 
-    def addCallback(callback, failure_log_level=None, retry_policy_factory=None):
+    def addCallback(
+        callback: Any, failure_log_level: int | None = None, retry_policy_factory: Any = None
+    ) -> Any:
         """Have `callback` (a callable or an `IJob`) called with the result, good or bad.
 
-        Returns it as a job. Callbacks run in the order of their adding, each in a transaction of its
-        own. If this job is completed, the callback is put into its queue; if it never was in a
-        queue, the callback is called at once, in a transaction of its own: what the caller had done
-        in this transaction is committed.
+        Returns it as a job. Callbacks run in the order of their adding, each in a transaction of
+        its own. If this job is completed, the callback is put into its queue to be run at once; if
+        it never was in a queue, the callback is called here: what the caller had done in this
+        transaction is committed with it.
         """
 
 
@@ -341,7 +366,7 @@ class ICallbackProxy(IAbstractJob):
     failure = Attribute("The job for a Failure, or None.")
     job = Attribute("The job that was chosen; None before the result is known.")
 
-    def getJob(result):
+    def getJob(result: Any) -> Any:
         """Choose by `result`, and return the job to call; call it once the result is known."""
 
 
@@ -387,35 +412,35 @@ class IJob(IAbstractJob):
         "None: the adapters named '' (jobs) and 'callback' (callbacks), then the defaults."
     )
 
-    def __call__(*args, **kwargs):
+    def __call__(*args: Any, **kwargs: Any) -> Any:
         """Run the job: call its callable, with the given arguments after its own.
 
         Runs in the transaction manager of the job's connection, commits, and returns the result. A
         dispatcher does this in a worker's thread; for a job that is in a queue nobody else may.
         """
 
-    def bind(*args, **kwargs):
+    def bind(*args: Any, **kwargs: Any) -> Any:
         """Put the given arguments before those the job has (update keyword arguments).
 
         Returns the job.
         """
 
-    def fail(error=None):
-        """End the job with a Failure of `error` (default: `AbortedError()`), through its callbacks."""
+    def fail(error: Exception | None = None) -> None:
+        """End the job with a Failure of `error` (`AbortedError()`), through its callbacks."""
 
-    def handleInterrupt():
+    def handleInterrupt() -> None:
         """The process that ran the job is gone: ask the retry policy, and do as it says."""
 
-    def resumeCallbacks():
+    def resumeCallbacks() -> None:
         """Go on with callbacks whose process is gone."""
 
-    def getRetryPolicy():
+    def getRetryPolicy() -> Any:
         """The `IRetryPolicy` of this job."""
 
-    def setUp():
+    def setUp() -> Any:
         """Called before each try; a failure in it is a failure of the job. For subclasses."""
 
-    def tearDown(setup_info):
+    def tearDown(setup_info: Any) -> None:
         """Called after the commit or abort of each try with what `setUp` returned. For subclasses.
 
         A failure in it is logged as CRITICAL and changes nothing.
@@ -436,17 +461,17 @@ class IQuota(Interface):
     size = Attribute("The number of places, at least 0. May be changed at any time.")
     filled = Attribute("Whether no place is free.")
 
-    def clean():
+    def clean() -> None:
         """Forget jobs that no longer need their place. Never necessary."""
 
 
 class IQuotas(zope.interface.common.mapping.IEnumerableMapping):
     """The quotas of a queue, by name."""
 
-    def create(name, size=1):
+    def create(name: str, size: int = 1) -> None:
         """Add a quota. ValueError if there is one of that name."""
 
-    def remove(name):
+    def remove(name: str) -> None:
         """Remove a quota. Waiting jobs that name it are free to run. KeyError if there is none."""
 
 
@@ -467,13 +492,13 @@ class IQueue(Interface):
     dispatchers = Attribute("The `IDispatchers`.")
 
     def put(
-        item,
-        begin_after=None,
-        begin_by=None,
-        failure_log_level=None,
-        retry_policy_factory=None,
-        priority=None,
-    ):
+        item: Any,
+        begin_after: datetime.datetime | None = None,
+        begin_by: datetime.timedelta | None = None,
+        failure_log_level: int | None = None,
+        retry_policy_factory: Any = None,
+        priority: int | None = None,
+    ) -> Any:
         """Add a job, or a callable that is made one, and return the job.
 
         The other arguments set the attributes of `IJob` of the same names, unless None. A naive
@@ -484,16 +509,16 @@ class IQueue(Interface):
         stored.
         """
 
-    def putBack(job):
+    def putBack(job: Any) -> None:
         """Put a claimed job back; it comes before every other. The opposite of `claim`."""
 
-    def pull(index=0):
+    def pull(index: int = 0) -> Any:
         """Remove a waiting job by its position, and return it. IndexError if there is none."""
 
-    def remove(job):
+    def remove(job: Any) -> None:
         """Remove a waiting job. LookupError if it does not wait here."""
 
-    def claim(filter=None, default=None):
+    def claim(filter: Callable[[Any], Any] | None = None, default: Any = None) -> Any:
         """Remove and return the first job that may run now and that `filter` (if any) accepts.
 
         The job takes its places in its quotas. Returns `default` if there is no such job. This is
@@ -504,13 +529,13 @@ class IQueue(Interface):
 class IDispatchers(zope.interface.common.mapping.IEnumerableMapping):
     """The dispatchers that ever registered with a queue: UUID to `IDispatcherAgents`."""
 
-    def register(uuid):
+    def register(uuid: UUID) -> None:
         """Add an `IDispatcherAgents`. ValueError if there is one."""
 
-    def unregister(uuid):
+    def unregister(uuid: UUID) -> Any:
         """Remove and return one. ValueError if it is activated, KeyError if there is none."""
 
-    def ping(uuid):
+    def ping(uuid: UUID) -> None:
         """Note that a dispatcher is alive, and deactivate one that is not."""
 
 
@@ -529,32 +554,34 @@ class IDispatcherAgents(zope.interface.common.mapping.IMapping):
         "default."
     )
 
-    def activate():
+    def activate() -> None:
         """Begin to work. ValueError if it is activated. Fires `IDispatcherActivated`."""
 
-    def reactivate():
+    def reactivate() -> None:
         """Go on working after having been taken for dead. Fires `IDispatcherReactivated`."""
 
-    def deactivate():
+    def deactivate() -> Any:
         """Stop working, and hand every claimed job back. Fires `IDispatcherDeactivated`."""
 
 
 class ICompletedCollection(Interface):
     """The newer completed jobs of an agent, the newest first."""
 
-    def __len__():
+    def __len__() -> int:
         """How many there are."""
 
-    def __iter__():
+    def __iter__() -> Iterator[Any]:
         """As `iter()`."""
 
-    def iter(start=None, stop=None):
-        """The jobs that completed at `start` or before, and after `stop` (datetimes), newest first."""
+    def iter(
+        start: datetime.datetime | None = None, stop: datetime.datetime | None = None
+    ) -> Iterator[Any]:
+        """The jobs that completed at `start` or before and after `stop`, newest first."""
 
-    def first(start=None):
+    def first(start: datetime.datetime | None = None) -> Any:
         """The newest job, completed at `start` or before. ValueError if there is none."""
 
-    def last(stop=None):
+    def last(stop: datetime.datetime | None = None) -> Any:
         """The oldest job, completed after `stop`. ValueError if there is none."""
 
 
@@ -580,10 +607,8 @@ class IAgent(Interface):
     )
     completed = Attribute("An `ICompletedCollection`.")
 
-    def claimJob():
+    def claimJob() -> Any:
         """Claim a job, assign it to this agent and return it, or return None.
 
         Returns None if the agent is full or its dispatcher is not active in the queue.
         """
-
-

@@ -62,8 +62,8 @@ class Job(persistent.Persistent):
     # What is not stored if it has these values. Times are in microseconds.
     _status_id = 0
     _parent: Any = None
-    _args: list[Any] = []  # noqa: RUF012  (never changed in place)
-    _kwargs: dict[str, Any] = {}  # noqa: RUF012
+    _args: list[Any] = []
+    _kwargs: dict[str, Any] = {}
     _callbacks: tuple[Any, ...] = ()
     _sidecar: Sidecar | None = None
     _result: Any = None
@@ -164,11 +164,11 @@ class Job(persistent.Persistent):
         """See `zc.async_.interfaces.IJob`."""
         return self._parent
 
-    __parent__ = parent
-
     @parent.setter
     def parent(self, value: Any) -> None:
         self._parent = value
+
+    __parent__ = parent
 
     @property
     def queue(self) -> Any:
@@ -183,7 +183,7 @@ class Job(persistent.Persistent):
     def _ancestor(self, interface: Any) -> Any:
         ancestor = self._parent
         while ancestor is not None and not interface.providedBy(ancestor):
-            ancestor = ancestor.parent
+            ancestor = getattr(ancestor, "parent", None)
         return ancestor
 
     @property
@@ -319,13 +319,11 @@ class Job(persistent.Persistent):
     def _edited(self) -> None:
         """File a waiting job anew, so that it is considered as it is now.
 
-        Not needed if no other connection has seen it waiting.
+        Not needed if no claim can have seen it waiting.
         """
         self._p_changed = True
-        if (
-            self._status_id == _NUMBERS[PENDING]
-            and self._p_jar is not None
-            and self._p_serial != z64
+        if self._status_id == _NUMBERS[PENDING] and (
+            self._p_serial != z64 or self._p_jar is None or self._parent._v_has_claimed
         ):
             self._parent._file_again(self)
 
@@ -341,6 +339,13 @@ class Job(persistent.Persistent):
     def _deadline(self) -> int | None:
         """The time by which it must have begun."""
         return None if self._begin_by is None else self._begins_after() + self._begin_by
+
+    def _wait_until(self, moment: int) -> None:
+        """Have a claimed job begin at `moment`. The time by which it must have begun stays."""
+        deadline = self._deadline()
+        self._begin_after = moment
+        if deadline is not None:
+            self._begin_by = max(0, deadline - moment)
 
     def _sort_key(self) -> SortKey:
         arrival = self._arrival or self._entry_key
@@ -373,6 +378,8 @@ class Job(persistent.Persistent):
         """Note that the job was taken out of its queue, and is nobody's."""
         self._parent = None
         self._set_status(NEW)
+        if self._put_back:
+            self._put_back = False
 
     def _assign(self, agent: Any) -> None:
         """Note that an agent has the job."""
@@ -451,6 +458,8 @@ class Job(persistent.Persistent):
         """Have the callbacks performed by any dispatcher of the queue, or here if there is none."""
         queue = self.queue
         if queue is None:
+            # Each callback is a transaction of its own, and one that fails is aborted.
+            zc.async_.running.manager_of(self).commit()
             zc.async_.running.run_callbacks(self)
         else:
             queue.put(self._system_job(self.resumeCallbacks))
@@ -528,7 +537,9 @@ class Job(persistent.Persistent):
     def _receive(self, result: Any) -> None:
         """Take over the result of the job that this one returned (a callback of that job)."""
         if not self._waits():
-            raise zc.async_.interfaces.ReassignedError(f"{self!r} waits for no other job")
+            # Somebody ended it meanwhile. The other job has to complete nevertheless.
+            utils.log.info("%r waits no longer for a job that completed", self)
+            return
         self._end_with(result)
         zc.async_.running.log_result(self, result)
         zc.async_.running.note_completed_elsewhere(self)
@@ -592,7 +603,7 @@ def as_job(item: Any) -> Job:
     """`item` as a job: itself, its adapter to `IJob`, or a `Job` of it."""
     if isinstance(item, Job):
         return item
-    job = zc.async_.interfaces.IJob(item, None)
+    job: Any = zc.async_.interfaces.IJob(item, None)
     return Job(item) if job is None else job
 
 

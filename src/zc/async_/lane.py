@@ -119,6 +119,11 @@ def lease(lanes: OOBTree, connection: Any) -> Lane:
     return lane
 
 
+def has_unread(lanes: OOBTree, connection: Any) -> bool:
+    """Whether the lane of `connection`, if it has one, has unread entries."""
+    return bool(lanes.get(_slots.lane_key(connection)))
+
+
 def prepare(lanes: OOBTree, count: int) -> None:
     """Make the lanes of this process's first `count` connections, so that first puts are cheap."""
     for number in range(count):
@@ -164,7 +169,8 @@ class _Slots:
         its eyes: writing it would conflict.
         """
         database = connection.db()
-        sees_before = getattr(connection._storage, "_start", None)
+        # Not `_storage`: after a savepoint that is a temporary one.
+        sees_before = getattr(connection._normal_storage, "_start", None)
         free = self._free.setdefault(database, [])
         for index, (number, released) in enumerate(free):
             if sees_before is None or released < sees_before:

@@ -22,19 +22,28 @@ logger = logging.getLogger(__name__)
 
 
 class _SlotLock(zc.lockfile.SimpleLockFile):
-    """The lock on a slot's file. (`zc.lockfile.LockFile` would log each slot that is taken.)"""
+    """The lock on a slot's file, held by a bare descriptor.
+
+    A file object would be reported as one that nobody closed when the process ends, and that is
+    just when the lock is to end. (`zc.lockfile.LockFile` would write to the file, too.)
+    """
 
     _fp: IO[str] | None
 
-    def drop(self) -> None:
-        """Close the file without unlocking it.
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        assert self._fp is not None
+        self._descriptor = os.dup(self._fp.fileno())
+        self._fp.close()
+        self._fp = None
 
-        After a fork parent and child have the lock in common; to unlock it would take it from the
-        parent, while closing only ends the child's part in it.
+    def close(self) -> None:
+        """Let the lock go without unlocking it.
+
+        After a fork parent and child have the lock in common. To unlock it in the child would take
+        it from the parent; closing only ends the child's part in it.
         """
-        if self._fp is not None:
-            self._fp.close()
-            self._fp = None
+        os.close(self._descriptor)
 
 
 class _Process:
@@ -116,7 +125,7 @@ def _after_fork() -> None:
     global _process
     inherited, _process = _process, _Process()
     if inherited.lock is not None:
-        inherited.lock.drop()
+        inherited.lock.close()
 
 
 if hasattr(os, "register_at_fork"):

@@ -19,6 +19,7 @@ import zc.async_.claim
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.storable
 import zc.twist
 from zc.async_.backlog import Backlog
 from zc.async_.dispatchers import DispatcherAgents, Dispatchers
@@ -65,6 +66,9 @@ class Queue(persistent.Persistent):
 
     name: str | None = None
     parent: Any = None
+    _v_claim: "zc.async_.claim.Claim | None" = None
+    #: Whether this connection made claims: its own new jobs may be in the backlog then.
+    _v_has_claimed = False
 
     def __init__(self) -> None:
         #: Keys of leases to lanes.
@@ -93,7 +97,7 @@ class Queue(persistent.Persistent):
         """See `zc.async_.interfaces.IQueue`."""
         job = as_job(item)
         self._check_can_wait(job)
-        if begin_after is not None or job._begin_after is not None:
+        if begin_after is not None:
             job.begin_after = begin_after
         if begin_by is not None:
             job.begin_by = begin_by
@@ -113,18 +117,21 @@ class Queue(persistent.Persistent):
             raise BadStatusError(f"only a new job can be put into a queue; this is {job.status}")
         if job._quota_names:
             check_quota_names(self, job._quota_names)
+        zc.async_.storable.check_job(job)
 
     def putBack(self, job: Any) -> None:
         """See `zc.async_.interfaces.IQueue`."""
         self._take_back(job)
-        job._begin_after = None
+        now = zc.async_.clock.microseconds()
+        if job._begin_after is not None and job._begin_after > now:
+            job._wait_until(now)
         job._put_back = True
         self._file(job, keep_arrival=True)
 
-    def _put_later(self, job: Any, when: datetime.datetime) -> None:
-        """Have a claimed job wait until `when`. For retries."""
+    def _put_later(self, job: Any, when: int) -> None:
+        """Have a claimed job wait until `when` (microseconds). For retries."""
         self._take_back(job)
-        job._begin_after = zc.async_.clock.to_microseconds(when)
+        job._wait_until(when)
         self._file(job, keep_arrival=True)
 
     def _take_back(self, job: Any) -> None:
@@ -159,22 +166,25 @@ class Queue(persistent.Persistent):
         for lane in self._lanes.values():
             for entry, _segment, _position in lane.unread():
                 yield entry
+        if self._v_claim is not None:
+            yield from self._v_claim.entries()
 
     def _waiting(self) -> list[Any]:
-        waiting = [
-            (job._sort_key(), job)
+        # By key, since a claim may have read what is in the backlog as well.
+        waiting = {
+            job._sort_key(): job
             for entry_key, job in self._entries()
             if job._entry_key == entry_key and self._is_waiting(job)
-        ]
-        waiting.sort(key=lambda pair: pair[0])
-        return [job for _key, job in waiting]
+        }
+        return [waiting[key] for key in sorted(waiting)]
 
     def _is_waiting(self, job: Any) -> bool:
         return bool(job.status == PENDING and job.parent is self)
 
     def __len__(self) -> int:
         unread = sum(len(lane) for lane in self._lanes.values())
-        return int(unread + self._backlog.count - self._stale())
+        uncounted = 0 if self._v_claim is None else self._v_claim.uncounted()
+        return int(unread + self._backlog.count - self._stale() + uncounted)
 
     def __bool__(self) -> bool:
         return len(self) > 0
@@ -190,7 +200,7 @@ class Queue(persistent.Persistent):
 
     def pull(self, index: int = 0) -> Any:
         """See `zc.async_.interfaces.IQueue`."""
-        if self._stale() > _STALE_LIMIT:
+        if self._stale() > _STALE_LIMIT and self._v_claim is None:
             with self._claiming():
                 pass
         job = self[index]
@@ -209,6 +219,7 @@ class Queue(persistent.Persistent):
     @contextlib.contextmanager
     def _claiming(self) -> Iterator["zc.async_.claim.Claim"]:
         """One claim for all calls of `claim` inside; see `zc.async_.claim`."""
+        self._v_has_claimed = True
         claim = self._v_claim = zc.async_.claim.Claim(self)
         try:
             yield claim
@@ -223,7 +234,7 @@ class Queue(persistent.Persistent):
     def _claim(
         self, filter: Callable[[Any], Any] | None, default: Any = None, **options: Any
     ) -> Any:
-        claim = getattr(self, "_v_claim", None)
+        claim = self._v_claim
         if claim is None:
             with self._claiming() as claim:
                 job = claim.next(filter, **options)

@@ -33,7 +33,7 @@ class Quota(persistent.Persistent):
     The size is a record of its own, apart from the members: changing it does not fight claims.
     """
 
-    parent = None
+    parent: Any = None
 
     def __init__(self, name: str, size: int = 1) -> None:
         self.name = name
@@ -91,7 +91,7 @@ class Quota(persistent.Persistent):
 class Quotas(persistent.Persistent):
     """See `zc.async_.interfaces.IQuotas`."""
 
-    parent = None
+    parent: Any = None
 
     def __init__(self) -> None:
         self._quotas = OOBTree()
@@ -109,7 +109,7 @@ class Quotas(persistent.Persistent):
         del self._quotas[name]
 
     def __getitem__(self, name: str) -> Quota:
-        return self._quotas[name]  # type: ignore[no-any-return]
+        return self._quotas[name]
 
     def get(self, name: str, default: Any = None) -> Any:
         """The quota of that name, or `default`."""

@@ -1,6 +1,5 @@
 """Retry policies: what becomes of a job that failed, could not commit or was interrupted."""
 
-import datetime
 import logging
 import time
 from collections.abc import Mapping
@@ -11,12 +10,9 @@ import zope.component
 import zope.interface
 from BTrees.OOBTree import OOBTree
 
-import zc.async_.clock
 import zc.async_.interfaces
 from zc.async_ import utils
-
-#: What a policy answers: try again now, give up, or try again then.
-Answer = bool | datetime.timedelta | datetime.datetime
+from zc.async_.interfaces import Answer
 
 #: Key for counting, exceptions, most tries (None: no limit), and the back-off in seconds: before
 #: the first new try, added for each further one, at most.
@@ -77,9 +73,7 @@ class _Policy(persistent.Persistent):
             return True
         return False
 
-    def _log_retry(
-        self, method: str, key: str, count: int, backoff: float, failure: Any
-    ) -> None:
+    def _log_retry(self, method: str, key: str, count: int, backoff: float, failure: Any) -> None:
         level = logging.CRITICAL if key == "other" else logging.WARNING
         utils.log.log(
             level,
@@ -117,8 +111,8 @@ class _Policy(persistent.Persistent):
 class RetryCommonFourTimes(_Policy):
     """For transactional jobs, and the default for those put into a queue.
 
-    Tries five times over transaction errors, nine times more after interruptions, and for ever while
-    the database is out of reach.
+    Tries five times over transaction errors, nine times more after interruptions, and for ever
+    while the database is out of reach.
     """
 
     internal_exceptions = (

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
 from zc.async_.callbacks import CallbackProxy, pass_through, performed
@@ -28,6 +29,7 @@ from zc.async_.interfaces import (
     BadStatusError,
     ReassignedError,
 )
+from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.threadlocal import local
 
 _AGAIN = object()
@@ -119,6 +121,11 @@ class _Run:
         except ReassignedError:
             self._give_up(setup_info)
             raise
+        except zc.async_.storable.UnstorableError:
+            # Nothing that a policy could do something about.
+            failure = zc.twist.Failure(captureVars=True)
+            self._give_up(setup_info)
+            return self._end_failed(failure)
         except Exception:
             self.deferred = None
             return self._failed("commitError", setup_info)
@@ -164,6 +171,8 @@ class _Run:
         if isinstance(result, Deferred) or inspect.iscoroutine(result):
             self._defer(result)
             return None
+        if job._p_jar is not None:
+            zc.async_.storable.check("the result", result, job._p_jar)
         self._end_with(result)
         return result
 
@@ -203,6 +212,9 @@ class _Run:
         self.manager.begin()
         if answer is True:
             return _AGAIN
+        if answer is not False and self.job.queue is None:
+            utils.log.error("%r is in no queue that it could wait in: it fails", self.job)
+            answer = False
         if answer is False:
             return self._end_failed(failure)
         self._try_later(answer)
@@ -211,20 +223,23 @@ class _Run:
     def _ask_policy(self, method: str, failure: Any) -> Any:
         job = self.job
         try:
-            answer = getattr(job.getRetryPolicy(), method)(failure, self.data_cache)
+            # The database may be out of reach: that says nothing of the policy.
+            policy = utils.never_fail_to(self._policy, "loading a retry policy", self.manager)
+            answer = getattr(policy, method)(failure, self.data_cache)
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:
             utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
             return False
-        deadline = job._deadline()
-        if answer is not False and deadline is not None:
-            if zc.async_.clock.microseconds() >= deadline:
-                utils.log.info("%r is not tried again: its begin_by has passed", job)
-                return False
-        if isinstance(answer, (datetime.timedelta, datetime.datetime)):
-            return answer
-        return bool(answer)
+        answer = _normalized(answer)
+        if answer is not False and _too_late(job, answer):
+            utils.log.info("%r is not tried again: its begin_by has passed", job)
+            return False
+        return answer
+
+    def _policy(self) -> Any:
+        self.job._p_activate()
+        return self.job.getRetryPolicy()
 
     def _end_failed(self, failure: Any) -> Any:
         def end() -> None:
@@ -247,6 +262,8 @@ class _Run:
             self._update_policy()
             if self.args:
                 self.job._args = [*self.job._args, *self.args]
+            if self.kwargs:
+                self.job._kwargs = {**self.job._kwargs, **self.kwargs}
             reschedule(self.job, when)
             self.manager.commit()
 
@@ -303,25 +320,60 @@ def reschedule(job: Any, when: datetime.timedelta | datetime.datetime | None) ->
     queue = job.queue
     if queue is None:
         raise AsyncError(f"{job!r} has no queue, so it cannot be tried at another time")
-    if isinstance(when, datetime.timedelta):
-        when = zc.async_.clock.now() + when
-    if when is None or zc.async_.clock.to_microseconds(when) <= zc.async_.clock.microseconds():
+    if when is None or _time_of(when) <= zc.async_.clock.microseconds():
         queue.putBack(job)
     else:
-        queue._put_later(job, when)
+        queue._put_later(job, _time_of(when))
+
+
+Answer = bool | datetime.timedelta | datetime.datetime
+
+
+def _normalized(answer: Any) -> Answer:
+    """What a retry policy answered, as it is meant."""
+    return answer if isinstance(answer, (datetime.timedelta, datetime.datetime)) else bool(answer)
+
+
+def _time_of(answer: Answer) -> int:
+    """When a retry policy wants the job to be tried again (microseconds)."""
+    if isinstance(answer, datetime.datetime):
+        return zc.async_.clock.to_microseconds(answer)
+    now = zc.async_.clock.microseconds()
+    if isinstance(answer, datetime.timedelta):
+        return now + zc.async_.clock.interval_microseconds(answer)
+    return now
+
+
+def _too_late(job: Any, answer: Answer) -> bool:
+    """Whether the job must have begun before the time of the retry."""
+    deadline = job._deadline()
+    return deadline is not None and _time_of(answer) >= deadline
 
 
 def handle_interrupt(job: Any) -> None:
     """Ask the retry policy of a job whose process is gone, and do as it says."""
     if job.status not in (ASSIGNED, ACTIVE) or job._waits():
         return
-    policy = job.getRetryPolicy()
-    answer = policy.interrupted()
-    job._policy = policy
-    if answer is True or isinstance(answer, (datetime.timedelta, datetime.datetime)):
-        reschedule(job, None if answer is True else answer)
-    else:
+    answer = _ask_after_interruption(job)
+    if answer is False:
         job.fail()
+    elif _too_late(job, answer):
+        job.fail(BeginByPassedError())
+    else:
+        reschedule(job, None if answer is True else answer)
+
+
+def _ask_after_interruption(job: Any) -> Answer:
+    try:
+        policy = job.getRetryPolicy()
+        answer = policy.interrupted()
+    except (*utils.EXPLOSIVE_ERRORS, *utils.DISCONNECTED_ERRORS, *utils.TRANSIENT_ERRORS):
+        raise
+    except Exception:
+        utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
+        return False
+    job._policy = policy
+    return _normalized(answer)
 
 
 # -- callbacks
@@ -384,7 +436,7 @@ def note_completed_elsewhere(job: Any) -> None:
 def log_result(job: Any, result: Any) -> None:
     """Log the end of a job: failures among the events, the rest in the trace."""
     if isinstance(result, zc.twist.Failure):
-        if job._callable == _PASS_THROUGH:
+        if getattr(job, "_callable", None) == _PASS_THROUGH:
             return
         level = job._effective_log_level()
         if utils.log.isEnabledFor(level):

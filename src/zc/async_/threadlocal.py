@@ -106,7 +106,9 @@ class Local(threading.local):
         reactor = self.dispatcher.reactor
         reactor.callFromThread(reactor.callLater, seconds, passed.set)
         self.dispatcher._pausing(passed)
-        passed.wait()
+        # Where time is virtual it may stand still just now, and what is waited for come all the same.
+        passed.wait(seconds)
+        self.dispatcher._pauses.discard(passed)
 
 
 def _address(job: Any) -> tuple[bytes, Any]:

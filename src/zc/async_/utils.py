@@ -71,12 +71,12 @@ def never_fail(call: Callable[[], Any], identifier: str, tm: Any) -> Any:
     return _persist(call, identifier, tm, None)
 
 
-def never_fail_to(call: Callable[[], Any], identifier: str) -> Any:
-    """Call, in this thread's transaction manager, until no transient error is in the way.
+def never_fail_to(call: Callable[[], Any], identifier: str, tm: Any = transaction.manager) -> Any:
+    """Call, in a transaction manager (this thread's), until no transient error is in the way.
 
     Other errors are raised.
     """
-    return _persist(call, identifier, transaction.manager, 1 << 30)
+    return _persist(call, identifier, tm, 1 << 30)
 
 
 def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bool = True) -> Any:

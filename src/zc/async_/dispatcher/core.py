@@ -87,6 +87,8 @@ class Dispatcher:
         self._lost: set[Any] = set()
         self._completed: dict[AgentKey, list[Any]] = {}
         self._stopped: Deferred | None = None
+        self._grace = False
+        self._unstarted: list[Any] = []
 
     # -- life
 
@@ -115,41 +117,61 @@ class Dispatcher:
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
+        self._timers.clear()
         for database in self._watched:
             wakeup.forget(database, self._listener)
-        if self.shutdown_grace_period > 0 and self._working():
+        self._grace = self.shutdown_grace_period > 0
+        if not self._may_leave():
             self._stopped = Deferred()
-            self._timers["grace"] = self.reactor.callLater(
-                self.shutdown_grace_period, self._leave_and_tell
-            )
+            if self._grace:
+                self._set_timer("grace", self.shutdown_grace_period, self._end_grace)
             return self._stopped
         self._leave()
         return None
 
-    def _working(self) -> bool:
-        return any(pool.busy for pool in self._pools())
+    def _may_leave(self) -> bool:
+        working = any(pool.busy for pool in self._pools())
+        return not self._polling and not (self._grace and working)
 
-    def _leave_and_tell(self) -> None:
-        stopped, self._stopped = self._stopped, None
-        if stopped is not None:
-            timer = self._timers.get("grace")
-            if timer is not None and timer.active():
-                timer.cancel()
+    def _end_grace(self) -> None:
+        self._grace = False
+        self._leave_if_possible()
+
+    def _leave_if_possible(self) -> None:
+        if self._stopped is not None and self._may_leave():
             self._leave()
+            stopped, self._stopped = self._stopped, None
             stopped.callback(None)
 
     def _leave(self) -> None:
         """Hand back what is left, and let the threads go."""
-        unstarted = [
-            (task.job_id, task.token) for pool in self._pools() for task in pool.stop()
-        ]
+        if "grace" in self._timers and self._timers["grace"].active():
+            self._timers["grace"].cancel()
+        for pool in self._pools():
+            self._unstarted += [(task.job_id, task.token) for task in pool.stop()]
         for pause in list(self._pauses):
             pause.set()
-        if self._poller is not None and not self._polling:
-            self._poller.deactivate(unstarted)
+        if self._poller is not None:
+            self._poller.deactivate(self._unstarted)
             self._poller.close()
             self._poller = None
         utils.log.info("dispatcher %s deactivated", self.UUID)
+
+    def _abandon(self) -> None:
+        """Let go of threads, connections and databases, once the reactor's thread has ended.
+
+        Nothing is written: what a stop did not hand back, a sibling has to clean up. Does nothing
+        after a stop that went well.
+        """
+        for database in self._watched:
+            wakeup.forget(database, self._listener)
+        for pool in self._pools():
+            pool.stop()
+        for pause in list(self._pauses):
+            pause.set()
+        if self._poller is not None:
+            self._poller.close()
+            self._poller = None
 
     def _pools(self) -> list[Pool]:
         named = [pool for pools in self.queues.values() for pool in pools.values()]
@@ -181,18 +203,17 @@ class Dispatcher:
             pool, worker, task = self._reports.popleft()
             pool.done(task, worker)
             self._take_report(pool, task)
-        if self._stopped is not None:
-            if not self._working():
-                self._leave_and_tell()
-            return
+        self._leave_if_possible()
         self._poll()
 
     def _take_report(self, pool: Pool, task: Task) -> None:
         if task.lost:
-            self._lost.add(task.job_id)
+            self._lost.add((task.job_id, task.token))
         if task.completed:
             key = pool.queue_name, pool.agent_name
             self._completed.setdefault(key, []).extend(task.completed)
+        for other, outcome in task.outcomes.items():
+            self._records.job_ended(reported(other), outcome)
         if task.deferred is not None:
             self._await(pool, task)
 
@@ -246,7 +267,7 @@ class Dispatcher:
     def _make_poll(self, plan: Plan) -> Outcome:
         try:
             if self._poller is None:
-                self._poller = Poller(self.db, self.UUID)
+                self._poller = Poller(self.db, self.UUID, self._listener)
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:
@@ -261,12 +282,10 @@ class Dispatcher:
     def _take_outcome(self, plan: Plan, outcome: Outcome) -> None:
         self._polling = False
         if not self.activated:
-            self._deactivate_late()
+            self._unstarted = [(claimed.job_id, claimed.token) for claimed in outcome.jobs]
+            self._leave_if_possible()
             return
-        if outcome.failed or (outcome.again is not None and not outcome.jobs):
-            self._lost |= plan.lost
-            for key, ids in plan.completed.items():
-                self._completed.setdefault(key, []).extend(ids)
+        self._keep_undone(plan, outcome)
         self._record(outcome)
         self._resize(outcome)
         for claimed in outcome.jobs:
@@ -274,12 +293,13 @@ class Dispatcher:
         self._watch(outcome)
         self._plan_next(outcome)
 
-    def _deactivate_late(self) -> None:
-        """The dispatcher was deactivated while another thread polled for it."""
-        if self._stopped is None and self._poller is not None:
-            self._poller.deactivate([])
-            self._poller.close()
-            self._poller = None
+    def _keep_undone(self, plan: Plan, outcome: Outcome) -> None:
+        """Keep for the next poll what this one could not write down."""
+        if outcome.failed or outcome.info.keys() - outcome.done:
+            self._lost |= plan.lost
+        for key, ids in plan.completed.items():
+            if key[0] not in outcome.done:
+                self._completed.setdefault(key, []).extend(ids)
 
     def _record(self, outcome: Outcome) -> None:
         if self._periodic or not self._records.polls:
@@ -408,7 +428,9 @@ class Dispatcher:
         """See `zc.async_.interfaces.IDispatcher`."""
         return self._records.poll(at, before)
 
-    def iterPolls(self, at: Any = None, before: Any = None, since: Any = None) -> Iterator[PollInfo]:
+    def iterPolls(
+        self, at: Any = None, before: Any = None, since: Any = None
+    ) -> Iterator[PollInfo]:
         """See `zc.async_.interfaces.IDispatcher`."""
         return self._records.iter_polls(at, before, since)
 

@@ -15,9 +15,10 @@ import ZODB.utils
 
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.lane
 from zc.async_ import utils
 from zc.async_.dispatcher.pool import JobId, job_id
-from zc.async_.interfaces import ASSIGNED
+from zc.async_.dispatcher.wakeup import Listener
 from zc.twist import Failure
 
 #: Seconds to wait after a conflict, at random up to this for the first, and at most.
@@ -39,8 +40,8 @@ class Plan:
 
     #: How many places of each agent are taken.
     busy: dict[AgentKey, int]
-    #: Jobs that nobody goes on with, though their agents have them.
-    lost: set[JobId]
+    #: Jobs, with their tokens, that nobody goes on with, though their agents have them.
+    lost: set[tuple[JobId, int]]
     #: Jobs that other jobs completed, for the history.
     completed: dict[AgentKey, list[JobId]]
 
@@ -69,18 +70,20 @@ class Outcome:
     next_time: int | None = None
     #: Seconds after which to poll again because not all was done; None: all was.
     again: float | None = None
-    #: Whether the database could not be read at all.
+    #: The queues in which everything in the plan was done.
+    done: set[str] = dataclasses.field(default_factory=set)
+    #: Whether not all queues could be looked at.
     failed: bool = False
 
 
 class Poller:
     """See the module. `poll` is called by one thread at a time."""
 
-    def __init__(self, database: Any, uuid: Any) -> None:
+    def __init__(self, database: Any, uuid: Any, listener: Listener) -> None:
         self._uuid = uuid
-        self._manager = transaction.TransactionManager(explicit=True)
+        self._listener = listener
+        self._manager = transaction.TransactionManager()
         self._connection = database.open(self._manager)
-        self._connection.cacheMinimize()
         #: Names of the queues that this dispatcher has activated itself in.
         self._active: set[str] = set()
         self._conflicts = 0
@@ -98,21 +101,25 @@ class Poller:
             outcome.again = min(longest, first + step * self._disconnects)
             outcome.failed = True
             self._disconnects += 1
-            utils.log.warning("poll: database out of reach, next try in %d s: %s",
-                              outcome.again, error)
+            utils.log.warning(
+                "poll: database out of reach, next try in %d s: %s", outcome.again, error
+            )
         except utils.TRANSIENT_ERRORS:
             outcome.again, outcome.failed = self._conflict_backoff(), True
         except Exception:
             outcome.failed = True
             utils.log.critical("poll failed; the next one is tried as usual", exc_info=True)
         finally:
-            self._abort()
+            self._manager.abort()
         return outcome
 
-    def _abort(self) -> None:
-        # In explicit mode there may be no transaction to abort.
-        if self._manager._txn is not None:
-            self._manager.abort()
+    def _commit(self) -> None:
+        # What is committed here is known: it must not cause another poll.
+        self._listener.mute()
+        try:
+            self._manager.commit()
+        finally:
+            self._listener.unmute()
 
     def _queue_names(self) -> list[str]:
         with self._manager:
@@ -133,18 +140,19 @@ class Poller:
             try:
                 visit.work()
                 if visit.changed:
-                    self._manager.commit()
+                    self._commit()
                     self._conflicts = 0
                 else:
                     self._manager.abort()
+                outcome.done.add(name)
             except _AgentFailed as failed:
-                self._abort()
+                self._manager.abort()
                 excluded[failed.name] = failed.failure
                 continue
             except utils.DISCONNECTED_ERRORS:
                 raise
             except utils.TRANSIENT_ERRORS:
-                self._abort()
+                self._manager.abort()
                 visit.take_back(self._conflict_backoff())
             visit.report(outcome)
             return
@@ -195,7 +203,7 @@ class Poller:
         """Hand back the jobs no thread has begun, and leave the queues."""
 
         def leave() -> None:
-            self._abort()
+            self._manager.abort()
             self._manager.begin()
             for name in self._active:
                 dispatchers = self._queue(name).dispatchers
@@ -211,7 +219,7 @@ class Poller:
 
         started_not = set(unstarted)
         try:
-            utils.try_five_times(leave, "deactivating", _Abortable(self), commit=False)
+            utils.try_five_times(leave, "deactivating", self._manager, commit=False)
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:
@@ -220,18 +228,8 @@ class Poller:
 
     def close(self) -> None:
         """Give the connection back."""
-        self._abort()
+        self._manager.abort()
         self._connection.close()
-
-
-class _Abortable:
-    """The transaction manager of a poller, which may be aborted at any time."""
-
-    def __init__(self, poller: Poller) -> None:
-        self._poller = poller
-
-    def abort(self) -> None:
-        self._poller._abort()
 
 
 class _AgentFailed(Exception):
@@ -246,9 +244,7 @@ class _AgentFailed(Exception):
 class _Visit:
     """The transaction of a poll in one queue."""
 
-    def __init__(
-        self, poller: Poller, name: str, plan: Plan, excluded: dict[str, Any]
-    ) -> None:
+    def __init__(self, poller: Poller, name: str, plan: Plan, excluded: dict[str, Any]) -> None:
         self._poller = poller
         self._name = name
         self._plan = plan
@@ -269,6 +265,9 @@ class _Visit:
         self._look_around()
         self._claim()
         self._keep_books()
+        if self.changed and zc.async_.lane.has_unread(self._queue._lanes, self._queue._p_jar):
+            # What this transaction itself put (jobs of the system): its commit wakes nobody here.
+            self._again = 0
 
     def _ping(self) -> None:
         ping = self._agents.last_ping
@@ -284,7 +283,7 @@ class _Visit:
             return
         for _name, agent in self._named_agents():
             for job in list(agent):
-                if job_id(job) in self._plan.lost:
+                if (job_id(job), job._token) in self._plan.lost:
                     agent._forget(job)
                     self._queue.put(job._system_job(job.handleInterrupt))
                     self.changed = True
@@ -323,7 +322,7 @@ class _Visit:
                 return
             job._activate(now)
             self.changed = True
-            self._jobs.append(Claimed((self._name, name), _id_of(job), job._token, job.quota_names))
+            self._jobs.append(Claimed((self._name, name), job_id(job), job._token, job.quota_names))
 
     def _ask(self, name: str, agent: Any) -> Any:
         try:
@@ -358,9 +357,7 @@ class _Visit:
 
     def _quota_is_freed(self) -> bool:
         return any(
-            job.quota_names
-            for _name, agent in self._named_agents()
-            for job in agent._ended()
+            job.quota_names for _name, agent in self._named_agents() for job in agent._ended()
         )
 
     def _remember(self, name: str, ids: list[JobId]) -> None:
@@ -385,11 +382,6 @@ class _Visit:
         outcome.again = min(waits, default=None)
         database = self._queue._p_jar.db()
         outcome.watched.setdefault(database, set()).update(_watched(self._queue, self._agents))
-
-
-def _id_of(job: Any) -> JobId:
-    jar = job._p_jar
-    return job._p_oid, jar.db().database_name
 
 
 def _watched(queue: Any, agents: Any) -> set[bytes]:

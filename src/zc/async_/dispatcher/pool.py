@@ -6,8 +6,6 @@ is a thread that performs tasks one by one on a connection that it keeps.
 
 import queue
 import threading
-import time
-from collections.abc import Callable
 from typing import Any
 
 import transaction
@@ -40,7 +38,9 @@ class Task:
         self.deferred: Any = None
         #: Jobs that were completed by this one without running: (oid, name of the database).
         self.completed: list[JobId] = []
-        #: Whether nobody goes on with the job, although it has not ended.
+        #: What is to be told of those.
+        self.outcomes: dict[JobId, dict[str, Any]] = {}
+        #: Whether nobody goes on with the job, if it has not ended and its token is this one.
         self.lost = False
         #: Whether the thread that had the task has ended.
         self.thread_ended = False
@@ -54,8 +54,10 @@ class Pool:
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self.queue_name = queue_name
         self.agent_name = agent_name
-        #: The living threads. Replaced, never changed.
+        #: The threads that have not ended. Replaced, never changed, so that others may look.
         self.threads: tuple[Worker, ...] = ()
+        #: How many of them have been told to end.
+        self._ending = 0
         #: Tasks handed to threads and not reported back, by job.
         self.working: dict[JobId, Task] = {}
         #: Tasks whose jobs wait for a Deferred, by job.
@@ -70,7 +72,7 @@ class Pool:
         """Give a task to a thread, a new one if none is idle."""
         self.waiting.pop(task.job_id, None)
         self.working[task.job_id] = task
-        if len(self.threads) < len(self.working):
+        if len(self.threads) - self._ending < len(self.working):
             worker = Worker(self._dispatcher, self, self._inbox)
             self.threads += (worker,)
             worker.start()
@@ -82,14 +84,24 @@ class Pool:
         if task.deferred is not None:
             self.waiting[task.job_id] = task
         if task.thread_ended:
-            self.threads = tuple(other for other in self.threads if other is not worker)
+            self._drop(worker)
+
+    def ended(self, worker: "Worker") -> None:
+        """A thread that was told to end has done so."""
+        self._ending -= 1
+        self._drop(worker)
+
+    def _drop(self, worker: "Worker") -> None:
+        self.threads = tuple(other for other in self.threads if other is not worker)
 
     def resize(self, size: int) -> None:
         """End idle threads that a smaller agent does not need."""
-        surplus = len(self.threads) - max(size, len(self.working))
-        ending, self.threads = self.threads[:max(0, surplus)], self.threads[max(0, surplus):]
-        for _worker in ending:
-            self._inbox.put(None)
+        for _thread in range(len(self.threads) - self._ending - max(size, len(self.working))):
+            self._end_one()
+
+    def _end_one(self) -> None:
+        self._ending += 1
+        self._inbox.put(None)
 
     def stop(self) -> list[Task]:
         """Have all threads end after their present task; return the tasks no thread has begun."""
@@ -102,8 +114,10 @@ class Pool:
             if task is not None and not task.fired:
                 unstarted.append(task)
                 self.working.pop(task.job_id, None)
-        for _worker in self.threads:
-            self._inbox.put(None)
+            elif task is None:
+                self._ending -= 1
+        for _thread in range(len(self.threads) - self._ending):
+            self._end_one()
         return unstarted
 
 
@@ -116,7 +130,9 @@ class Worker(threading.Thread):
     def __init__(
         self, dispatcher: Any, pool: Pool, inbox: "queue.SimpleQueue[Task | None]"
     ) -> None:
-        super().__init__(name=f"zc.async {pool.queue_name}/{pool.agent_name}", daemon=True)
+        super().__init__(
+            name=f"zc.async {pool.queue_name}/{pool.agent_name.lstrip(chr(0))}", daemon=True
+        )
         self._dispatcher = dispatcher
         self._pool = pool
         self._inbox = inbox
@@ -137,7 +153,8 @@ class Worker(threading.Thread):
                     self.task = None
                     self._dispatcher._report(self._pool, self, task)
                 if task.thread_ended:
-                    break
+                    return
+            self._dispatcher.reactor.callFromThread(self._pool.ended, self)
         finally:
             transaction.abort()
             connection.close()
@@ -157,9 +174,12 @@ class Worker(threading.Thread):
             else:
                 info["call"] = repr(job)
                 task.deferred = zc.async_.running.run_claimed(job, task.token)
-            self._conclude(job, info)
+            if job.status == COMPLETED:
+                info.update(_outcome(job))
+            task.outcomes = {job_id(other): _outcome(other) for other in local.completed}
         except ReassignedError as error:
-            info["reassigned"] = True
+            # Should the token still be this one, then nobody has the job: see `Task.lost`.
+            task.lost = info["reassigned"] = True
             utils.log.error("gave up a job: %s", error)
         except utils.EXPLOSIVE_ERRORS as error:
             task.lost = task.thread_ended = True
@@ -179,11 +199,14 @@ class Worker(threading.Thread):
         job._p_activate()
         return job
 
-    def _conclude(self, job: Any, info: dict[str, Any]) -> None:
-        if job.status == COMPLETED:
-            info["completed"] = zc.async_.clock.now().replace(tzinfo=None)
-            info["result"] = utils.custom_repr(job.result)
-            info["failed"] = isinstance(job.result, Failure)
+
+def _outcome(job: Any) -> dict[str, Any]:
+    """What is told of a job whose result is known."""
+    return {
+        "completed": zc.async_.clock.now().replace(tzinfo=None),
+        "result": utils.custom_repr(job.result),
+        "failed": isinstance(job.result, Failure),
+    }
 
 
 def job_id(job: Any) -> JobId:

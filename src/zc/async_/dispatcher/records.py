@@ -68,6 +68,12 @@ class Records:
         if len(self._jobs) > self._jobs_size:
             self._drop_oldest()
 
+    def job_ended(self, key: Reported, outcome: dict[str, Any]) -> None:
+        """Tell of a job that ended in another's thread, since it waited for that one's result."""
+        info = self._jobs.get(key)
+        if info is not None and info["completed"] is None:
+            info.update(outcome)
+
     def _drop_oldest(self) -> None:
         for key, info in list(self._jobs.items())[: len(self._jobs) - self._jobs_size]:
             if info["completed"] is not None or info["reassigned"]:

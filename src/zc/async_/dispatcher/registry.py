@@ -33,6 +33,12 @@ def get(uuid: Any = None, default: Any = None) -> Any:
     return _dispatchers.get(_default(uuid), default)
 
 
+def dispatchers() -> list[Any]:
+    """The dispatchers of this process."""
+    with _lock:
+        return list(_dispatchers.values())
+
+
 def pop(uuid: Any = None) -> Any:
     """Remove and return the dispatcher of a UUID. KeyError if there is none. It is not stopped."""
     with _lock:

@@ -25,10 +25,21 @@ class Listener:
         self._wake = wake
         #: Replaced, never changed, by the thread that polls; read by committing threads.
         self.oids: frozenset[bytes] = frozenset()
+        self._muted_thread: int | None = None
+
+    def mute(self) -> None:
+        """Do not listen to commits of this thread, of which there is one at a time."""
+        self._muted_thread = threading.get_ident()
+
+    def unmute(self) -> None:
+        """Listen to all commits."""
+        self._muted_thread = None
 
     def heard(self, oids: Iterable[bytes] | None) -> None:
         """Objects were changed; None: nobody knows which."""
-        if oids is None or not self.oids.isdisjoint(oids):
+        if oids is None or (
+            not self.oids.isdisjoint(oids) and threading.get_ident() != self._muted_thread
+        ):
             self._wake()
 
 

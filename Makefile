@@ -1,0 +1,79 @@
+# Needs make and a Python of 3.11 or newer; everything else is installed in .venv.
+#   make help          lists the targets
+#   make test PYTHON=/path/to/python3.12   chooses the interpreter of a new .venv
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?=
+ARGS ?=
+
+# Prints the first interpreter that really runs, is new enough and can make a virtual environment. Every match on PATH
+# is tried, not only the first: version managers leave shims there that exist and yet fail.
+define FIND_PYTHON
+suits() { "$$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }; \
+find_python() { \
+	if [ -n "$(PYTHON)" ]; then suits "$(PYTHON)" && echo "$(PYTHON)"; return; fi; \
+	for name in python3.13 python3.12 python3.11 python3; do \
+		for found in $$(IFS=:; for folder in $$PATH; do echo "$$folder/$$name"; done); do \
+			if [ -x "$$found" ] && suits "$$found"; then echo "$$found"; return; fi; \
+		done; \
+	done; \
+	return 1; \
+}
+endef
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: install
+install: $(STAMP) ## make or refresh .venv
+
+# The stamp is as new as the files that say what to install. An environment whose interpreter is gone, too old or not
+# the one asked for by PYTHON=... with no .venv yet is made anew.
+$(STAMP): pyproject.toml setup.py
+	@$(FIND_PYTHON); \
+	if ! suits "$(BIN)/python"; then \
+		python=$$(find_python) || { \
+			echo "No usable Python $(or $(PYTHON),of 3.11 or newer on PATH): it has to run, be 3.11 or newer and have" \
+				"the venv module. Name one with: make PYTHON=/path/to/python3" >&2; \
+			exit 1; \
+		}; \
+		echo "making $(VENV) with $$python"; \
+		"$$python" -m venv --clear $(VENV); \
+	fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	@touch $@
+
+.PHONY: demo
+demo: $(STAMP) ## see it work
+	@$(BIN)/zc-async demo $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## the quick tests, with coverage
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term $(ARGS)
+
+.PHONY: test-all
+test-all: $(STAMP) ## every test, the slow ones too
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(STAMP) ## linter, formatter, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: bench
+bench: $(STAMP) ## measure; ARGS="..." replaces `--json bench.json`
+	$(BIN)/python -m benchmarks $(or $(ARGS),--json bench.json)
+
+.PHONY: clean
+clean: ## remove .venv and everything made
+	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf src/*.egg-info bench.json .tox bin develop-eggs eggs parts .installed.cfg
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""What zc.async costs: `python -m benchmarks --help`."""

@@ -1,0 +1,19 @@
+"""The measures: each module has one, and says how it is taken."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from benchmarks.figures import Figure
+from benchmarks.measures import claim, conflicts, drain, idle, lone, parallel, put
+from benchmarks.scale import Scale
+
+#: Each takes an empty folder and the scale.
+MEASURES: dict[str, Callable[[Path, Scale], Iterable[Figure]]] = {
+    "put": put.measure,
+    "drain": drain.measure,
+    "lone": lone.measure,
+    "idle": idle.measure,
+    "conflicts": conflicts.measure,
+    "claim": claim.measure,
+    "parallel": parallel.measure,
+}

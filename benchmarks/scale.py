@@ -1,0 +1,54 @@
+"""How much is measured."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """Sizes of the measures; see the one that uses it."""
+
+    #: Seconds of each stretch of commits that is counted.
+    stretch: float
+    #: Jobs put in one transaction, and how many such transactions.
+    batch: int
+    batches: int
+    #: Jobs to drain.
+    drain: int
+    #: Jobs put alone, each after the one before has ended.
+    lone: int
+    #: Minutes, as the dispatcher sees them, of doing nothing.
+    idle_minutes: int
+    #: Jobs that each of the concurrent threads puts.
+    puts: int
+    #: Jobs that wait behind a full quota: few and many.
+    few_blocked: int
+    many_blocked: int
+    #: Claims timed with each of them.
+    claims: int
+
+
+FULL = Scale(
+    stretch=1.0,
+    batch=1000,
+    batches=5,
+    drain=5000,
+    lone=200,
+    idle_minutes=6,
+    puts=150,
+    few_blocked=100,
+    many_blocked=100_000,
+    claims=200,
+)
+
+QUICK = Scale(
+    stretch=0.05,
+    batch=50,
+    batches=1,
+    drain=40,
+    lone=5,
+    idle_minutes=1,
+    puts=5,
+    few_blocked=10,
+    many_blocked=600,
+    claims=5,
+)

@@ -1,0 +1,83 @@
+"""The command `zc-async`."""
+
+import argparse
+import contextlib
+import importlib.metadata
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from zc.async_.demo import DEFAULT_QUERY, DemoError
+
+_DEMO = """\
+Make a full-text index of every text, Python and ReST file under FOLDER with jobs in a database: one
+job reads and splits each file, others merge the words into the index, one at a time, and callbacks
+keep the totals. Then report, and search.
+
+Stop it with Ctrl-C or kill it outright, and start it again with the same --instance: it goes on
+where it was."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    `arguments`: those after the command's name, by default the process's. Returns the exit status:
+    0 all is well, 1 something failed, 2 what was asked for cannot be done, 128 + N stopped by the
+    signal N. Raises SystemExit for arguments that cannot be understood, and after the help.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # Names of files need not be text in any encoding.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    options = _parser().parse_args(arguments)
+    try:
+        return _demo(options)
+    except DemoError as error:
+        print(f"zc-async {options.command}: {error}", file=sys.stderr)
+        return error.status
+    except BrokenPipeError:
+        # Whoever read the output has seen enough. Python would complain again when it flushes.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zc-async", description="Durable jobs in the ZODB.")
+    parser.add_argument(
+        "--version", action="version", version=f"zc.async {importlib.metadata.version('zc.async')}"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    demo = commands.add_parser(
+        "demo",
+        help="index the text files of a folder, and survive being killed",
+        description=_DEMO,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_argument(
+        "folder",
+        metavar="FOLDER",
+        nargs="?",
+        help="what to index (default: the standard library of this Python)",
+    )
+    demo.add_argument(
+        "--instance",
+        metavar="DIR",
+        help="the folder that keeps the database, made if it is missing (default: a temporary one, "
+        "removed at the end)",
+    )
+    demo.add_argument(
+        "--query",
+        metavar="TEXT",
+        default=DEFAULT_QUERY,
+        help="what to search for when the index is made (default: %(default)s)",
+    )
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    # Imported here so that help and wrong arguments answer at once, without the packages of the
+    # extra.
+    from zc.async_.demo import command
+
+    return command.run(options.folder, options.instance, options.query)

@@ -1,0 +1,251 @@
+"""One run of the demo in an instance: begin or go on, see the jobs done, report."""
+
+import contextlib
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import transaction
+import ZODB
+from twisted.internet.selectreactor import SelectReactor
+
+import zc.async_.clock
+import zc.async_.dispatcher
+import zc.async_.interfaces
+from zc.async_.agent import Agent
+from zc.async_.demo import DemoError, files, jobs, records, report
+from zc.async_.demo.folder import not_an_instance
+from zc.async_.demo.log import logging_to
+from zc.async_.demo.stopping import Stop, Stopped
+from zc.async_.demo.storage import Storage, open_storage, write_error
+from zc.async_.dispatcher.pool import Worker
+from zc.async_.instanceuuid import getUUID
+from zc.async_.interfaces import COMPLETED
+from zc.async_.queue import Queue, Queues
+
+#: Jobs that run at the same time. Reading waits for the disk now and then, the rest for the
+#: interpreter: more threads than a few only get in each other's way.
+WORKERS = 4
+
+#: Seconds between two looks at how far the jobs are.
+LOOK_INTERVAL = 0.1
+
+#: Seconds that running jobs are given when the demo is stopped. The longest is a merge.
+GRACE = 30.0
+
+#: Objects in the cache of a connection: most of the index of the standard library, so that a merge
+#: does not read again what the one before it wrote.
+CACHE_SIZE = 20_000
+
+
+def run(folder: str | None, instance: str, temporary: bool, query: str, stop: Stop) -> int:
+    """Index and report; return the exit status.
+
+    `folder`: a real path, or None for the instance's own or the standard library. `instance`: its
+    folder, which is `temporary` or not. Raises DemoError.
+    """
+    with logging_to(instance), _open(instance) as session:
+        try:
+            session.begin(folder, stop)
+            session.work(stop)
+            return session.finish(query)
+        except Stopped as stopped:
+            hint = "" if temporary else "; run it again with the same --instance, it goes on"
+            raise DemoError(f"{stopped}{hint}", stopped.status) from None
+        except OSError as error:
+            if session.storage.error is None:
+                raise
+            raise write_error(error, instance) from None
+
+
+@contextlib.contextmanager
+def _open(instance: str) -> Iterator["_Session"]:
+    storage = open_storage(instance)
+    try:
+        database = ZODB.DB(storage, cache_size=CACHE_SIZE)
+    except OSError as error:
+        raise write_error(error, instance) from None
+    session = _Session(instance, storage, database)
+    try:
+        yield session
+    finally:
+        # Jobs that cannot be committed never let go of their connections, and a storage with an
+        # error cannot be closed properly: then the end of the process does it.
+        if storage.error is None:
+            session.close()
+
+
+class _Session:
+    """The database and what is done with it. Only for the main thread."""
+
+    def __init__(self, instance: str, storage: Storage, database: Any) -> None:
+        self.storage = storage
+        self._instance = instance
+        self._database = database
+        self._manager = transaction.TransactionManager()
+        self._connection = database.open(self._manager)
+        self._root = self._connection.root()
+        self._display = report.Display()
+
+    @property
+    def _demo(self) -> records.Demo:
+        return self._root[records.KEY]  # type: ignore[no-any-return]
+
+    @property
+    def _queue(self) -> Any:
+        return self._root[zc.async_.interfaces.KEY][""]
+
+    def close(self) -> None:
+        """Close the database once no worker uses it."""
+        for thread in threading.enumerate():
+            # Its dispatcher, the only one of this process, has told it to end.
+            if isinstance(thread, Worker):
+                thread.join()
+        self._manager.abort()
+        self._connection.close()
+        self._database.close()
+
+    # -- beginning
+
+    def begin(self, folder: str | None, stop: Stop) -> None:
+        """Write down what is to be done, unless an earlier run has.
+
+        Raises DemoError if the instance is of another folder, or of no demo at all.
+        """
+        if records.KEY in self._root:
+            if folder not in (None, self._demo.folder):
+                raise DemoError(
+                    f"the instance {files.display(self._instance)} is of the folder "
+                    f"{files.display(self._demo.folder)}: name another with --instance",
+                    2,
+                )
+            return
+        if len(self._root) > 0:
+            raise not_an_instance(self._instance)
+        excluded = files.INSTALLED_PACKAGES if folder is None else ()
+        folder = files.standard_library() if folder is None else folder
+        listing = files.list_files(folder, excluded, self._instance, stop.check)
+        self._commit(lambda: self._install(folder, listing))
+
+    def _commit(self, change: Callable[[], None]) -> None:
+        """Make a change in a transaction of its own."""
+        # Only the lane and its place among the lanes can conflict, and hardly ever.
+        self._manager.run(change, tries=10)
+
+    def _install(self, folder: str, listing: files.Listing) -> None:
+        # All in one transaction: an instance has all of it or, if killed before, nothing.
+        queues = self._root[zc.async_.interfaces.KEY] = Queues()
+        queue = queues[""] = Queue()
+        queue.quotas.create(jobs.QUOTA, size=1)
+        batches = tuple(files.split(listing.files))
+        self._root[records.KEY] = records.Demo(folder, batches, listing.unreadable_folders)
+
+    # -- working
+
+    def work(self, stop: Stop) -> None:
+        """Have all jobs done, and sum up. Does nothing if that is done.
+
+        Raises `Stopped`, or OSError if the database cannot be written.
+        """
+        demo = self._demo
+        if demo.summary is not None:
+            return
+        verb = "going on with" if demo.run else "indexing"
+        self._display.say(f"{verb} {demo.size:,} files of {files.display(demo.folder)}")
+        identity = getUUID()
+        self._commit(lambda: self._start_run(identity))
+        with self._display, self._dispatcher(identity):
+            self._put(stop)
+            self._wait(stop)
+        self._commit(self._sum_up)
+
+    def _start_run(self, identity: uuid.UUID) -> None:
+        dispatchers = self._queue.dispatchers
+        if identity not in dispatchers:
+            dispatchers.register(identity)
+            dispatchers[identity]["main"] = Agent(size=WORKERS)
+        for agents in dispatchers.values():
+            # Left over from a process that was killed. Siblings wait for its pings to cease, since
+            # they cannot know better; here the lock on the database says that nobody lives. Its
+            # jobs go back to the queue, or are asked what to do about the interruption.
+            if agents.activated:
+                agents.deactivate()
+        self._demo.run += 1
+        self._demo.run_start = zc.async_.clock.microseconds()
+
+    @contextlib.contextmanager
+    def _dispatcher(self, identity: uuid.UUID) -> Iterator[None]:
+        """Have a dispatcher work meanwhile, and give its jobs time to end in the end."""
+        reactor = SelectReactor()
+        dispatcher = zc.async_.dispatcher.Dispatcher(
+            self._database, reactor, uuid=identity, shutdown_grace_period=GRACE
+        )
+
+        def run_reactor() -> None:
+            dispatcher.activate()
+            reactor.run(installSignalHandlers=0)
+
+        thread = threading.Thread(target=run_reactor, name="zc.async demo", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            if self.storage.error is not None:
+                # Nothing that still runs can be committed.
+                dispatcher.shutdown_grace_period = 0
+            reactor.callFromThread(reactor.stop)
+            thread.join()
+            zc.async_.dispatcher.pop(identity)
+
+    def _put(self, stop: Stop) -> None:
+        """Put the jobs of the batches that no run has put."""
+        for batch in self._demo.batches:
+            self._look(stop)
+            if batch.job is None:
+                # The job and the note of it are one transaction: none is put twice, or forgotten.
+                self._commit(lambda batch=batch: self._put_batch(batch))  # type: ignore[misc]
+
+    def _put_batch(self, batch: records.Batch) -> None:
+        batch.job = self._queue.put(jobs.make_job(self._demo, batch))
+
+    def _wait(self, stop: Stop) -> None:
+        """Wait until all jobs have completed, each with its callbacks."""
+        unfinished = list(self._demo.batches)
+        while unfinished:
+            time.sleep(LOOK_INTERVAL)
+            self._look(stop)
+            unfinished = [batch for batch in unfinished if batch.job.status != COMPLETED]
+
+    def _look(self, stop: Stop) -> None:
+        stop.check()
+        if self.storage.error is not None:
+            raise self.storage.error
+        self._manager.begin()
+        self._display.show(self._demo)
+
+    # -- in the end
+
+    def _sum_up(self) -> None:
+        demo = self._demo
+        done = [job for batch in demo.batches for job in jobs.all_jobs(batch)]
+        seconds = sum(demo.totals.times.values()) / 1_000_000
+        retries = sum(map(jobs.count_retries, done))
+        demo.summary = records.Summary(len(done), retries, seconds, self.storage.getSize())
+
+    def finish(self, query: str) -> int:
+        """Report, and return the exit status. The database is not written."""
+        demo = self._demo
+        self._display.say(report.summary(demo))
+        self._display.say(report.hits(demo, query))
+        failed = report.failed_files(demo)
+        if failed:
+            log = files.display(self._instance)
+            print(
+                f"zc-async demo: jobs of {failed:,} files failed: see the log in {log}",
+                file=sys.stderr,
+            )
+            return 1
+        return 0

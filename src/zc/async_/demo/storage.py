@@ -1,0 +1,104 @@
+"""The storage of an instance: one process uses it, and a full disk is the end of the run."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import zc.lockfile
+import ZODB.FileStorage
+import ZODB.FileStorage.format
+import ZODB.POSException
+
+from zc.async_.demo import DemoError, folder
+from zc.async_.demo.files import display
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Storage(ZODB.FileStorage.FileStorage):  # type: ignore[misc]
+    """A FileStorage that commits nothing more once a write has failed.
+
+    The retry policies do not take a full disk for a passing trouble: a job that needs much space
+    would be recorded as failed, since that needs little. So that it stays what it is, a job that
+    was interrupted, nothing may be recorded from then on. Every commit of every thread comes
+    through here, so this is also the one place to notice the error.
+    """
+
+    #: The first error. Set by any thread that commits, read by the main thread.
+    error: OSError | None = None
+
+    @contextlib.contextmanager
+    def _noticing(self) -> Iterator[None]:
+        self._check()
+        try:
+            yield
+        except OSError as error:
+            if self.error is None:
+                self.error = error
+            raise
+
+    def _check(self) -> None:
+        if self.error is not None:
+            raise OSError(self.error.errno, f"{self.error.strerror} (since an earlier commit)")
+
+    def tpc_begin(self, *args: Any, **kwargs: Any) -> Any:
+        """See `ZODB.interfaces.IStorage`."""
+        with self._noticing():
+            return super().tpc_begin(*args, **kwargs)
+
+    def store(self, *args: Any, **kwargs: Any) -> Any:
+        """See `ZODB.interfaces.IStorage`."""
+        with self._noticing():
+            return super().store(*args, **kwargs)
+
+    def tpc_vote(self, *args: Any, **kwargs: Any) -> Any:
+        """See `ZODB.interfaces.IStorage`."""
+        with self._noticing():
+            return super().tpc_vote(*args, **kwargs)
+
+    def tpc_finish(self, *args: Any, **kwargs: Any) -> Any:
+        """See `ZODB.interfaces.IStorage`. (What was voted for stands: it is in the file.)"""
+        try:
+            return super().tpc_finish(*args, **kwargs)
+        except OSError as error:
+            self.error = self.error or error
+            raise
+
+
+def open_storage(instance: str) -> Storage:
+    """Open the database in the folder of an instance, made if it is missing.
+
+    Raises DemoError: another process has it, it is no database, or it cannot be read or made.
+    """
+    path = os.path.join(instance, folder.DATABASE)
+    try:
+        return Storage(path)
+    except zc.lockfile.LockError:
+        raise DemoError(
+            f"the instance {display(instance)} is in use by another process: wait for it, or name "
+            "another with --instance"
+        ) from None
+    except (
+        ZODB.FileStorage.FileStorageError,
+        ZODB.FileStorage.format.CorruptedError,
+        ZODB.POSException.StorageError,
+    ):
+        raise folder.not_an_instance(instance) from None
+    except OSError as error:
+        raise write_error(error, instance) from None
+
+
+def write_error(error: OSError, instance: str) -> DemoError:
+    """The error for people, for one met when the database was written or opened."""
+    where = display(instance)
+    if error.errno in _NO_SPACE:
+        return DemoError(
+            f"no space to write in {where} ({error.strerror}): make room and run it again with the "
+            "same --instance, it goes on where it was"
+        )
+    return DemoError(
+        f"cannot write in {where} ({error.strerror}): see to it and run it again with the same "
+        "--instance, it goes on where it was"
+    )

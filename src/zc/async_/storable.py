@@ -1,0 +1,74 @@
+"""Whether a value can be stored, asked before the commit that would fail.
+
+So whoever puts a job hears at once what is wrong with it, and a job whose result cannot be kept
+fails instead of being tried again. Persistent objects are not looked into: they are records of
+their own, and may be large.
+"""
+
+import pickle
+from typing import Any
+
+import persistent
+from persistent.wref import WeakRef
+
+from zc.async_.interfaces import AsyncError
+
+#: Of these nothing has to be tried.
+_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+
+
+class UnstorableError(AsyncError, TypeError):
+    """A value that belongs to a job cannot be stored."""
+
+
+class _Nowhere:
+    """A file that keeps nothing."""
+
+    def write(self, data: Any) -> int:
+        return len(data)
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles as a database does, but for persistent objects, which it passes over."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(_Nowhere(), 3)
+        self._connection = connection
+
+    def persistent_id(self, obj: Any) -> Any:
+        if not isinstance(obj, (persistent.Persistent, WeakRef)):
+            return None
+        jar = getattr(obj, "_p_jar", None)
+        own = self._connection
+        if own is not None and jar is not None and not _together(own, jar):
+            raise pickle.PicklingError(f"{obj!r} belongs to another connection")
+        return True
+
+
+def _together(connection: Any, other: Any) -> bool:
+    return connection is other or any(c is other for c in connection.connections.values())
+
+
+def check(what: str, value: Any, connection: Any = None) -> None:
+    """Raise `UnstorableError`, which names the value as `what`, if it cannot be stored.
+
+    With a connection, persistent objects in the value must belong to it or to nobody yet.
+    """
+    if type(value) in _PLAIN:
+        return
+    try:
+        _Pickler(connection).dump(value)
+    except Exception as error:  # whatever a __reduce__ may raise
+        raise UnstorableError(
+            f"{what} ({type(value).__module__}.{type(value).__qualname__}) cannot be stored: {error}"
+        ) from error
+
+
+def check_job(job: Any) -> None:
+    """Raise `UnstorableError` if what a job is to call, or to call it with, cannot be stored."""
+    check("the callable", getattr(job, "_callable", None))
+    for position, argument in enumerate(job._args):
+        check(f"argument {position}", argument)
+    for name, argument in job._kwargs.items():
+        check(f"argument {name!r}", argument)
+    check("the retry_policy_factory", job._retry_policy_factory)

@@ -1,0 +1,328 @@
+"""What an application registers to have queues, a dispatcher and agents when its database opens.
+
+The instances at the end of each section are for registration as they are; make others from the
+classes to change something. The installers of queues and dispatchers take either event:
+`DatabaseOpened`, and `DatabaseOpenedWithRoot`, which in some applications is the first to come
+after the configuration was loaded. If both come, the second finds that all is done.
+"""
+
+import atexit
+import contextlib
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import transaction
+import twisted.internet.error
+import twisted.internet.selectreactor
+import zope.component
+import zope.event
+
+import zc.async_.dispatcher
+import zc.async_.interfaces
+import zc.async_.lane
+from zc.async_ import utils
+from zc.async_.agent import Agent
+from zc.async_.queue import Queue, Queues
+
+#: Real seconds that a dispatcher is given to stop, after the grace period of its jobs.
+PATIENCE = 3
+
+
+# --------------------------------------------------------------------------------------------------
+# Queues
+
+
+class QueueInstaller:
+    """Makes the `IQueues` of a database, and queues in it, if they are missing."""
+
+    def __init__(
+        self,
+        queues: Iterable[str] = ("",),
+        factory: Callable[[], Any] = Queue,
+        db_name: str | None = None,
+    ) -> None:
+        """`queues`: their names. `factory`: makes a queue. `db_name`: the database that they belong
+        to, if it is another than the one that opens; that one then refers to them.
+        """
+        zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
+        self.queues = tuple(queues)
+        self.factory = factory
+        self.db_name = db_name
+
+    def __call__(self, event: Any) -> None:
+        """Install, in a transaction of its own. For any thread.
+
+        Raises KeyError if there is no database of that name.
+        """
+        manager = transaction.TransactionManager()
+        connection = event.database.open(manager)
+        try:
+            utils.try_five_times(lambda: self._install(connection), "installing queues", manager)
+        finally:
+            manager.abort()
+            connection.close()
+
+    def _install(self, connection: Any) -> None:
+        root = connection.root()
+        queues = root.get(zc.async_.interfaces.KEY)
+        if queues is None:
+            queues = self._add_queues(connection)
+        for name in self.queues:
+            if name not in queues:
+                queue = queues[name] = self.factory()
+                queues._p_jar.add(queue)
+                zope.event.notify(zc.async_.interfaces.ObjectAdded(queue, queues, name))
+        for queue in queues.values():
+            self._prepare(queue)
+
+    def _add_queues(self, connection: Any) -> Any:
+        queues = Queues()
+        home = connection
+        if self.db_name is not None:
+            home = connection.get_connection(self.db_name)
+            # So that they are reachable there too: packing that database must not remove them.
+            queues = home.root().setdefault(zc.async_.interfaces.KEY, queues)
+        if queues._p_jar is None:
+            home.add(queues)
+        root = connection.root()
+        root[zc.async_.interfaces.KEY] = queues
+        zope.event.notify(zc.async_.interfaces.ObjectAdded(queues, root, zc.async_.interfaces.KEY))
+        return queues
+
+    def _prepare(self, queue: Any) -> None:
+        """Make the lanes of this process's usual number of connections."""
+        if isinstance(queue, Queue):
+            zc.async_.lane.prepare(queue._lanes, queue._p_jar.db().getPoolSize())
+
+
+queue_installer = QueueInstaller()
+
+#: For applications whose database named 'async' is to have the queues.
+multidb_queue_installer = QueueInstaller(db_name="async")
+
+
+# --------------------------------------------------------------------------------------------------
+# Dispatchers
+
+
+class ThreadedDispatcherInstaller:
+    """Starts a dispatcher on a reactor of its own, in a thread of its own."""
+
+    def __init__(
+        self,
+        poll_interval: float = 5,
+        reactor_factory: Callable[[], Any] = twisted.internet.selectreactor.SelectReactor,
+        uuid: Any = None,
+    ) -> None:
+        """`poll_interval`: seconds. `reactor_factory`: makes a reactor as those of Twisted, with
+        `run` and `stop`. `uuid`: by default the `IUUID` utility.
+        """
+        zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
+        self.poll_interval = poll_interval
+        self.reactor_factory = reactor_factory
+        self.uuid = uuid
+
+    def __call__(self, event: Any) -> None:
+        """Start, unless a dispatcher works on that database. For any thread.
+
+        The thread is kept as `dispatcher.thread`. The dispatcher stops at the end of the process
+        and, if this is the main thread, at a signal to end that nobody else handles.
+
+        Raises ValueError if the process has a dispatcher of that UUID on another database.
+        """
+        if _has_dispatcher(event.database, self.uuid):
+            return
+        dispatcher = zc.async_.dispatcher.Dispatcher(
+            event.database, self.reactor_factory(), self.poll_interval, self.uuid
+        )
+        dispatcher.thread = threading.Thread(
+            target=_run,
+            args=(dispatcher,),
+            name=f"zc.async dispatcher {dispatcher.UUID}",
+            daemon=True,
+        )
+        # A daemon thread is just cut off when the interpreter ends.
+        atexit.register(_stop_at_exit, weakref.ref(dispatcher))
+        _install_signal_handlers(dispatcher)
+        dispatcher.activate()
+        dispatcher.thread.start()
+
+
+threaded_dispatcher_installer = ThreadedDispatcherInstaller()
+
+
+class TwistedDispatcherInstaller:
+    """Puts a dispatcher on Twisted's installed reactor, which the application runs."""
+
+    def __init__(self, poll_interval: float = 5, uuid: Any = None) -> None:
+        """`poll_interval`: seconds. `uuid`: by default the `IUUID` utility."""
+        zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
+        self.poll_interval = poll_interval
+        self.uuid = uuid
+
+    def __call__(self, event: Any) -> None:
+        """Have a dispatcher begin when the reactor runs, unless one works on that database.
+
+        For the main thread. Signals are the reactor's business.
+
+        Raises ValueError if the process has a dispatcher of that UUID on another database.
+        """
+        if _has_dispatcher(event.database, self.uuid):
+            return
+        dispatcher = zc.async_.dispatcher.Dispatcher(
+            event.database, None, self.poll_interval, self.uuid
+        )
+        dispatcher.activate()
+
+
+twisted_dispatcher_installer = TwistedDispatcherInstaller()
+
+
+def _has_dispatcher(database: Any, uuid: Any) -> bool:
+    dispatcher = zc.async_.dispatcher.get(uuid)
+    return dispatcher is not None and dispatcher.db is database and bool(dispatcher.activated)
+
+
+def _run(dispatcher: Any) -> None:
+    """What the thread of a dispatcher does."""
+    dispatcher.reactor.run(installSignalHandlers=False)
+
+
+def stop(dispatcher: Any, seconds: float = PATIENCE) -> None:
+    """Stop a dispatcher that has a thread, and wait until the thread has ended.
+
+    `seconds`: how long to wait, after the grace period of the jobs. For any thread but the
+    dispatcher's own. Nothing is raised: see whether `dispatcher.thread` is alive.
+    """
+    thread = dispatcher.thread
+    if not _ask_to_stop(dispatcher):
+        return
+    thread.join(dispatcher.shutdown_grace_period + seconds)
+    if thread.is_alive():
+        utils.log.critical(
+            "dispatcher %s did not stop; a sibling will clean up after it", dispatcher.UUID
+        )
+
+
+def _ask_to_stop(dispatcher: Any) -> bool:
+    """Have the reactor of a dispatcher stopped; return whether it runs."""
+    if dispatcher.thread is None or not dispatcher.thread.is_alive():
+        return False
+    dispatcher.reactor.callFromThread(_stop_reactor, dispatcher.reactor)
+    return True
+
+
+def _stop_reactor(reactor: Any) -> None:
+    # Somebody may have stopped it meanwhile, or may wait for its end as we do.
+    with contextlib.suppress(twisted.internet.error.ReactorNotRunning):
+        reactor.stop()
+
+
+def _stop_at_exit(reference: "weakref.ref[Any]") -> None:
+    dispatcher = reference()
+    if dispatcher is not None:
+        stop(dispatcher)
+
+
+# --------------------------------------------------------------------------------------------------
+# Signals
+
+#: Of each dispatcher that stops at signals, the handlers that were in place before, by signal
+#: number. Changed by the main thread.
+signal_handlers: dict[Any, dict[int, Any]] = {}
+
+
+def _default_handlers() -> dict[int, Any]:
+    """What Python does at the signals that ask a process to end."""
+    handlers: dict[int, Any] = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+    }
+    if hasattr(signal, "SIGBREAK"):
+        handlers[signal.SIGBREAK] = signal.SIG_DFL
+    return handlers
+
+
+def _install_signal_handlers(dispatcher: Any) -> None:
+    """Have a dispatcher stop at the signals that the application leaves to Python."""
+    if threading.current_thread() is not threading.main_thread():
+        return
+    replaced = {}
+    for number, default in _default_handlers().items():
+        if signal.getsignal(number) in (default, _handle_signal):
+            signal.signal(number, _handle_signal)
+            replaced[number] = default
+    if replaced:
+        signal_handlers[dispatcher] = replaced
+
+
+def _handle_signal(number: int, frame: Any) -> None:
+    """Stop the dispatchers, and then do what Python would have done."""
+    dispatchers = list(signal_handlers)
+    # First of all: whoever is impatient and sends another signal shall be heard.
+    restore_signal_handlers()
+    for dispatcher in dispatchers:
+        _ask_to_stop(dispatcher)
+    for dispatcher in dispatchers:
+        stop(dispatcher)
+    default = _default_handlers()[number]
+    if callable(default):
+        default(number, frame)
+    else:
+        # Not restored if another handler was put before this one, and has called it.
+        signal.signal(number, default)
+        os.kill(os.getpid(), number)
+
+
+def restore_signal_handlers(dispatcher: Any = None) -> None:
+    """Forget the signal handlers of a dispatcher, by default of all, and put back the earlier ones.
+
+    A handler that others have installed meanwhile stays. Does nothing outside the main thread.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for known in list(signal_handlers) if dispatcher is None else [dispatcher]:
+        for number, previous in signal_handlers.pop(known, {}).items():
+            used = any(number in numbers for numbers in signal_handlers.values())
+            if not used and signal.getsignal(number) is _handle_signal:
+                signal.signal(number, previous)
+
+
+# --------------------------------------------------------------------------------------------------
+# Agents
+
+
+class AgentInstaller:
+    """Gives each dispatcher that is activated in a queue an agent, if it has none of that name."""
+
+    def __init__(
+        self,
+        agent_name: str,
+        chooser: Callable[[Any], Any] | None = None,
+        size: int = 3,
+        queue_names: Iterable[str] | None = None,
+        filter: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """`chooser`, `size` and `filter`: see `IAgent`. `queue_names`: None for all queues."""
+        zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)(self)
+        self.agent_name = agent_name
+        self.chooser = chooser
+        self.size = size
+        self.queue_names = None if queue_names is None else frozenset(queue_names)
+        self.filter = filter
+
+    def __call__(self, event: Any) -> None:
+        """Add the agent, in the transaction of the activation."""
+        agents = event.object
+        wanted = self.queue_names is None or agents.queue.name in self.queue_names
+        if wanted and self.agent_name not in agents:
+            agents[self.agent_name] = Agent(
+                chooser=self.chooser, filter=self.filter, size=self.size
+            )
+
+
+agent_installer = AgentInstaller("main")

@@ -1,0 +1,318 @@
+"""A reactor whose time passes when a test says so.
+
+It has no thread: its calls are made by the test's thread in `time_flies`, `time_passes` and
+`wait_for`. So a test knows what has been done and when. Worker threads are real, and so is the time
+that they take.
+"""
+
+import functools
+import heapq
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import zope.interface
+from twisted.internet.defer import Deferred, DeferredList
+
+import zc.async_.clock
+import zc.async_.interfaces
+from zc.async_.dispatcher import registry
+from zc.async_.interfaces import COMPLETED
+from zc.async_.testing import virtualtime
+from zc.async_.testing.looking import look_anew, see_news
+
+#: Virtual seconds that `wait_for` lets pass: the usual interval between two polls.
+WAIT = 5
+
+#: Real seconds of each look of `wait_for`.
+LOOK = 0.1
+
+#: The reactors that run. Changed by the thread of the test.
+running: list["Reactor"] = []
+
+
+class DelayedCall:
+    """A call to be made at a time; see `IReactor.callLater`."""
+
+    def __init__(self, due: int, interval: int, call: Callable[[], Any]) -> None:
+        #: When it is due, and how long before that it was asked for (microseconds).
+        self.due = due
+        self.interval = interval
+        self._call: Callable[[], Any] | None = call
+
+    def active(self) -> bool:
+        """Whether the call is still to be made."""
+        return self._call is not None
+
+    def cancel(self) -> None:
+        """Do not make the call."""
+        self._call = None
+
+    def make(self) -> None:
+        """Make the call."""
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+
+@zope.interface.implementer(zc.async_.interfaces.IReactor)
+class Reactor:
+    """See `zc.async_.interfaces.IReactor`, and the module.
+
+    All but `callFromThread` is for the thread of the test, or for calls that this thread makes.
+    """
+
+    def __init__(self) -> None:
+        # Guards and announces `_asked`, the one thing that other threads touch.
+        self._condition = threading.Condition()
+        self._asked: list[Callable[[], Any]] = []
+        #: Asked for by calls that this thread makes, to be made before time goes on.
+        self._own: list[Callable[[], Any]] = []
+        #: Identifies the thread that makes calls now.
+        self._caller: int | None = None
+        #: Heap of (due, number, call).
+        self._delayed: list[tuple[int, int, DelayedCall]] = []
+        self._number = 0
+        self._overdue: DelayedCall | None = None
+        self._when_running: list[Callable[[], Any]] = []
+        self._triggers: dict[tuple[str, str], list[Callable[[], Any]]] = {}
+        #: Whether it was started, and has not ended.
+        self.running = False
+        self._stopping = False
+
+    # -- IReactor
+
+    def callFromThread(self, callable: Any, *args: Any, **kwargs: Any) -> None:
+        """See `zc.async_.interfaces.IReactor`."""
+
+        def call() -> None:
+            callable(*args, **kwargs)
+
+        if threading.get_ident() == self._caller:
+            self._own.append(call)
+            return
+        with self._condition:
+            self._asked.append(call)
+            self._condition.notify_all()
+
+    def callInThread(self, callable: Any, *args: Any, **kwargs: Any) -> None:
+        """See `zc.async_.interfaces.IReactor`."""
+        threading.Thread(
+            target=callable, args=args, kwargs=kwargs, name="zc.async call in thread", daemon=True
+        ).start()
+
+    def callLater(self, seconds: float, callable: Any, *args: Any, **kwargs: Any) -> DelayedCall:
+        """See `zc.async_.interfaces.IReactor`."""
+        if seconds < 0:
+            raise ValueError(f"a call can be made after at least 0 seconds, not {seconds!r}")
+        interval = round(seconds * 1_000_000)
+        call = DelayedCall(self._due_after(interval), interval, lambda: callable(*args, **kwargs))
+        self._number += 1
+        heapq.heappush(self._delayed, (call.due, self._number, call))
+        return call
+
+    def _due_after(self, interval: int) -> int:
+        """When a call is due that is asked for now.
+
+        If time was set forward, a call that is made late and asks for itself again goes on in its
+        old rhythm, and what it missed is left out.
+        """
+        now = zc.async_.clock.microseconds()
+        late = self._overdue
+        if late is not None and interval > 0 and interval == late.interval:
+            return now + interval - (now - late.due) % interval
+        return now + interval
+
+    def callWhenRunning(self, callable: Any, *args: Any, **kwargs: Any) -> None:
+        """See `zc.async_.interfaces.IReactor`.
+
+        "At once" is when time is next let pass.
+        """
+
+        def call() -> None:
+            callable(*args, **kwargs)
+
+        if self.running:
+            self.callLater(0, call)
+        else:
+            self._when_running.append(call)
+
+    def addSystemEventTrigger(
+        self, phase: str, event: str, callable: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """See `zc.async_.interfaces.IReactor`. The only event is 'shutdown'."""
+        if event != "shutdown" or phase not in ("before", "during", "after"):
+            raise ValueError(
+                f"there is no event {phase} {event}, only before, during and after shutdown"
+            )
+        triggers = self._triggers.setdefault((phase, event), [])
+        triggers.append(lambda: callable(*args, **kwargs))
+
+    # -- life
+
+    def start(self) -> None:
+        """Begin: pin time and patch `datetime.datetime` (see `setUpDatetime`)."""
+        if self.running:
+            raise ValueError("the reactor runs already")
+        virtualtime.setUpDatetime()
+        self.running, self._stopping = True, False
+        running.append(self)
+        waiting, self._when_running = self._when_running, []
+        for call in waiting:
+            self.callWhenRunning(call)
+
+    def stop(self) -> None:
+        """End in good order. Nothing happens if it does not run, or is ending.
+
+        If a trigger returns a Deferred, as a dispatcher does while it gives jobs a grace period,
+        time has to be let pass until it fires.
+        """
+        if not self.running or self._stopping:
+            return
+        self._stopping = True
+        waited_for = [d for d in self._fire("before") if isinstance(d, Deferred)]
+        DeferredList(waited_for, consumeErrors=True).addCallback(self._finish)
+
+    def _finish(self, _results: Any) -> None:
+        if not self.running:
+            # It was crashed while it waited.
+            return
+        self._fire("during")
+        self.crash()
+        self._fire("after")
+
+    def _fire(self, phase: str) -> list[Any]:
+        return [trigger() for trigger in self._triggers.pop((phase, "shutdown"), [])]
+
+    def crash(self) -> None:
+        """End at once: nobody is told, and no call is made any more."""
+        if not self.running:
+            return
+        self.running = False
+        running.remove(self)
+        self._delayed.clear()
+        self._own.clear()
+        self._asked.clear()
+        if not running:
+            virtualtime.tearDownDatetime()
+
+    # -- time
+
+    def time_flies(self, seconds: float) -> int:
+        """Let `seconds` pass, and make the calls that are due meanwhile, each at its time.
+
+        Returns how many that were. Not counted is what threads asked for: that is done before and
+        afterwards, since nobody could say at what time in between. Raises what a call raises. In
+        the end the connections of this thread see what was committed, unless they have changes.
+        """
+        end = zc.async_.clock.microseconds() + round(seconds * 1_000_000)
+        self._make_asked()
+        count = 0
+        while (call := self._next_due(end)) is not None:
+            self._make_due(call)
+            count += 1
+        if self.running:
+            virtualtime.pin(end)
+            self._make_asked()
+        see_news()
+        return count
+
+    def time_passes(self) -> bool:
+        """Make the calls that are due now; return whether there were any."""
+        any_made = self._make_asked()
+        now = zc.async_.clock.microseconds()
+        while (call := self._next_due(now)) is not None:
+            self._make_due(call)
+            any_made = True
+        return any_made
+
+    def _make_asked(self) -> bool:
+        """Make the calls that threads have asked for by now; return whether there were any."""
+        with self._condition:
+            calls, self._asked = self._asked, []
+        for call in calls:
+            self._make(call)
+        return bool(calls)
+
+    def _make(self, call: Callable[[], Any]) -> None:
+        """Make a call, and those that it asks for from what might be another thread."""
+        outermost, self._caller = self._caller, threading.get_ident()
+        try:
+            if self.running:
+                call()
+            while self.running and self._own and outermost is None:
+                self._own.pop(0)()
+        finally:
+            self._caller = outermost
+
+    def _next_due(self, end: int) -> DelayedCall | None:
+        while self._delayed and self._delayed[0][0] <= end:
+            call = heapq.heappop(self._delayed)[2]
+            if call.active():
+                return call
+        return None
+
+    def _make_due(self, call: DelayedCall) -> None:
+        now = zc.async_.clock.microseconds()
+        if call.due < now:
+            self._overdue = call
+        else:
+            virtualtime.pin(call.due)
+        try:
+            self._make(call.make)
+        finally:
+            self._overdue = None
+
+    # -- waiting
+
+    def wait_for(self, *jobs: Any, attempts: int = 10) -> None:
+        """Let five seconds pass, and give worker threads real time to complete `jobs`.
+
+        They are looked at up to `attempts` times, for about a tenth of a real second each. Prints
+        TIME OUT if they have not completed then. Begins a new transaction: what was changed in the
+        present one and not committed is lost.
+        """
+        self.time_flies(WAIT)
+        for _attempt in range(attempts):
+            if self._look(jobs):
+                self._settle()
+                for job in jobs:
+                    look_anew(job, bool)
+                return
+        print("TIME OUT")  # noqa: T201  (this is how documents show it)
+
+    def _look(self, jobs: tuple[Any, ...]) -> bool:
+        end = time.monotonic() + LOOK
+        while True:
+            while self.time_passes():
+                pass
+            if all(look_anew(job, functools.partial(_has_completed, job)) for job in jobs):
+                return True
+            if not self.wait_until_asked(end - time.monotonic()):
+                return False
+
+    def _settle(self) -> None:
+        """Give threads that are just about to end their work the time to do so."""
+        end = time.monotonic() + LOOK
+        while True:
+            while self.time_passes():
+                pass
+            if not self._has_work() or not self.wait_until_asked(end - time.monotonic()):
+                return
+
+    def _has_work(self) -> bool:
+        return any(
+            dispatcher.reactor is self and pool.busy
+            for dispatcher in registry.dispatchers()
+            for pool in dispatcher._pools()
+        )
+
+    def wait_until_asked(self, seconds: float) -> bool:
+        """Wait until a thread asks for a call, at most `seconds` (real); return whether one did."""
+        with self._condition:
+            return self._condition.wait_for(lambda: bool(self._asked), max(0, seconds))
+
+
+def _has_completed(job: Any) -> bool:
+    return bool(job.status == COMPLETED)

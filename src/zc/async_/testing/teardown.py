@@ -1,0 +1,81 @@
+"""Ending a dispatcher with its threads."""
+
+import time
+from typing import Any
+
+import zc.async_.interfaces
+import zc.async_.subscribers
+from zc.async_.testing.reactor import Reactor
+
+#: Real seconds that the reactor's thread is given to end, and then all workers together.
+PATIENCE = 3
+
+
+class TearDownDispatcherError(zc.async_.interfaces.AsyncError):
+    """A dispatcher, or jobs of it, did not stop.
+
+    Attributes:
+        problems: one text for each of them.
+    """
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n" + "\n".join(self.problems)
+
+
+def tear_down_dispatcher(dispatcher: Any) -> None:
+    """Stop a dispatcher, one too whose reactor has crashed, and wait until its threads have ended.
+
+    Signal handlers that were installed for it are restored. It stays registered in the process: see
+    `zc.async_.dispatcher.pop`. For the thread of the test.
+
+    Raises `TearDownDispatcherError` if the dispatcher or a job goes on; call it again once the
+    reason is gone.
+    """
+    problems = _stop_reactor(dispatcher)
+    zc.async_.subscribers.restore_signal_handlers(dispatcher)
+    if not problems:
+        dispatcher._abandon()
+        problems = _join_workers(dispatcher)
+    if not problems:
+        _close_wakers(dispatcher.reactor)
+    if problems:
+        raise TearDownDispatcherError(problems)
+
+
+def _stop_reactor(dispatcher: Any) -> list[str]:
+    if isinstance(dispatcher.reactor, Reactor):
+        dispatcher.reactor.stop()
+        dispatcher.reactor.time_flies(dispatcher.shutdown_grace_period)
+        alive = dispatcher.reactor.running
+    else:
+        zc.async_.subscribers.stop(dispatcher, PATIENCE)
+        alive = dispatcher.thread is not None and dispatcher.thread.is_alive()
+    return [f"Dispatcher ({dispatcher.UUID}, {dispatcher.thread}) failed to stop."] if alive else []
+
+
+def _join_workers(dispatcher: Any) -> list[str]:
+    problems = []
+    end = time.monotonic() + PATIENCE
+    for pool in dispatcher._pools():
+        for worker in pool.threads:
+            worker.join(max(0, end - time.monotonic()))
+            task = worker.task
+            if worker.is_alive():
+                job = "(idle)" if task is None else task.info["call"]
+                problems.append(f"Job in pool {pool.agent_name!r} failed to stop:\n  {job}")
+    return problems
+
+
+def _close_wakers(reactor: Any) -> None:
+    """Close the descriptors by which threads wake a reactor of Twisted, which keeps them for ever.
+
+    Only when no thread is left that might: the number of a closed descriptor is soon another's.
+    """
+    reactor.waker = None
+    for reader in list(getattr(reactor, "_internalReaders", ())):
+        reactor._removeInternalReader(reader)
+        reader.connectionLost(None)

@@ -1,0 +1,81 @@
+"""What every test has around it: a process as good as new, and no thread left behind.
+
+Nothing here needs to be asked for but `db`. A test that wants a dispatcher stops it itself, best
+with `zc.async_.testing.tear_down_dispatcher`.
+"""
+
+import os
+import tempfile
+import threading
+import time
+import uuid
+
+import pytest
+
+# Importing zc.async_.instanceuuid makes the file of the UUID: not in the checkout, please.
+_folder = tempfile.TemporaryDirectory(prefix="zc.async-tests-")
+os.environ.setdefault("ZC_ASYNC_UUID", os.path.join(_folder.name, "uuid.txt"))
+
+import ZODB  # noqa: E402
+import zope.testing.cleanup  # noqa: E402
+from ZODB.FileStorage import FileStorage  # noqa: E402
+
+import zc.async_.dispatcher  # noqa: E402
+import zc.async_.instanceuuid  # noqa: E402
+import zc.async_.processslot  # noqa: E402
+import zc.async_.subscribers  # noqa: E402
+import zc.async_.testing  # noqa: E402
+
+#: Real seconds that threads of dispatchers are given to end after a test.
+PATIENCE = 5
+
+
+@pytest.fixture(autouse=True)
+def identity(tmp_path, monkeypatch):
+    """An instance of its own for each test: its UUID and the file of it, and its process slot."""
+    path = tmp_path / "uuid.txt"
+    instance = uuid.uuid4()
+    path.write_text(f"{instance}\n")
+    monkeypatch.setenv("ZC_ASYNC_UUID", str(path))
+    monkeypatch.setattr(zc.async_.instanceuuid, "UUID", instance)
+    monkeypatch.setattr(zc.async_.instanceuuid, "UUID_PATH", str(path))
+    process = zc.async_.processslot._Process()
+    monkeypatch.setattr(zc.async_.processslot, "_process", process)
+    yield instance
+    if process.lock is not None:
+        process.lock.close()
+
+
+@pytest.fixture(autouse=True)
+def clean_process(identity):
+    """No components, dispatchers, pinned time, signal handlers or threads of an earlier test.
+
+    Fails a test that leaves threads of dispatchers behind.
+    """
+    zope.testing.cleanup.cleanUp()
+    yield
+    left = _threads_left()
+    for reactor in list(zc.async_.testing.reactor.running):
+        reactor.crash()
+    zc.async_.testing.tearDownDatetime()
+    zc.async_.dispatcher.clear()
+    zc.async_.subscribers.restore_signal_handlers()
+    zope.testing.cleanup.cleanUp()
+    assert not left, f"the test left threads behind, stop its dispatchers: {left}"
+
+
+def _threads_left():
+    """The threads of dispatchers that live and do not end by themselves in a while."""
+    end = time.monotonic() + PATIENCE
+    threads = [thread for thread in threading.enumerate() if thread.name.startswith("zc.async ")]
+    for thread in threads:
+        thread.join(max(0, end - time.monotonic()))
+    return [thread for thread in threads if thread.is_alive()]
+
+
+@pytest.fixture
+def db(tmp_path):
+    """A database in a file, which has conflict resolution and MVCC."""
+    database = ZODB.DB(FileStorage(str(tmp_path / "data.fs")))
+    yield database
+    database.close()

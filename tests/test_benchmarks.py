@@ -1,0 +1,107 @@
+"""The benchmarks run, and report what they are to report. How fast anything is, is not tested."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import report
+from benchmarks.figures import Figure, at_least, at_most, median, rate
+
+ROOT = Path(__file__).resolve().parent.parent
+
+KEYS = {"name", "value", "unit", "raw", "ratio", "required", "met", "note"}
+
+
+@pytest.fixture
+def bench(tmp_path):
+    """Run `python -m benchmarks --quick`; return the process and what it wrote as JSON."""
+
+    def run(*options):
+        path = tmp_path / "bench.json"
+        (tmp_path / "tmp").mkdir()
+        finished = subprocess.run(
+            [sys.executable, "-m", "benchmarks", "--quick", "--json", str(path), *options],
+            cwd=ROOT,
+            env={**os.environ, "TMPDIR": str(tmp_path / "tmp")},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        return finished, json.loads(path.read_text()) if path.exists() else None
+
+    return run
+
+
+def _check_shape(finished, content, tmp_path):
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stderr == ""
+    assert content["broken"] == []
+    assert content["versions"]["zc.async"]
+    assert all(set(figure) == KEYS for figure in content["figures"])
+    assert all(figure["name"] in finished.stdout for figure in content["figures"])
+    assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_measures_of_one_process_report_their_figures(bench, tmp_path):
+    finished, content = bench("--only", "claim,parallel", "--repeat", "2")
+    _check_shape(finished, content, tmp_path)
+    assert content["repeat"] == 2
+    assert [figure["name"] for figure in content["figures"]] == [
+        "claim, 10 blocked jobs",
+        "claim, 600 blocked jobs",
+        "claim, 600 to 10",
+        "parallel jobs on 1 worker that ended",
+    ]
+    assert content["figures"][3]["met"] is True
+
+
+@pytest.mark.slow
+def test_all_measures_report_figures_over_zeo_too(bench, tmp_path):
+    finished, content = bench()
+    _check_shape(finished, content, tmp_path)
+    figures = {figure["name"]: figure for figure in content["figures"]}
+    assert figures["put, ZEO"]["raw"] > 0
+    assert figures["drain, ZEO, 2 x 10 workers"]["ratio"] > 0
+    conflicts = [figure for name, figure in figures.items() if name.startswith("conflicts")]
+    assert len(conflicts) == 3
+    assert any("without zc.async" in figure["name"] for figure in conflicts)
+    assert all(figure["met"] for figure in conflicts)
+
+
+def test_an_unknown_measure_is_refused_with_the_names_of_the_known(bench):
+    finished, content = bench("--only", "speed")
+    assert finished.returncode == 2
+    assert "'speed' is none of put, drain" in finished.stderr
+    assert content is None
+
+
+def test_a_figure_meets_its_bound_or_misses_it():
+    assert rate("put", 60, 100, at_least(0.55)).met is True
+    assert rate("put", 50, 100, at_least(0.55)).met is False
+    assert Figure("latency", 5.1, "ms", required=at_most(5)).met is False
+    assert Figure("latency", 5.1, "ms", required=at_least(0.5)).met is False
+    assert Figure("latency", 5.1, "ms").met is None
+
+
+def test_ratios_have_medians_of_their_own():
+    runs = [[rate("put", 10, 100)], [rate("put", 30, 40)], [rate("put", 20, 50)]]
+    (figure,) = median(runs)
+    assert (figure.value, figure.raw, figure.ratio) == (20, 50, 0.4)
+
+
+def test_the_table_is_aligned_and_says_what_was_missed():
+    lines = report.table(
+        [
+            rate("put", 1234.5, 6000, at_least(0.55), "one by one"),
+            Figure("conflicts", 0, "errors", required=at_most(0)),
+        ]
+    ).splitlines()
+    assert [line.rstrip() for line in lines] == [
+        "               measured  raw commits  ratio  required",
+        "put        1,234 jobs/s      6,000/s   0.21  at least 0.55 of raw  MISSED  one by one",
+        "conflicts      0 errors                      at most 0             ok",
+    ]
