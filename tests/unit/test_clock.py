@@ -48,9 +48,7 @@ def test_none_restores_the_time_of_the_system(clock):
 )
 def test_moments_keep_every_microsecond(moment):
     there = clock_module.to_microseconds(moment)
-    assert clock_module.to_datetime(there) == datetime.datetime(
-        2030, 1, 1, 12, 0, 0, 7, tzinfo=UTC
-    )
+    assert clock_module.to_datetime(there) == datetime.datetime(2030, 1, 1, 12, 0, 0, 7, tzinfo=UTC)
 
 
 def test_moments_before_1970_are_moments_too():

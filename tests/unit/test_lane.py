@@ -3,6 +3,8 @@
 import gc
 import uuid
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 import transaction
 import ZODB
@@ -276,6 +278,54 @@ def test_puts_at_the_same_time_do_not_conflict_with_each_other_or_with_claims(cl
     claimed = [job for job in claimed if job is not None]
     assert len(client.queue) == 4 * 3 * SEGMENT_SIZE - len(claimed)
     assert len({job._p_oid for job in claimed}) == len(claimed)
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.sampled_from(["begin", "put", "commit", "savepoint", "reopen"])
+        ),
+        max_size=120,
+    )
+)
+def test_no_order_of_puts_claims_and_reopened_connections_conflicts(steps):
+    """The last of the four claims where the others put."""
+    database = ZODB.DB(DemoStorage())
+    clients = [calls.Client(database) for _number in range(4)]
+    calls.make_queue(clients[0])
+    clients[0].queue  # noqa: B018  (loads it)
+    for client in clients:
+        client.begin()
+    # Per client: what it did in its transaction; and what was committed.
+    own, put, claimed = [[] for _client in clients], [], []
+    for number, step in steps:
+        client = clients[number]
+        if step == "put":
+            job = client.queue.claim() if number == 3 else client.queue.put(calls.nothing)
+            if job is not None:
+                own[number].append(job._p_oid)
+        elif step == "savepoint":
+            savepoint = client.manager.savepoint()
+            if number != 3:
+                client.queue.put(calls.nothing)
+            savepoint.rollback()
+        elif step == "commit":
+            client.commit()
+            (claimed if number == 3 else put).extend(own[number])
+            own[number].clear()
+        else:
+            own[number].clear()
+            client.begin()
+            if step == "reopen":
+                client.close()
+                clients[number] = calls.Client(database)
+    clients[3].abort()
+    claimed += [job._p_oid for job in clients[3].claim_all()]
+    assert sorted(claimed) == sorted(put)
+    for client in clients:
+        client.close()
+    database.close()
 
 
 def test_without_leases_puts_would_conflict(client, other, monkeypatch):

@@ -100,7 +100,10 @@ class Agent(persistent.Persistent):
     def claimJob(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
         agents = self.parent
-        if not agents.activated or agents.dead or len(self) >= self.size:
+        if not agents.activated or agents.dead:
+            return None
+        # Most often the list itself is short enough, and no job needs to be looked at.
+        if len(self._running.jobs) >= self.size and len(self) >= self.size:
             return None
         jar = agents._p_jar
         if jar is not None:
@@ -164,6 +167,9 @@ class Agent(persistent.Persistent):
         jobs = list(self._running.jobs)
         if jobs:
             self._running.jobs = ()
+        elif self._running._p_jar is not None:
+            # Nor may a claim that commits before this transaction leave a job here unseen.
+            self._running._p_jar.readCurrent(self._running)
         return jobs
 
     def _ended(self) -> list[Any]:

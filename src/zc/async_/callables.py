@@ -6,6 +6,7 @@ object and a name. Anything else that can be called is stored as it is.
 """
 
 import importlib
+import inspect
 import types
 from typing import Any
 
@@ -30,7 +31,7 @@ def to_stored(callable: Any) -> Stored:
             return name if _is_global(name, callable) else (callable, None)
         return owner, callable.__name__
     if isinstance(callable, types.MethodType):
-        return callable.__self__, callable.__func__.__name__
+        return callable.__self__, _name_of(callable)
     if isinstance(callable, zc.twist.METHOD_WRAPPER_TYPE):
         return zc.twist.get_self(callable), callable.__name__
     if not hasattr(callable, "__call__"):  # noqa: B004  (`callable` is the historic name here)
@@ -64,6 +65,20 @@ def stored_repr(stored: Stored) -> str:
 def root_of(stored: Stored) -> Any:
     """The object whose method is called, or None."""
     return stored[0] if isinstance(stored, tuple) and stored[1] is not None else None
+
+
+def _name_of(method: types.MethodType) -> str:
+    """The name by which a method is found in its object. TypeError if there is none."""
+    owner, function = method.__self__, method.__func__
+    name: str = getattr(function, "__name__", "")
+    if getattr(owner, name, None) == method:
+        return name
+    # Private names are mangled, and decorators may hide the name.
+    for class_ in inspect.getmro(owner if isinstance(owner, type) else type(owner)):
+        for name, value in vars(class_).items():
+            if getattr(value, "__func__", value) is function:
+                return name
+    raise TypeError(f"{method!r} is no method of its object: put one of a class, or a function")
 
 
 def _resolve(name: str) -> Any:

@@ -8,7 +8,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from zc.async_.demo import DEFAULT_QUERY, DemoError
+from zc.async_.demo import DEFAULT_QUERY
+from zc.async_.interfaces import AsyncError
 
 _DEMO = """\
 Make a full-text index of every text, Python and ReST file under FOLDER with jobs in a database: one
@@ -31,14 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        return _demo(options)
-    except DemoError as error:
+        _demo(options)
+        return 0
+    except AsyncError as error:
         print(f"zc-async {options.command}: {error}", file=sys.stderr)
-        return error.status
+        return getattr(error, "status", 1)
     except BrokenPipeError:
         # Whoever read the output has seen enough. Python would complain again when it flushes.
         with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stdout = sys.stdout.fileno()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+        return 1
+    except OSError as error:
+        print(f"zc-async {options.command}: {error}", file=sys.stderr)
         return 1
 
 
@@ -75,9 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _demo(options: argparse.Namespace) -> int:
+def _demo(options: argparse.Namespace) -> None:
     # Imported here so that help and wrong arguments answer at once, without the packages of the
     # extra.
     from zc.async_.demo import command
 
-    return command.run(options.folder, options.instance, options.query)
+    command.run(options.folder, options.instance, options.query)

@@ -9,6 +9,7 @@ from typing import Any
 
 import persistent
 
+from zc.async_.interfaces import AsyncError
 from zc.async_.threadlocal import local
 
 
@@ -42,6 +43,8 @@ def run_serial(*jobs: Any, postprocess: Any) -> Any:
 
 def _start(step: Any, postprocess: Any) -> Any:
     composed = local.getJob()
+    if composed.queue is None:
+        raise AsyncError(f"{composed!r} has no queue for its parts: put it into one")
     last = composed._new_job(collect if postprocess is None else postprocess)
     progress = Progress(last)
     step(composed, progress)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import persistent
+import zope.component.event  # makes handlers that were registered as adapters hear events
 import zope.event
 import zope.interface
 from BTrees.OOBTree import OOBTree

@@ -7,7 +7,7 @@ the job runs. Attributes that have their usual value are not stored.
 import datetime
 import logging
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import persistent
 import zope.component
@@ -650,3 +650,12 @@ __all__ = [
     "parallel",
     "serial",
 ]
+
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        """What only records of old databases name here."""
+        import zc.async_.legacy
+
+        return zc.async_.legacy.find(__name__, name)

@@ -284,12 +284,8 @@ class _Run:
             self.manager.commit()
 
         try:
-            end()
-        except utils.EXPLOSIVE_ERRORS:
-            raise
-        except utils.TRANSIENT_ERRORS:
-            utils.never_fail(end, f"storing the result of {self.job!r}", self.manager)
-        except ReassignedError:
+            utils.never_fail_to(end, f"storing the result of {self.job!r}", self.manager)
+        except (*utils.EXPLOSIVE_ERRORS, ReassignedError):
             raise
         except Exception:
             self._end_failed(zc.twist.Failure(captureVars=True))
@@ -367,7 +363,7 @@ def _ask_after_interruption(job: Any) -> Answer:
     try:
         policy = job.getRetryPolicy()
         answer = policy.interrupted()
-    except (*utils.EXPLOSIVE_ERRORS, *utils.DISCONNECTED_ERRORS, *utils.TRANSIENT_ERRORS):
+    except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
         raise
     except Exception:
         utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)

@@ -59,9 +59,8 @@ def check(what: str, value: Any, connection: Any = None) -> None:
     try:
         _Pickler(connection).dump(value)
     except Exception as error:  # whatever a __reduce__ may raise
-        raise UnstorableError(
-            f"{what} ({type(value).__module__}.{type(value).__qualname__}) cannot be stored: {error}"
-        ) from error
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        raise UnstorableError(f"{what} ({kind}) cannot be stored: {error}") from error
 
 
 def check_job(job: Any) -> None:

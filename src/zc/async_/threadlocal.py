@@ -106,7 +106,7 @@ class Local(threading.local):
         reactor = self.dispatcher.reactor
         reactor.callFromThread(reactor.callLater, seconds, passed.set)
         self.dispatcher._pausing(passed)
-        # Where time is virtual it may stand still just now, and what is waited for come all the same.
+        # Virtual time may stand still just now, and what is waited for come all the same.
         passed.wait(seconds)
         self.dispatcher._pauses.discard(passed)
 

@@ -12,6 +12,7 @@ import transaction.interfaces
 import ZEO.Exceptions
 import ZODB.POSException
 import ZODB.utils
+from twisted.python.reflect import safe_repr
 
 from zc.async_.interfaces import ReassignedError
 
@@ -55,7 +56,9 @@ def custom_repr(obj: object) -> str:
         return f"{kind.__module__}.{kind.__name__} (oid {oid}, db {database_name(obj)!r})"
     if isinstance(obj, _BY_NAME):
         return f"{obj.__module__}.{obj.__qualname__}"
-    return repr(obj)
+    # Values of applications are shown in log records of what has been committed already: nothing
+    # may come of a repr that fails.
+    return safe_repr(obj)
 
 
 def dotted_name(obj: Any) -> str:

@@ -2,13 +2,14 @@
 
 import os
 
-from zc.async_.demo import DemoError, files
+from zc.async_.demo import DemoError, files, storage
 from zc.async_.demo.folder import instance_folder
 from zc.async_.demo.stopping import Stop
+from zc.async_.interfaces import AsyncError
 
 
-def run(folder: str | None, instance: str | None, query: str) -> int:
-    """Index `folder` in an instance, report, and return the exit status.
+def run(folder: str | None, instance: str | None, query: str) -> None:
+    """Index `folder` in an instance, and report.
 
     `folder`: by default the one that the instance has begun with, else the standard library.
     `instance`: its folder; None: a temporary one. `query`: what to search for in the end.
@@ -25,10 +26,16 @@ def run(folder: str | None, instance: str | None, query: str) -> int:
     search.check(query)
     stop = Stop()
     with stop.listening(), instance_folder(instance) as path:
-        # Not before: to import the core is to read the identity of the process.
-        from zc.async_.demo import session
+        try:
+            # Not before: to import the core is to read the identity of the process, or to make it.
+            from zc.async_.demo import session
 
-        return session.run(folder, path, instance is None, query, stop)
+            session.run(folder, path, instance is None, query, stop)
+        except AsyncError as error:
+            if isinstance(error.__cause__, OSError):
+                # The identity could not be written. The advice for servers is none for the demo.
+                raise storage.write_error(error.__cause__, path) from None
+            raise
 
 
 def _check_extra() -> None:

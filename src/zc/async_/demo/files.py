@@ -16,9 +16,9 @@ INSTALLED_PACKAGES = ("dist-packages", "site-packages")
 
 #: Most files, and bytes of files unless one has more, whose words are merged by one job. A merge
 #: writes every leaf of the index that has one of its words anew, and the frequent words are in all
-#: files. Of the standard library (1,900 files, 32 MB) merges of 16 files wrote 230 MB, of 64 110 MB,
-#: of 256 54 MB, and of 512 39 MB, in half the time that 16 took. More than this would gain little,
-#: but what an interruption makes do again would take seconds.
+#: files. Of the standard library (1,900 files, 32 MB) merges of 16 files wrote 230 MB, of 64
+#: 110 MB, of 256 54 MB and of 512 39 MB, in half the time that 16 took. More than this would gain
+#: little, but what an interruption makes do again would take seconds.
 BATCH_FILES = 250
 BATCH_BYTES = 4_000_000
 

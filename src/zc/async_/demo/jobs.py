@@ -42,9 +42,7 @@ class _NotRegularError(OSError):
 
 def make_job(demo: Demo, batch: Batch) -> Job:
     """The job for a batch, not yet put."""
-    reads = [
-        Job(read_file, os.path.join(demo.folder, path), demo.read) for path in batch.paths
-    ]
+    reads = [Job(read_file, os.path.join(demo.folder, path), demo.read) for path in batch.paths]
     merge = Job(merge_words, demo.index, batch.first)
     merge.quota_names = (QUOTA,)
     # Before other files are read: words that wait for their merge only take space.
@@ -98,8 +96,8 @@ def merge_words(index: Any, first: int, *reads: Job) -> Totals:
         if isinstance(result, search.Words):
             search.add(index, number, result)
             figures.files += 1
-            figures.words += result.count
-            figures.bytes += result.bytes
+            figures.words += result.total
+            figures.size += result.size
         elif isinstance(result, Skipped):
             figures.skipped[result] = figures.skipped.get(result, 0) + 1
     return figures
@@ -113,7 +111,7 @@ def add_to_totals(demo: Demo, totals: Totals, figures: Totals | Failure) -> None
         return
     totals.files += figures.files
     totals.words += figures.words
-    totals.bytes += figures.bytes
+    totals.size += figures.size
     for reason, count in figures.skipped.items():
         totals.skipped[reason] = totals.skipped.get(reason, 0) + count
 

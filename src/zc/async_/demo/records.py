@@ -28,7 +28,8 @@ class Totals(persistent.Persistent):
 
     files = 0
     words = 0
-    bytes = 0
+    #: Of the files, in bytes.
+    size = 0
 
     def __init__(self) -> None:
         #: Of each reason the number of files.
@@ -74,7 +75,8 @@ class Demo(persistent.Persistent):
             made.append(Batch(first, paths))
             first += len(paths)
         self.batches = tuple(made)
-        self.size = first
+        #: How many files there are.
+        self.length = first
 
     def path(self, number: int) -> str:
         """The path, below the folder, of a file by its number in the index."""

@@ -48,8 +48,8 @@ class Display:
     def show(self, demo: Demo) -> None:
         """Show how far the index is."""
         indexed = demo.totals.files + sum(demo.totals.skipped.values())
-        self._progress.update(self._read, completed=demo.read(), total=demo.size)
-        self._progress.update(self._indexed, completed=indexed, total=demo.size)
+        self._progress.update(self._read, completed=demo.read(), total=demo.length)
+        self._progress.update(self._indexed, completed=indexed, total=demo.length)
 
 
 def summary(demo: Demo) -> str:
@@ -60,7 +60,7 @@ def summary(demo: Demo) -> str:
     rows = [
         ("files", f"{totals.files:,} indexed{_skipped(totals.skipped)}"),
         ("words", f"{totals.words:,}"),
-        ("bytes", f"{totals.bytes:,} read, {figures.written:,} written"),
+        ("bytes", f"{totals.size:,} read, {figures.written:,} written"),
         ("jobs", f"{figures.jobs:,} in {figures.seconds:.1f} s, {rate:,.0f} per second"),
         ("retries", f"{figures.retries:,}"),
     ]
@@ -93,4 +93,4 @@ def hits(demo: Demo, query: str) -> str:
 def failed_files(demo: Any) -> int:
     """How many files a finished index lacks because a job failed."""
     totals = demo.totals
-    return int(demo.size - totals.files - sum(totals.skipped.values()))
+    return int(demo.length - totals.files - sum(totals.skipped.values()))

@@ -20,10 +20,10 @@ _NORMALIZERS = (CaseNormalizer(), StopWordRemover())
 class Words(NamedTuple):
     """The words of a file; the result of the job that reads it."""
 
-    #: The size of the file.
-    bytes: int
+    #: The size of the file in bytes.
+    size: int
     #: How many words it has.
-    count: int
+    total: int
     #: The words that are indexed, in their order, compressed to about an eighth of the file.
     packed: bytes
 

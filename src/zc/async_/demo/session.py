@@ -1,7 +1,6 @@
 """One run of the demo in an instance: begin or go on, see the jobs done, report."""
 
 import contextlib
-import sys
 import threading
 import time
 import uuid
@@ -17,7 +16,7 @@ import zc.async_.dispatcher
 import zc.async_.interfaces
 from zc.async_.agent import Agent
 from zc.async_.demo import DemoError, files, jobs, records, report
-from zc.async_.demo.folder import not_an_instance
+from zc.async_.demo.folder import LOG, not_an_instance
 from zc.async_.demo.log import logging_to
 from zc.async_.demo.stopping import Stop, Stopped
 from zc.async_.demo.storage import Storage, open_storage, write_error
@@ -28,7 +27,7 @@ from zc.async_.queue import Queue, Queues
 
 #: Jobs that run at the same time. Reading waits for the disk now and then, the rest for the
 #: interpreter: more threads than a few only get in each other's way.
-WORKERS = 4
+WORKERS = 3
 
 #: Seconds between two looks at how far the jobs are.
 LOOK_INTERVAL = 0.1
@@ -36,13 +35,17 @@ LOOK_INTERVAL = 0.1
 #: Seconds that running jobs are given when the demo is stopped. The longest is a merge.
 GRACE = 30.0
 
+#: What to do after the demo was stopped, or could not write.
+SAME_INSTANCE = "run it again with the same --instance, and it goes on where it was"
+NEW_INSTANCE = "name a folder that has more with --instance"
+
 #: Objects in the cache of a connection: most of the index of the standard library, so that a merge
 #: does not read again what the one before it wrote.
 CACHE_SIZE = 20_000
 
 
-def run(folder: str | None, instance: str, temporary: bool, query: str, stop: Stop) -> int:
-    """Index and report; return the exit status.
+def run(folder: str | None, instance: str, temporary: bool, query: str, stop: Stop) -> None:
+    """Index and report.
 
     `folder`: a real path, or None for the instance's own or the standard library. `instance`: its
     folder, which is `temporary` or not. Raises DemoError.
@@ -51,24 +54,21 @@ def run(folder: str | None, instance: str, temporary: bool, query: str, stop: St
         try:
             session.begin(folder, stop)
             session.work(stop)
-            return session.finish(query)
+            session.finish(query)
         except Stopped as stopped:
-            hint = "" if temporary else "; run it again with the same --instance, it goes on"
+            hint = "" if temporary else f": {SAME_INSTANCE}"
             raise DemoError(f"{stopped}{hint}", stopped.status) from None
         except OSError as error:
             if session.storage.error is None:
                 raise
-            raise write_error(error, instance) from None
+            remedy = NEW_INSTANCE if temporary else SAME_INSTANCE
+            raise write_error(error, instance, remedy) from None
 
 
 @contextlib.contextmanager
 def _open(instance: str) -> Iterator["_Session"]:
     storage = open_storage(instance)
-    try:
-        database = ZODB.DB(storage, cache_size=CACHE_SIZE)
-    except OSError as error:
-        raise write_error(error, instance) from None
-    session = _Session(instance, storage, database)
+    session = _Session(instance, storage)
     try:
         yield session
     finally:
@@ -81,18 +81,22 @@ def _open(instance: str) -> Iterator["_Session"]:
 class _Session:
     """The database and what is done with it. Only for the main thread."""
 
-    def __init__(self, instance: str, storage: Storage, database: Any) -> None:
+    def __init__(self, instance: str, storage: Storage) -> None:
         self.storage = storage
         self._instance = instance
-        self._database = database
+        try:
+            # Writes the root if the database is new.
+            self._database = ZODB.DB(storage, cache_size=CACHE_SIZE)
+        except OSError as error:
+            raise write_error(error, instance) from None
         self._manager = transaction.TransactionManager()
-        self._connection = database.open(self._manager)
+        self._connection = self._database.open(self._manager)
         self._root = self._connection.root()
         self._display = report.Display()
 
     @property
     def _demo(self) -> records.Demo:
-        return self._root[records.KEY]  # type: ignore[no-any-return]
+        return self._root[records.KEY]
 
     @property
     def _queue(self) -> Any:
@@ -154,7 +158,7 @@ class _Session:
         if demo.summary is not None:
             return
         verb = "going on with" if demo.run else "indexing"
-        self._display.say(f"{verb} {demo.size:,} files of {files.display(demo.folder)}")
+        self._display.say(f"{verb} {demo.length:,} files of {files.display(demo.folder)}")
         identity = getUUID()
         self._commit(lambda: self._start_run(identity))
         with self._display, self._dispatcher(identity):
@@ -186,7 +190,7 @@ class _Session:
 
         def run_reactor() -> None:
             dispatcher.activate()
-            reactor.run(installSignalHandlers=0)
+            reactor.run(installSignalHandlers=False)
 
         thread = threading.Thread(target=run_reactor, name="zc.async demo", daemon=True)
         thread.start()
@@ -235,17 +239,12 @@ class _Session:
         retries = sum(map(jobs.count_retries, done))
         demo.summary = records.Summary(len(done), retries, seconds, self.storage.getSize())
 
-    def finish(self, query: str) -> int:
-        """Report, and return the exit status. The database is not written."""
+    def finish(self, query: str) -> None:
+        """Report. Raises DemoError if jobs failed. The database is not written."""
         demo = self._demo
         self._display.say(report.summary(demo))
         self._display.say(report.hits(demo, query))
         failed = report.failed_files(demo)
         if failed:
-            log = files.display(self._instance)
-            print(
-                f"zc-async demo: jobs of {failed:,} files failed: see the log in {log}",
-                file=sys.stderr,
-            )
-            return 1
-        return 0
+            where = files.display(self._instance)
+            raise DemoError(f"jobs of {failed:,} files failed: {LOG} in {where} says why")

@@ -17,7 +17,7 @@ from zc.async_.demo.files import display
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Storage(ZODB.FileStorage.FileStorage):  # type: ignore[misc]
+class Storage(ZODB.FileStorage.FileStorage):
     """A FileStorage that commits nothing more once a write has failed.
 
     The retry policies do not take a full disk for a passing trouble: a job that needs much space
@@ -74,31 +74,38 @@ def open_storage(instance: str) -> Storage:
     """
     path = os.path.join(instance, folder.DATABASE)
     try:
+        # FileStorage would find out, too, and not close what it has opened.
+        if not _may_be_database(path):
+            raise folder.not_an_instance(instance)
         return Storage(path)
     except zc.lockfile.LockError:
         raise DemoError(
             f"the instance {display(instance)} is in use by another process: wait for it, or name "
             "another with --instance"
         ) from None
-    except (
-        ZODB.FileStorage.FileStorageError,
-        ZODB.FileStorage.format.CorruptedError,
-        ZODB.POSException.StorageError,
-    ):
+    except (ZODB.FileStorage.format.CorruptedError, ZODB.POSException.StorageError):
         raise folder.not_an_instance(instance) from None
     except OSError as error:
         raise write_error(error, instance) from None
 
 
-def write_error(error: OSError, instance: str) -> DemoError:
-    """The error for people, for one met when the database was written or opened."""
-    where = display(instance)
-    if error.errno in _NO_SPACE:
-        return DemoError(
-            f"no space to write in {where} ({error.strerror}): make room and run it again with the "
-            "same --instance, it goes on where it was"
-        )
+def _may_be_database(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(len(ZODB.FileStorage.packed_version))
+    except FileNotFoundError:
+        return True
+    # Empty: the process that made it was killed.
+    return magic in (b"", ZODB.FileStorage.packed_version)
+
+
+def write_error(error: OSError, instance: str, remedy: str = "") -> DemoError:
+    """The error for people, for one met when the database was opened or written.
+
+    `remedy`: what to do then, by default to run it again.
+    """
+    problem = "no space to write" if error.errno in _NO_SPACE else "cannot read and write"
     return DemoError(
-        f"cannot write in {where} ({error.strerror}): see to it and run it again with the same "
-        "--instance, it goes on where it was"
+        f"{problem} in {display(instance)} ({error.strerror}): see to it and "
+        + (remedy or "run it again")
     )

@@ -6,7 +6,10 @@ wishes to poll into one call in the reactor's thread.
 """
 
 import collections
+import datetime
+import sys
 import threading
+import time
 import uuid as uuid_module
 from collections.abc import Iterator
 from typing import Any
@@ -26,6 +29,12 @@ from zc.async_.dispatcher.records import PollInfo, Records, reported
 
 #: Connections beyond those of workers: the poller's, and some for live annotations.
 SPARE_CONNECTIONS = 4
+
+#: Seconds between two polls of a storage that does not say when something was committed.
+LOOK_INTERVAL = 0.2
+
+#: Seconds for which a poll waits for more workers to become idle, if some are busy.
+GATHER = float(__import__("os").environ.get("GATHER", 0.001))
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatcher)
@@ -84,6 +93,7 @@ class Dispatcher:
         self._periodic = True
         self._timers: dict[str, Any] = {}
         self._watched: dict[Any, frozenset[bytes]] = {}
+        self._deaf = False
         self._lost: set[Any] = set()
         self._completed: dict[AgentKey, list[Any]] = {}
         self._stopped: Deferred | None = None
@@ -199,12 +209,15 @@ class Dispatcher:
 
     def _woken(self) -> None:
         self._awake = False
+        self._take_reports()
+        self._leave_if_possible()
+        self._poll()
+
+    def _take_reports(self) -> None:
         while self._reports:
             pool, worker, task = self._reports.popleft()
             pool.done(task, worker)
             self._take_report(pool, task)
-        self._leave_if_possible()
-        self._poll()
 
     def _take_report(self, pool: Pool, task: Task) -> None:
         if task.lost:
@@ -255,6 +268,17 @@ class Dispatcher:
             return
         self._polling = True
         self._poll_wanted = False
+        if any(pool.working for pool in self._pools()):
+            # Jobs that end about now: one claim for all their workers costs hardly more than one
+            # for each. A reactor of our own has nothing better to do meanwhile.
+            if self._threaded:
+                self.reactor.callLater(GATHER, self._begin_poll)
+                return
+            time.sleep(GATHER)
+        self._begin_poll()
+
+    def _begin_poll(self) -> None:
+        self._take_reports()
         lost, self._lost = self._lost, set()
         completed, self._completed = self._completed, {}
         busy = {(pool.queue_name, pool.agent_name): pool.busy for pool in self._pools()}
@@ -370,8 +394,8 @@ class Dispatcher:
             return
         # An oid may be another object's in another database: at worst that is a needless poll.
         self._listener.oids = frozenset().union(*watched.values())
-        for database in watched:
-            wakeup.listen(database, self._listener)
+        heard = [wakeup.listen(database, self._listener) for database in watched]
+        self._deaf = not all(heard)
         self._watched = watched
         # What was committed between the poll and now was not heard.
         self._poll_wanted = True
@@ -381,6 +405,8 @@ class Dispatcher:
             self._set_timer("again", outcome.again, self._poll)
         elif outcome.again is not None or self._poll_wanted:
             self._wake()
+        if self._deaf:
+            self._set_timer("look", min(self.poll_interval, LOOK_INTERVAL), self._poll)
         if outcome.next_time is not None:
             seconds = (outcome.next_time - zc.async_.clock.microseconds()) / 1_000_000
             if seconds < self.poll_interval:
@@ -441,7 +467,7 @@ class Dispatcher:
         last = polls[0].utc_timestamp.replace(tzinfo=zc.async_.clock.UTC) if polls else None
         since = None if last is None else now - last
         return {
-            "poll interval": self.poll_interval,
+            "poll interval": datetime.timedelta(seconds=self.poll_interval),
             "status": self._status(since),
             "time since last poll": since,
             "uptime": now - self.activated if self.activated else None,
@@ -459,6 +485,4 @@ class Dispatcher:
 
 def _is_installed(reactor: Any) -> bool:
     """Whether a reactor is the one that the rest of a Twisted application runs on."""
-    import sys
-
     return reactor is sys.modules.get("twisted.internet.reactor")

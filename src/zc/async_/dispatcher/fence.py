@@ -16,6 +16,8 @@ class Fence:
     def __init__(self) -> None:
         self._job: Any = None
         self._token = 0
+        #: Whether a transaction has begun and not ended.
+        self.in_transaction = False
 
     def enclose(self, job: Any, token: int) -> None:
         """Guard the transactions from the present one on."""
@@ -27,6 +29,7 @@ class Fence:
 
     def newTransaction(self, transaction: Any) -> None:
         """A transaction begins."""
+        self.in_transaction = True
         # Not `beforeCompletion`: that is called for aborts, too, and must not raise.
         transaction.addBeforeCommitHook(self._check)
 
@@ -35,6 +38,7 @@ class Fence:
 
     def afterCompletion(self, transaction: Any) -> None:
         """A transaction has ended."""
+        self.in_transaction = False
 
     def _check(self) -> None:
         job = self._job

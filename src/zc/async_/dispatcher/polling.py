@@ -8,6 +8,7 @@ and answers with the jobs claimed.
 
 import dataclasses
 import random
+from collections.abc import Iterator
 from typing import Any
 
 import transaction
@@ -93,6 +94,7 @@ class Poller:
         """Do one poll. Raises only what ends a thread."""
         outcome = Outcome()
         try:
+            self._manager.begin()
             for name in self._queue_names():
                 self._poll_queue(name, plan, outcome)
             self._disconnects = 0
@@ -122,9 +124,8 @@ class Poller:
             self._listener.unmute()
 
     def _queue_names(self) -> list[str]:
-        with self._manager:
-            queues = self._connection.root().get(zc.async_.interfaces.KEY)
-            return [] if queues is None else list(queues.keys())
+        queues = self._connection.root().get(zc.async_.interfaces.KEY)
+        return [] if queues is None else list(queues.keys())
 
     def _queue(self, name: str) -> Any:
         return self._connection.root()[zc.async_.interfaces.KEY][name]
@@ -135,18 +136,15 @@ class Poller:
             return
         excluded: dict[str, Any] = {}
         while True:
-            self._manager.begin()
             visit = _Visit(self, name, plan, excluded)
             try:
                 visit.work()
                 if visit.changed:
                     self._commit()
                     self._conflicts = 0
-                else:
-                    self._manager.abort()
                 outcome.done.add(name)
             except _AgentFailed as failed:
-                self._manager.abort()
+                self._manager.begin()
                 excluded[failed.name] = failed.failure
                 continue
             except utils.DISCONNECTED_ERRORS:
@@ -155,6 +153,8 @@ class Poller:
                 self._manager.abort()
                 visit.take_back(self._conflict_backoff())
             visit.report(outcome)
+            # Drops what was done and is not worth a commit.
+            self._manager.begin()
             return
 
     def _conflict_backoff(self) -> float:
@@ -172,6 +172,12 @@ class Poller:
         """Register and activate this dispatcher in a queue; return whether it is active."""
         if name in self._active:
             return True
+        try:
+            return self._activate(name)
+        finally:
+            self._manager.begin()
+
+    def _activate(self, name: str) -> bool:
         with self._manager:
             dispatchers = self._queue(name).dispatchers
             if self._uuid not in dispatchers:
@@ -262,9 +268,9 @@ class _Visit:
     def work(self) -> None:
         self._ping()
         self._hand_back_lost()
+        self._keep_books()
         self._look_around()
         self._claim()
-        self._keep_books()
         if self.changed and zc.async_.lane.has_unread(self._queue._lanes, self._queue._p_jar):
             # What this transaction itself put (jobs of the system): its commit wakes nobody here.
             self._again = 0
@@ -338,27 +344,27 @@ class _Visit:
             raise _AgentFailed(name, Failure()) from error
 
     def _keep_books(self) -> None:
-        """Move completed jobs out of the agents, if something is written anyway or it is time."""
-        idle = not self._jobs and not any(self._plan.busy.values())
-        elsewhere = {key: ids for key, ids in self._plan.completed.items() if key[0] == self._name}
-        if not (self.changed or idle or elsewhere or self._quota_is_freed()):
-            return
+        """Move completed jobs out of the agents.
+
+        That alone is worth a commit only if nothing else is to be done for a while, or if a place
+        in a quota is freed that another dispatcher may wait for.
+        """
         left: list[Any] = []
         for _name, agent in self._named_agents():
             left += agent._keep_books()
-        limited = [job for job in left if job.quota_names]
-        for name in {name for job in limited for name in job.quota_names}:
-            quota = self._queue.quotas.get(name)
-            if quota is not None:
-                quota._release(limited)
+        freed = self._free_places([job for job in left if job.quota_names])
+        elsewhere = {key: ids for key, ids in self._plan.completed.items() if key[0] == self._name}
         for key, ids in elsewhere.items():
             self._remember(key[1], ids)
-        self.changed = self.changed or bool(left) or bool(elsewhere)
+        idle = not any(self._plan.busy.values())
+        if freed or elsewhere or (left and idle):
+            self.changed = True
 
-    def _quota_is_freed(self) -> bool:
-        return any(
-            job.quota_names for _name, agent in self._named_agents() for job in agent._ended()
-        )
+    def _free_places(self, jobs: list[Any]) -> bool:
+        names = {name for job in jobs for name in job.quota_names}
+        quotas = [self._queue.quotas.get(name) for name in names]
+        released = [quota._release(jobs) for quota in quotas if quota is not None]
+        return any(released)
 
     def _remember(self, name: str, ids: list[JobId]) -> None:
         agent = self._agents._system if name == SYSTEM else self._agents.get(name)
@@ -386,10 +392,18 @@ class _Visit:
 
 def _watched(queue: Any, agents: Any) -> set[bytes]:
     """Oids of the records whose change may mean that there is something to do."""
-    objects = [queue._lanes, queue.quotas._quotas, agents, agents._system]
+    objects = [*_records(queue._lanes), *_records(queue.quotas._quotas), agents, *agents.values()]
     for lane in queue._lanes.values():
         objects += (lane, lane.newest)
     for quota in queue.quotas.values():
         objects += (quota, quota._members)
-    objects += agents.values()
     return {obj._p_oid for obj in objects if obj._p_oid is not None}
+
+
+def _records(tree: Any) -> Iterator[Any]:
+    """The records of a BTree that change when a key is added."""
+    yield tree
+    bucket = tree._firstbucket
+    while bucket is not None:
+        yield bucket
+        bucket = bucket._next

@@ -190,7 +190,8 @@ class Worker(threading.Thread):
         finally:
             self._fence.open()
             task.completed = [job_id(job) for job in local.completed]
-            transaction.abort()
+            if self._fence.in_transaction:
+                transaction.abort()
 
     def _load(self, connection: Any, task: Task) -> Any:
         transaction.begin()

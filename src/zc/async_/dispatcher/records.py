@@ -6,6 +6,7 @@ copies.
 
 import collections
 import datetime
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -65,8 +66,8 @@ class Records:
         """Begin to tell of a job."""
         self._jobs.pop(key, None)
         self._jobs[key] = info
-        if len(self._jobs) > self._jobs_size:
-            self._drop_oldest()
+        while len(self._jobs) > self._jobs_size and self._drop_oldest():
+            pass
 
     def job_ended(self, key: Reported, outcome: dict[str, Any]) -> None:
         """Tell of a job that ended in another's thread, since it waited for that one's result."""
@@ -74,14 +75,16 @@ class Records:
         if info is not None and info["completed"] is None:
             info.update(outcome)
 
-    def _drop_oldest(self) -> None:
-        for key, info in list(self._jobs.items())[: len(self._jobs) - self._jobs_size]:
+    def _drop_oldest(self) -> bool:
+        """Forget the oldest job that has ended; return whether there was one.
+
+        Only the oldest few are looked at: there are never many jobs that have not ended.
+        """
+        for key, info in itertools.islice(self._jobs.items(), 100):
             if info["completed"] is not None or info["reassigned"]:
                 del self._jobs[key]
-            if len(self._jobs) <= self._jobs_size:
-                return
-        if len(self._jobs) > 2 * self._jobs_size:
-            self._jobs.popitem(last=False)
+                return True
+        return False
 
     # -- reporting
 

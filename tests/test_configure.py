@@ -1,0 +1,205 @@
+"""Configuration in Python."""
+
+import operator
+import os
+import subprocess
+import sys
+import textwrap
+import types
+
+import persistent.mapping
+import pytest
+import transaction
+import zope.component
+from transaction.interfaces import ITransactionManager
+from ZODB.interfaces import IConnection
+
+import zc.async_.configure
+import zc.async_.dispatcher
+import zc.async_.instanceuuid
+import zc.async_.queue
+import zc.async_.subscribers
+import zc.async_.testing
+import zc.twist
+from zc.async_.interfaces import IUUID, KEY, IJob, IQueue
+from zc.async_.job import Job
+
+
+def choose(agent):
+    return agent.queue.claim()
+
+
+def accept(job):
+    return True
+
+
+class Callable:
+    def method(self):
+        """To be bound."""
+
+
+@pytest.fixture
+def connection(db):
+    """A connection of this thread."""
+    connection = db.open()
+    yield connection
+    transaction.abort()
+    connection.close()
+
+
+@pytest.fixture
+def start(db):
+    """Starts with given options; what was started is stopped in the end."""
+
+    def start(**options):
+        zc.async_.configure.start(db, **options)
+        dispatcher = zc.async_.dispatcher.get()
+        if dispatcher.thread is not None:
+            zc.async_.testing.get_poll(dispatcher, 0)
+        return dispatcher
+
+    zc.async_.configure.base()
+    yield start
+    dispatcher = zc.async_.dispatcher.get()
+    if dispatcher is not None and dispatcher.thread is not None:
+        zc.async_.testing.tear_down_dispatcher(dispatcher)
+
+
+@pytest.mark.parametrize("configure", [zc.async_.configure.minimal, zc.async_.configure.base])
+@pytest.mark.parametrize(
+    ("kind", "callable"),
+    [
+        pytest.param(types.FunctionType, choose, id="function"),
+        pytest.param(types.MethodType, Callable().method, id="method"),
+        pytest.param(types.BuiltinFunctionType, operator.mul, id="built-in function"),
+        pytest.param(zc.twist.METHOD_WRAPPER_TYPE, "a".__add__, id="method wrapper"),
+        pytest.param(type, Callable, id="class"),
+    ],
+)
+def test_what_can_be_called_is_adapted_to_jobs(configure, kind, callable):
+    configure()
+    assert isinstance(callable, kind)
+    job = IJob(callable)
+    assert type(job) is Job
+    assert job.callable == callable
+
+
+@pytest.mark.parametrize("configure", [zc.async_.configure.minimal, zc.async_.configure.base])
+def test_the_identity_of_the_instance_is_a_utility(configure):
+    configure()
+    assert zope.component.getUtility(IUUID) is zc.async_.instanceuuid.UUID
+
+
+@pytest.mark.parametrize("configure", [zc.async_.configure.minimal, zc.async_.configure.base])
+def test_transaction_managers_are_found(configure, connection):
+    configure()
+    assert ITransactionManager(connection.root()) is connection.transaction_manager
+    assert ITransactionManager(connection) is connection.transaction_manager
+
+
+def test_only_the_base_finds_connections(connection):
+    zc.async_.configure.minimal()
+    assert IConnection(connection.root(), None) is None
+    zc.async_.configure.base()
+    assert IConnection(connection.root()) is connection
+
+
+def test_queues_are_no_matter_of_the_base(connection):
+    zc.async_.configure.base()
+    assert IQueue(connection, None) is None
+
+
+def test_registering_again_changes_nothing():
+    zc.async_.configure.base()
+    registry = zope.component.getGlobalSiteManager()
+    before = sorted(map(repr, registry.registeredAdapters()))
+    zc.async_.configure.base()
+    assert sorted(map(repr, registry.registeredAdapters())) == before
+
+
+def test_a_start_makes_a_queue_and_runs_its_jobs(start, connection):
+    assert zc.async_.configure.start.__annotations__["return"] is None
+    dispatcher = start()
+    assert dispatcher.poll_interval == 5
+    transaction.begin()
+    queue = connection.root()[KEY][""]
+    job = queue.put(Job(operator.mul, 6, 7))
+    transaction.commit()
+    assert zc.async_.testing.wait_for_result(job) == 42
+    assert queue.dispatchers[dispatcher.UUID]["main"].size == 3
+
+
+def test_after_a_start_a_queue_is_found_from_objects_and_connections(start, connection):
+    start()
+    transaction.begin()
+    queue = connection.root()[KEY][""]
+    assert IQueue(connection) is queue
+    assert IQueue(connection.root()) is queue
+    new = connection.root()["new"] = persistent.mapping.PersistentMapping()
+    transaction.commit()
+    assert IQueue(new) is queue
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        pytest.param({}, (None, None, 3), id="usual"),
+        pytest.param({"agent_chooser": choose, "agent_size": 1}, (choose, None, 1), id="chooser"),
+        pytest.param({"agent_filter": accept}, (None, accept, 3), id="filter"),
+    ],
+)
+def test_the_agent_can_be_chosen(start, connection, options, expected):
+    dispatcher = start(poll_interval=0.5, **options)
+    assert dispatcher.poll_interval == 0.5
+    transaction.begin()
+    agent = connection.root()[KEY][""].dispatchers[dispatcher.UUID]["main"]
+    assert (agent.chooser, agent.filter, agent.size) == expected
+
+
+def test_a_second_start_finds_all_done(start, db):
+    dispatcher = start()
+    zc.async_.configure.start(db)
+    assert zc.async_.dispatcher.get() is dispatcher
+
+
+def test_a_start_on_the_installed_reactor_starts_no_thread(tmp_path):
+    code = """
+        import operator, time, transaction, ZODB, ZODB.FileStorage
+        import twisted.internet.reactor as reactor
+        import zc.async_.configure, zc.async_.dispatcher
+        from zc.async_.interfaces import COMPLETED, IQueue
+        from zc.async_.job import Job
+
+        db = ZODB.DB(ZODB.FileStorage.FileStorage("data.fs"))
+        zc.async_.configure.base()
+        zc.async_.configure.start(db, poll_interval=0.1, twisted=True)
+        dispatcher = zc.async_.dispatcher.get()
+        print(dispatcher.reactor is reactor, dispatcher.thread)
+        connection = db.open()
+        job = IQueue(connection).put(Job(operator.mul, 6, 7))
+        transaction.commit()
+
+        def look():
+            transaction.begin()
+            if job.status == COMPLETED:
+                print(job.result)
+                reactor.stop()
+            else:
+                reactor.callLater(0.01, look)
+
+        reactor.callWhenRunning(look)
+        reactor.run()
+        transaction.begin()
+        print(IQueue(connection).dispatchers[dispatcher.UUID].activated)
+        connection.close()
+        db.close()
+        """
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ,
+        timeout=120,
+    )
+    assert (done.stdout, done.stderr) == ("True None\n42\nNone\n", "")

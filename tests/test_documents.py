@@ -1,0 +1,90 @@
+"""README.rst and the documents of docs/ do what they say."""
+
+import doctest
+import os
+import pathlib
+import pprint
+import sys
+import types
+
+import persistent
+import pytest
+import transaction
+import ZODB
+import ZODB.FileStorage
+import zope.component
+
+import zc.async_.clock
+import zc.async_.configure
+import zc.async_.dispatcher
+import zc.async_.testing
+from zc.async_.agent import Agent
+from zc.async_.interfaces import KEY
+from zc.async_.queue import Queue, Queues, getDefaultQueue
+
+ROOT = pathlib.Path(__file__).parent.parent
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """The names of a document: a module that jobs can import from."""
+    monkeypatch.chdir(tmp_path)
+    module = types.ModuleType("shop")
+    monkeypatch.setitem(sys.modules, "shop", module)
+    module.__dict__.update(
+        os=os, persistent=persistent, pprint=pprint, transaction=transaction, zope=zope
+    )
+    yield module
+    transaction.abort()
+
+
+def run_document(path, module):
+    """Run the examples of a document as one session."""
+    parser = doctest.DocTestParser()
+    text = (ROOT / path).read_text(encoding="utf-8")
+    test = parser.get_doctest(text, module.__dict__, path, str(ROOT / path), 0)
+    # The examples see each other's names, and so do jobs, by way of the module.
+    test.globs = module.__dict__
+    runner = doctest.DocTestRunner(optionflags=FLAGS)
+    output = []
+    results = runner.run(test, out=output.append, clear_globs=False)
+    assert results.attempted > 0
+    assert not results.failed, "".join(output)
+
+
+def test_the_readme_does_what_it_says(module):
+    run_document("README.rst", module)
+
+
+def test_the_configuration_document_does_what_it_says(module):
+    module.wait_until = lambda look: zc.async_.testing.waiting.wait_until(
+        lambda: (transaction.begin(), look())[1], 6, "not seen"
+    )
+    run_document("docs/configuration.rst", module)
+
+
+def test_the_usage_document_does_what_it_says(module):
+    zc.async_.configure.base()
+    zope.component.provideAdapter(getDefaultQueue)
+    reactor = zc.async_.testing.Reactor()
+    reactor.start()
+    database = ZODB.DB(ZODB.FileStorage.FileStorage("Data.fs"))
+    connection = database.open()
+    queues = connection.root()[KEY] = Queues()
+    queue = queues[""] = Queue()
+    transaction.commit()
+    dispatcher = zc.async_.dispatcher.Dispatcher(database, reactor)
+    dispatcher.activate()
+    reactor.time_flies(1)
+    transaction.begin()
+    queue.dispatchers[dispatcher.UUID]["main"] = Agent()
+    transaction.commit()
+    module.__dict__.update(zc=zc, connection=connection, run=reactor.wait_for)
+    try:
+        run_document("docs/usage.rst", module)
+    finally:
+        zc.async_.testing.tear_down_dispatcher(dispatcher)
+        transaction.abort()
+        connection.close()
+        database.close()

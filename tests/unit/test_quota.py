@@ -1,0 +1,176 @@
+"""Quotas by themselves; what they do to claims is in test_backlog_and_claim.py."""
+
+import pytest
+from ZODB.POSException import ConflictError
+
+from tests.unit import calls
+from zc.async_.interfaces import COMPLETED
+from zc.async_.job import Job
+from zc.async_.quota import Quota, Quotas
+
+
+@pytest.fixture
+def quotas(queue):
+    queue.quotas.create("a")
+    queue.quotas.create("b", 3)
+    return queue.quotas
+
+
+def put_limited(client, count, name="a"):
+    jobs = []
+    for _number in range(count):
+        job = Job(calls.nothing)
+        job.quota_names = [name]
+        jobs.append(client.put(job))
+    return jobs
+
+
+def test_a_quota_is_made_with_its_name_and_size(quotas):
+    assert quotas["a"].name == "a"
+    assert quotas["a"].size == 1
+    assert quotas["b"].size == 3
+    assert quotas["a"].parent is quotas
+    assert quotas.parent.quotas is quotas
+
+
+def test_quotas_are_a_mapping_in_the_order_of_their_names(quotas):
+    assert list(quotas) == quotas.keys() == ["a", "b"]
+    assert quotas.values() == [quotas["a"], quotas["b"]]
+    assert quotas.items() == [("a", quotas["a"]), ("b", quotas["b"])]
+    assert quotas.get("a") is quotas["a"]
+    assert quotas.get("c") is None
+    assert quotas.get("c", 1) == 1
+    assert "a" in quotas
+    assert "c" not in quotas
+    assert len(quotas) == 2
+    assert quotas
+    assert not Quotas()
+
+
+def test_there_is_one_quota_of_a_name(quotas):
+    with pytest.raises(ValueError, match="there is a quota 'a' already"):
+        quotas.create("a")
+
+
+def test_a_quota_can_be_removed_and_made_again(quotas):
+    quotas.remove("a")
+    assert list(quotas) == ["b"]
+    with pytest.raises(KeyError):
+        quotas["a"]
+    with pytest.raises(KeyError):
+        quotas.remove("a")
+    quotas.create("a", 5)
+    assert quotas["a"].size == 5
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, "1", None, True])
+def test_a_size_is_an_integer_of_at_least_0(quotas, size):
+    with pytest.raises(ValueError, match="at least 0"):
+        quotas["a"].size = size
+    with pytest.raises(ValueError, match="at least 0"):
+        quotas.create("c", size)
+    assert quotas["a"].size == 1
+    assert "c" not in quotas
+
+
+def test_a_fresh_quota_is_empty(quotas):
+    quota = quotas["a"]
+    assert len(quota) == 0
+    assert list(quota) == []
+    assert not quota.filled
+    assert quota  # not a question of its members
+
+
+def test_a_quota_of_size_0_is_filled():
+    assert Quota("c", 0).filled
+
+
+def test_a_claimed_job_holds_its_place_until_it_is_completed(client, quotas):
+    (job,) = put_limited(client, 1)
+    assert not quotas["a"].filled
+    client.claim()
+    assert list(quotas["a"]) == [job]
+    assert job in quotas["a"]
+    assert len(quotas["a"]) == 1
+    assert quotas["a"].filled
+    job()
+    assert job.status == COMPLETED
+    assert len(quotas["a"]) == 0
+    assert job not in quotas["a"]
+    assert not quotas["a"].filled
+
+
+def test_a_job_put_back_gives_up_its_place(client, quotas):
+    (job,) = put_limited(client, 1)
+    client.claim()
+    client.queue.putBack(job)
+    assert list(quotas["a"]) == []
+    assert client.queue.claim() is job
+    assert list(quotas["a"]) == [job]
+
+
+def test_a_job_that_waits_for_another_holds_no_place(client, quotas):
+    first = client.add("first", Job(calls.nothing))
+    job = Job(calls.identity, first)
+    job.quota_names = ["a"]
+    client.put(job)
+    (second,) = put_limited(client, 1)
+    assert client.claim() is job
+    assert client.claim() is None
+    job()
+    assert list(quotas["a"]) == []
+    assert client.claim() is second
+    first()
+    assert job.status == COMPLETED
+
+
+def test_a_job_in_its_callbacks_holds_no_place(client, quotas, happened):
+    (job,) = put_limited(client, 1)
+    job.addCallback(Job(note_quota, quotas["a"]))
+    client.commit()
+    client.claim()()
+    assert happened == [(0,)]
+
+
+def note_quota(quota, result):
+    calls.happen(len(quota))
+
+
+def test_clean_forgets_those_that_need_no_place(client, quotas):
+    jobs = put_limited(client, 3, "b")
+    for _job in jobs:
+        client.claim()
+    jobs[1]()
+    quotas["b"].clean()
+    assert quotas["b"]._members.jobs == (jobs[0], jobs[2])
+    client.commit()
+    quotas["b"].clean()
+    assert not client.connection._registered_objects
+
+
+def test_release_tells_whether_a_place_was_freed(client, quotas):
+    first, second = put_limited(client, 2, "b")
+    client.claim(), client.claim()
+    assert not quotas["b"]._release([first, second])
+    first()
+    assert not quotas["b"]._release([Job(calls.nothing)])
+    assert quotas["b"]._release([first])
+    assert quotas["b"]._members.jobs == (second,)
+
+
+def test_quotas_are_the_same_for_every_connection(client, quotas, other):
+    put_limited(client, 1)
+    job = other.claim()
+    client.begin()
+    assert list(quotas["a"]) == [client.mine(job)]
+    assert quotas["a"].filled
+
+
+def test_two_quotas_of_a_name_made_at_the_same_time_conflict(client, quotas, other):
+    client.commit()
+    other.begin()
+    other.queue.quotas.create("c")
+    client.queue.quotas.create("c")
+    client.commit()
+    with pytest.raises(ConflictError):
+        other.commit()

@@ -1,0 +1,378 @@
+"""Retry policies: what becomes of a job that failed, could not commit or was interrupted."""
+
+import logging
+
+import pytest
+import ZEO.Exceptions
+import zope.component
+import zope.interface
+from transaction.interfaces import TransientError
+from ZODB.POSException import ConflictError, ReadConflictError
+
+import zc.twist
+from tests.unit import calls
+from zc.async_.interfaces import COMPLETED, IJob, IRetryPolicy
+from zc.async_.job import Job
+from zc.async_.retry import DISCONNECTED, NeverRetry, RetryCommonForever, RetryCommonFourTimes
+
+ClientDisconnected = ZEO.Exceptions.ClientDisconnected
+
+TRANSIENT = [ConflictError, ReadConflictError, TransientError]
+
+BOTH_METHODS = pytest.mark.parametrize("method", ["jobError", "commitError"])
+
+
+@pytest.fixture
+def ask():
+    """Asks a policy `count` times about an error; returns the answers and the data."""
+
+    def ask(policy, method, error, count, data=None):
+        data = {} if data is None else data
+        failure = zc.twist.Failure(error("the text"))
+        return [getattr(policy, method)(failure, data) for _number in range(count)], data
+
+    return ask
+
+
+def policy_of(factory):
+    return factory(Job(calls.nothing))
+
+
+@pytest.mark.parametrize("factory", [NeverRetry, RetryCommonForever, RetryCommonFourTimes])
+def test_a_policy_knows_its_job_and_has_data(factory):
+    job = Job(calls.nothing)
+    policy = factory(job)
+    assert policy.parent is job
+    assert policy.__parent__ is job
+    assert len(policy.data) == 0
+
+
+# -- transaction errors
+
+
+@BOTH_METHODS
+@pytest.mark.parametrize("error", TRANSIENT)
+def test_four_times_more_for_transaction_errors_and_no_more(ask, method, error):
+    answers, data = ask(policy_of(RetryCommonFourTimes), method, error, 5)
+    assert answers == [True] * 4 + [False]
+    assert data["transaction_error"] == 5
+    assert data["last_transaction_error"]
+
+
+@BOTH_METHODS
+@pytest.mark.parametrize("error", TRANSIENT)
+def test_for_ever_for_transaction_errors(ask, sleeps, method, error):
+    answers, _data = ask(policy_of(RetryCommonForever), method, error, 500)
+    assert set(answers) == {True}
+    assert sleeps == []
+
+
+def test_errors_of_the_job_and_of_the_commit_are_counted_together(ask):
+    policy = policy_of(RetryCommonFourTimes)
+    answers, data = ask(policy, "jobError", ConflictError, 3)
+    answers, data = ask(policy, "commitError", ConflictError, 2, data)
+    assert answers == [True, False]
+
+
+# -- a database out of reach
+
+
+@BOTH_METHODS
+@pytest.mark.parametrize("factory", [RetryCommonForever, RetryCommonFourTimes])
+def test_a_database_out_of_reach_is_waited_for_ever_longer(ask, sleeps, method, factory):
+    answers, data = ask(policy_of(factory), method, ClientDisconnected, 15)
+    assert answers == [True] * 15
+    assert sleeps == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60, 60]
+    assert data["disconnected"] == 15
+    assert "transaction_error" not in data
+
+
+# -- other errors
+
+
+@BOTH_METHODS
+@pytest.mark.parametrize("error", [ValueError, KeyError, OSError])
+def test_other_errors_are_not_tried_over_four_times(ask, method, error):
+    assert ask(policy_of(RetryCommonFourTimes), method, error, 1) == ([False], {})
+
+
+def test_other_errors_of_the_job_are_not_tried_over_for_ever(ask):
+    assert ask(policy_of(RetryCommonForever), "jobError", ValueError, 1) == ([False], {})
+
+
+def test_other_errors_of_the_commit_are_tried_over_with_a_growing_pause(ask, sleeps):
+    answers, data = ask(policy_of(RetryCommonForever), "commitError", ValueError, 70)
+    assert answers == [True] * 70
+    # The first try is made at once; then a second more each time, at most a minute.
+    assert sleeps == [*range(1, 61), *[60] * 9]
+    assert data["other"] == 70
+
+
+# -- never
+
+
+def test_never_is_never(ask, sleeps):
+    policy = policy_of(NeverRetry)
+    for method in ("jobError", "commitError"):
+        for error in (ConflictError, ClientDisconnected, ValueError):
+            assert ask(policy, method, error, 1) == ([False], {})
+    assert policy.interrupted() is False
+    assert policy.updateData({"key": 1}) is None
+    assert policy.data == {}
+    assert sleeps == []
+
+
+# -- interruptions
+
+
+def test_nine_interruptions_are_survived_and_the_tenth_is_not():
+    policy = policy_of(RetryCommonFourTimes)
+    assert [policy.interrupted() for _number in range(11)] == [True] * 9 + [False, False]
+    assert policy.data["interruptions"] == 11
+
+
+def test_interruptions_are_survived_for_ever():
+    policy = policy_of(RetryCommonForever)
+    assert {policy.interrupted() for _number in range(100)} == {True}
+
+
+# -- log records
+
+
+@pytest.mark.parametrize(
+    ("error", "level"),
+    [(ConflictError, logging.WARNING), (ClientDisconnected, logging.WARNING)],
+)
+def test_one_of_five_tries_is_logged(ask, sleeps, caplog, error, level):
+    caplog.set_level(logging.WARNING)
+    ask(policy_of(RetryCommonForever), "jobError", error, 11)
+    assert [record.levelno for record in caplog.records] == [level] * 3
+    assert "tests.unit.calls.nothing()" in caplog.text
+
+
+def test_other_errors_of_the_commit_are_critical(ask, sleeps, caplog):
+    ask(policy_of(RetryCommonForever), "commitError", ValueError, 6)
+    assert [record.levelno for record in caplog.records] == [logging.CRITICAL] * 2
+    assert "the text" in caplog.text
+
+
+def test_one_of_five_interruptions_is_logged(caplog):
+    policy = policy_of(RetryCommonForever)
+    for _number in range(6):
+        policy.interrupted()
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+
+def test_giving_up_is_logged(ask, caplog):
+    caplog.set_level(logging.INFO)
+    policy = policy_of(RetryCommonFourTimes)
+    ask(policy, "jobError", ConflictError, 5)
+    assert "gave up after 5" in caplog.records[-1].getMessage()
+    for _number in range(10):
+        policy.interrupted()
+    assert "gave up after 10" in caplog.records[-1].getMessage()
+
+
+# -- data
+
+
+def test_what_is_worth_keeping_is_stored_with_the_job(client, other):
+    job = client.add("job", Job(calls.nothing))
+    policy = RetryCommonFourTimes(job)
+    policy.updateData({"transaction_error": 3, "note": "text"})
+    job._policy = policy
+    client.commit()
+    policy.updateData({"transaction_error": 3})
+    assert not policy.data._p_changed
+    other.begin()
+    there = other.mine(job).getRetryPolicy()
+    assert isinstance(there, RetryCommonFourTimes)
+    assert dict(there.data) == {"transaction_error": 3, "note": "text"}
+    assert there.parent == other.mine(job)
+
+
+def test_the_counts_of_a_run_are_stored_with_its_result(client, to_raise, happened):
+    to_raise += [ConflictError("first"), ConflictError("second")]
+    job = client.add("job", Job(calls.raise_next))
+    assert job._policy is None
+    job()
+    assert job._policy.data["transaction_error"] == 2
+    assert job.getRetryPolicy() is job._policy
+
+
+def test_the_counts_of_a_run_that_failed_are_stored_too(client, to_raise, happened):
+    to_raise += [ConflictError() for _number in range(5)]
+    job = client.add("job", Job(calls.raise_next))
+    job()
+    assert job.result.check(ConflictError)
+    assert job._policy.data["transaction_error"] == 5
+
+
+def test_a_job_that_needed_no_policy_has_none_stored(client):
+    job = client.add("job", Job(calls.nothing))
+    job()
+    assert job._policy is None
+
+
+# -- which policy
+
+
+def test_by_default_jobs_are_tried_four_times_more_and_callbacks_for_ever():
+    job = Job(calls.nothing)
+    callback = job.addCallback(calls.nothing)
+    proxy = job.addCallbacks(calls.nothing, calls.nothing)
+    assert type(job.getRetryPolicy()) is RetryCommonFourTimes
+    assert type(callback.getRetryPolicy()) is RetryCommonForever
+    assert type(proxy.success.getRetryPolicy()) is RetryCommonForever
+
+
+def test_jobs_of_the_system_are_tried_for_ever():
+    job = Job(calls.nothing)
+    assert type(job._system_job(job.handleInterrupt).getRetryPolicy()) is RetryCommonForever
+
+
+def test_the_defaults_are_the_adapters_of_two_names():
+    zope.component.provideAdapter(NeverRetry, name="")
+    zope.component.provideAdapter(calls.Policy, (IJob,), IRetryPolicy, "callback")
+    job = Job(calls.nothing)
+    callback = job.addCallback(calls.nothing)
+    assert type(job.getRetryPolicy()) is NeverRetry
+    assert type(callback.getRetryPolicy()) is calls.Policy
+
+
+def test_a_policy_can_be_chosen_by_the_name_of_an_adapter():
+    zope.component.provideAdapter(NeverRetry, name="never")
+    for job in (Job(calls.nothing), Job(calls.nothing).addCallback(calls.nothing)):
+        job.retry_policy_factory = "never"
+        assert type(job.getRetryPolicy()) is NeverRetry
+
+
+def test_a_name_without_adapter_says_so():
+    job = Job(calls.nothing)
+    job.retry_policy_factory = "never"
+    with pytest.raises(LookupError, match="no adapter named 'never'"):
+        job.getRetryPolicy()
+
+
+@pytest.mark.parametrize("factory", [NeverRetry, RetryCommonForever, calls.Policy])
+def test_a_policy_can_be_chosen_by_its_factory(factory):
+    job = Job(calls.nothing)
+    job.retry_policy_factory = factory
+    policy = job.getRetryPolicy()
+    assert type(policy) is factory
+    assert policy.parent is job
+
+
+def never(job):
+    return NeverRetry(job)
+
+
+def test_a_factory_can_be_a_function(client, connect):
+    job = client.add("job", Job(calls.nothing))
+    job.retry_policy_factory = never
+    client.commit()
+    assert type(connect().mine(job).getRetryPolicy()) is NeverRetry
+
+
+def test_a_stored_policy_holds_though_the_factory_changes(client):
+    job = client.add("job", Job(calls.nothing))
+    job._policy = RetryCommonForever(job)
+    job.retry_policy_factory = NeverRetry
+    assert type(job.getRetryPolicy()) is RetryCommonForever
+
+
+# -- subclasses
+
+
+class Special(Exception):
+    pass
+
+
+class RetrySpecial(RetryCommonFourTimes):
+    """Tries over one more kind of error, with a pause, and other numbers."""
+
+    internal_exceptions = (
+        ("special", (Special,), 3, 1, 2, 4),
+        *RetryCommonFourTimes.internal_exceptions,
+    )
+    max_interruptions = 2
+    log_every = 1
+
+
+def test_a_subclass_has_rules_of_its_own(ask, sleeps, caplog):
+    policy = policy_of(RetrySpecial)
+    answers, data = ask(policy, "jobError", Special, 3)
+    assert answers == [True, True, False]
+    assert sleeps == [1, 3]
+    assert data == {"special": 3, "last_special": "the text"}
+    assert len(caplog.records) == 2
+    assert ask(policy, "commitError", Special, 1)[0] == [False]
+    assert ask(policy, "jobError", ConflictError, 1)[0] == [True]
+    assert [policy.interrupted() for _number in range(3)] == [True, True, False]
+
+
+class First(RetryCommonForever):
+    """Of two rules that fit, the first holds."""
+
+    internal_exceptions = (
+        ("one", (KeyError,), 2, 0, 0, 0),
+        ("two", (LookupError,), None, 0, 0, 0),
+        DISCONNECTED,
+    )
+
+
+def test_the_first_rule_that_fits_holds(ask):
+    assert ask(policy_of(First), "jobError", KeyError, 2)[0] == [True, False]
+    assert ask(policy_of(First), "jobError", IndexError, 9)[0] == [True] * 9
+
+
+class Chatty(RetryCommonFourTimes):
+    """Redefines how the rules are followed."""
+
+    def _process(self, method, failure, data_cache, rules):
+        calls.happened.append((method, len(rules)))
+        data_cache["asked"] = data_cache.get("asked", 0) + 1
+        return super()._process(method, failure, data_cache, rules)
+
+
+def test_a_subclass_can_redefine_how_the_rules_are_followed(client, happened, to_raise):
+    to_raise.append(ConflictError())
+    job = Job(calls.raise_next)
+    job.retry_policy_factory = Chatty
+    client.add("job", job)
+    job()
+    assert job.status == COMPLETED
+    assert happened == [(), ("job", 2), ()]
+    assert job._policy.data["asked"] == 1
+
+
+@zope.component.adapter(IJob)
+@zope.interface.implementer(IRetryPolicy)
+class Remembers:
+    """A policy with nothing in common with the shipped ones."""
+
+    def __init__(self, job):
+        self.parent = job
+        self.kept = None
+
+    def jobError(self, failure, data_cache):
+        data_cache["tries"] = data_cache.get("tries", 0) + 1
+        return data_cache["tries"] < 4
+
+    commitError = jobError
+
+    def interrupted(self):
+        return True
+
+    def updateData(self, data_cache):
+        self.kept = dict(data_cache)
+
+
+def test_a_policy_of_ones_own_keeps_what_it_likes(client, other, to_raise, happened):
+    to_raise += [ValueError() for _number in range(3)]
+    job = Job(calls.raise_next)
+    job.retry_policy_factory = Remembers
+    client.add("job", job)
+    assert job() == 4
+    other.begin()
+    assert other.mine(job).getRetryPolicy().kept == {"tries": 3}
