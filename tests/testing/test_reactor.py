@@ -13,7 +13,7 @@ import zc.async_.interfaces
 import zc.async_.testing
 from tests.testing import work
 from zc.async_.interfaces import COMPLETED
-from zc.async_.job import Job
+from zc.async_.job import Job, parallel
 from zc.async_.testing import BEGINNING, Reactor, set_now, setUpDatetime
 
 
@@ -397,3 +397,15 @@ def test_a_graceful_stop_gives_virtual_time(on_virtual, reactor, put, gate):
     assert not reactor.running
     transaction.begin()
     assert job.result == "waited"
+
+
+def test_a_job_that_ended_with_another_s_result_counts_as_ended(on_virtual, reactor, put):
+    job = put(parallel(work.answer, work.answer, postprocess=work.add))
+    reactor.wait_for(job)
+    assert job.result == 84
+    statistics = on_virtual.getStatistics()
+    # The parallel job itself, its two parts, and the postprocessing.
+    assert (statistics["started"], statistics["successful"]) == (4, 4)
+    info = on_virtual.getJobInfo(int.from_bytes(job._p_oid, "big"))
+    assert info["result"] == "84"
+    assert info["completed"] >= info["started"]

@@ -13,6 +13,11 @@ def answer():
     return 42
 
 
+def add(*jobs):
+    """The sum of the results of jobs."""
+    return sum(job.result for job in jobs)
+
+
 def fail():
     raise ValueError("it failed")
 

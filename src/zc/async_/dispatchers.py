@@ -158,8 +158,6 @@ class Dispatchers(persistent.Persistent):
             agents.reactivate()
         elif last is None or last + agents.ping_interval <= now:
             agents.last_ping.value = now
-        else:
-            return
         self._bury(agents)
 
     def _bury(self, pinging: DispatcherAgents) -> None:

@@ -148,6 +148,9 @@ class Poller:
                 excluded[failed.name] = failed.failure
                 continue
             except utils.DISCONNECTED_ERRORS:
+                self._manager.abort()
+                visit.take_back(None)
+                visit.report(outcome)
                 raise
             except utils.TRANSIENT_ERRORS:
                 self._manager.abort()
@@ -373,7 +376,7 @@ class _Visit:
 
     # -- reporting
 
-    def take_back(self, again: float) -> None:
+    def take_back(self, again: float | None) -> None:
         """The transaction failed: nothing was claimed."""
         self._jobs = []
         self._again = again
