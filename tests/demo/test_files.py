@@ -42,6 +42,10 @@ def test_excluded_folders_are_left_out(folder):
     assert found == [os.path.join("a", "file0000.txt")]
 
 
+def test_standard_library_is_found():
+    assert os.path.exists(os.path.join(files.standard_library(), "os.py"))
+
+
 def test_pipes_are_left_out_and_broken_links_are_not(folder):
     os.mkfifo(folder / "pipe.txt")
     (folder / "link.txt").symlink_to("nowhere")

@@ -1,13 +1,13 @@
 """The storage of an instance when writing fails."""
 
 import errno
-import resource
 
 import pytest
 import transaction
 import ZODB
 
 import zc.async_.demo.storage
+from tests.demo.tools import file_limit
 from zc.async_.demo import DemoError
 from zc.async_.demo.storage import open_storage, write_error
 
@@ -38,16 +38,11 @@ def refuse(error):
 
 
 def test_nothing_is_committed_once_the_disk_was_full(storage, root, tmp_path):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     root["before"] = 1
     transaction.commit()
     root["large"] = b"x" * 8_000_000
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            transaction.commit()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with file_limit(4_000_000), pytest.raises(OSError, match="File too large"):
+        transaction.commit()
     transaction.abort()
     assert storage.error.errno == errno.EFBIG
     # This would have its place.

@@ -4,6 +4,7 @@ import contextlib
 import os
 import random
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -33,13 +34,31 @@ def demo(*arguments):
     return zc.async_.cli.main(["demo", *map(str, arguments)])
 
 
+@contextlib.contextmanager
+def file_limit(limit):
+    """No file that this process writes may have more bytes meanwhile; None: it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft if limit is None else limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
 def start(*arguments, limit=None):
     """Start `zc-async demo` as a process of its own; its files may have `limit` bytes."""
-    code = "import sys, zc.async_.cli; sys.exit(zc.async_.cli.main())"
-    if limit is not None:
-        code = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, -1)); {code}"
+    # The tools that measure coverage write when all is over.
+    code = f"""if True:
+        import sys
+        import zc.async_.cli
+        from tests.demo.tools import file_limit
+        with file_limit({limit}):
+            status = zc.async_.cli.main()
+        sys.exit(status)
+        """
     return subprocess.Popen(
         [sys.executable, "-c", code, "demo", *map(str, arguments)],
+        cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

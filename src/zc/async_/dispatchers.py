@@ -143,11 +143,12 @@ class Dispatchers(persistent.Persistent):
         zope.event.notify(zc.async_.interfaces.DispatcherUnregistered(agents, self))
         return agents
 
-    def ping(self, uuid: uuid_module.UUID) -> None:
+    def ping(self, uuid: uuid_module.UUID) -> bool:
         """See `zc.async_.interfaces.IDispatchers`."""
         agents = self[uuid]
         now = zc.async_.clock.now()
         last = agents.last_ping.value
+        pinged = True
         if not agents.activated:
             utils.log.critical(
                 "dispatcher %s was taken for dead, and is not: its process was paused for longer "
@@ -158,14 +159,21 @@ class Dispatchers(persistent.Persistent):
             agents.reactivate()
         elif last is None or last + agents.ping_interval <= now:
             agents.last_ping.value = now
-        self._bury(agents)
+        else:
+            pinged = False
+        return self._bury(agents) or pinged
 
-    def _bury(self, pinging: DispatcherAgents) -> None:
-        """Deactivate the siblings that are dead."""
-        for sibling in self.values():
-            if sibling is not pinging and sibling.activated and sibling.dead:
-                utils.log.error("dispatcher %s is dead; its jobs are handed back", sibling.UUID)
-                sibling.deactivate()
+    def _bury(self, pinging: DispatcherAgents) -> bool:
+        """Deactivate the siblings that are dead; return whether there were any."""
+        dead = [
+            sibling
+            for sibling in self.values()
+            if sibling is not pinging and sibling.activated and sibling.dead
+        ]
+        for sibling in dead:
+            utils.log.error("dispatcher %s is dead; its jobs are handed back", sibling.UUID)
+            sibling.deactivate()
+        return bool(dead)
 
     def __getitem__(self, uuid: uuid_module.UUID) -> DispatcherAgents:
         try:

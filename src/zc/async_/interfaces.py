@@ -535,8 +535,11 @@ class IDispatchers(zope.interface.common.mapping.IEnumerableMapping):
     def unregister(uuid: UUID) -> Any:
         """Remove and return one. ValueError if it is activated, KeyError if there is none."""
 
-    def ping(uuid: UUID) -> None:
-        """Note that a dispatcher is alive, and deactivate one that is not."""
+    def ping(uuid: UUID) -> bool:
+        """Note that a dispatcher is alive, and deactivate those that are not.
+
+        Returns whether anything had to be written.
+        """
 
 
 class IDispatcherAgents(zope.interface.common.mapping.IMapping):

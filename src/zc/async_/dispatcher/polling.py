@@ -279,9 +279,7 @@ class _Visit:
             self._again = 0
 
     def _ping(self) -> None:
-        ping = self._agents.last_ping
-        self._queue.dispatchers.ping(self._poller._uuid)
-        if ping._p_changed or self._agents._p_changed:
+        if self._queue.dispatchers.ping(self._poller._uuid):
             self.changed = True
 
     def _named_agents(self) -> list[tuple[str, Any]]:
