@@ -38,7 +38,8 @@ def test_killed_once_it_goes_on(tmp_path, capsys):
 @pytest.mark.slow
 def test_killed_at_three_random_moments_it_goes_on(tmp_path, capsys):
     seed = int(os.environ.get("DEMO_SEED") or random.SystemRandom().randrange(1_000_000))
-    print(f"DEMO_SEED={seed}")
+    with capsys.disabled():
+        print(f"DEMO_SEED={seed}")
     folder = make_files(tmp_path / "files", 800, seed)
     expected, size = undisturbed(folder, tmp_path / "undisturbed", capsys)
     instance = tmp_path / "instance"

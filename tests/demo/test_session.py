@@ -1,6 +1,5 @@
 """Whole runs, in this process."""
 
-import gc
 import io
 import os
 import signal
@@ -11,7 +10,7 @@ import pytest
 import transaction
 import ZODB
 
-from tests.demo.tools import demo, figure, file_limit, make_files, what_counts
+from tests.demo.tools import demo, figure, make_files, what_counts
 from zc.async_.demo import files, report, search, session, storage
 from zc.async_.demo.stopping import Stop
 from zc.async_.instanceuuid import getUUID
@@ -322,14 +321,6 @@ def test_full_disk_of_a_temporary_instance(folder, capsys, monkeypatch):
     assert "no space to write in" in capsys.readouterr().err
     transaction.abort()
     opened[0].close()
-
-
-def test_disk_that_is_full_from_the_start(folder, instance, capsys):
-    with file_limit(60):
-        assert demo(folder, "--instance", instance) == 1
-    assert "no space to write in" in capsys.readouterr().err
-    gc.collect()
-    assert demo(folder, "--instance", instance) == 0
 
 
 def test_signals_are_left_alone_by_other_threads(folder, capsys):

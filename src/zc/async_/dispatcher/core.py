@@ -278,7 +278,16 @@ class Dispatcher:
         self._begin_poll()
 
     def _begin_poll(self) -> None:
-        self._take_reports()
+        try:
+            self._take_reports()
+            self._start_poll()
+        except BaseException:
+            # The reactor logs it and goes on. So must the polls, and the end of the dispatcher,
+            # which would wait for this one for ever.
+            self._polling = False
+            raise
+
+    def _start_poll(self) -> None:
         lost, self._lost = self._lost, set()
         completed, self._completed = self._completed, {}
         busy = {(pool.queue_name, pool.agent_name): pool.busy for pool in self._pools()}
