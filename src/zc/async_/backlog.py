@@ -8,15 +8,66 @@ Jobs that may run now are in groups of those that the same conditions hold back,
 passes over all jobs of a full quota at once.
 """
 
+import struct
 from typing import Any, NamedTuple
 
 import persistent
 from BTrees.OOBTree import OOBTree
 
-#: Position of a waiting job among the others: rank, the time from which it may run, the time of its
-#: arrival (microseconds), the key of its entry, its oid. Never equal for two jobs, so that jobs are
-#: never compared.
-SortKey = tuple[int, int, int, int, bytes]
+#: Position of a waiting job among the others, as bytes that sort: rank, the time from which it may
+#: run, the time of its arrival (microseconds), the key of its entry, its oid. Never equal for two
+#: jobs. (As a tuple of numbers it takes several times as long to store.)
+SortKey = bytes
+
+_NUMBERS = struct.Struct(">QQQQ")
+_NUMBER = struct.Struct(">Q")
+_RANK_OFFSET = 1 << 63
+
+
+def sort_key(rank: int, effective: int, arrival: int, entry_key: int, oid: bytes) -> SortKey:
+    """Put together the parts of a `SortKey`."""
+    return _NUMBERS.pack(rank + _RANK_OFFSET, effective, arrival, entry_key) + oid
+
+
+def entry_of(key: SortKey) -> int:
+    """The key of the entry in a `SortKey`."""
+    return _NUMBER.unpack_from(key, 24)[0]
+
+
+def later_key(key: SortKey) -> bytes:
+    """The key of a job among those due later: its `SortKey` without the rank."""
+    return key[8:]
+
+
+def entry_of_later(key: bytes) -> int:
+    """The key of the entry in a `later_key`."""
+    return _NUMBER.unpack_from(key, 16)[0]
+
+
+def deadline_key(deadline: int, key: SortKey) -> bytes:
+    """The key of a job among those with a deadline: that, the key of the entry, the oid."""
+    return _NUMBER.pack(deadline) + key[24:]
+
+
+def entry_of_deadline(key: bytes) -> int:
+    """The key of the entry in a `deadline_key`."""
+    return _NUMBER.unpack_from(key, 8)[0]
+
+
+def time_of(key: bytes) -> int:
+    """The time (microseconds) with which a `later_key` or a `deadline_key` begins."""
+    return _NUMBER.unpack_from(key)[0]
+
+
+class Tree(OOBTree):
+    """A BTree whose inner records stay small: they are written when a leaf comes or goes.
+
+    (A ZEO server that does not know the class cannot merge changes of a tree of one leaf. Claims
+    that want to change one conflict over the jobs anyway.)
+    """
+
+    max_internal_size = 32
+
 
 #: A filter that refused a job: the oid of the agent and the version of the filter.
 Refusal = tuple[bytes, int]
@@ -37,7 +88,7 @@ class Group(persistent.Persistent):
     """Jobs that may run as soon as the conditions of the group allow."""
 
     def __init__(self) -> None:
-        self.jobs = OOBTree()
+        self.jobs = Tree()
 
 
 class Backlog(persistent.Persistent):
@@ -47,10 +98,10 @@ class Backlog(persistent.Persistent):
         #: `GroupKey` as a tuple to `Group`. Groups are few, and never deleted: a deletion could
         #: lose what another claim adds.
         self.groups = OOBTree()
-        #: Jobs due later, by `SortKey` without the rank.
-        self.later = OOBTree()
-        #: Jobs that must begin by some time, by (time, key of the entry, oid).
-        self.deadlines = OOBTree()
+        #: Jobs due later, by `later_key`.
+        self.later = Tree()
+        #: Jobs that must begin by some time, by `deadline_key`.
+        self.deadlines = Tree()
         #: Entries of the groups and of `later`, those that no longer count among them.
         self.count = 0
 
@@ -65,6 +116,6 @@ class Backlog(persistent.Persistent):
         """All entries, as (key of the entry, job), in no order."""
         for group in self.groups.values():
             for key, job in group.jobs.items():
-                yield key[3], job
+                yield entry_of(key), job
         for key, job in self.later.items():
-            yield key[2], job
+            yield entry_of_later(key), job

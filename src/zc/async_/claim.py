@@ -7,12 +7,24 @@ on the number of groups and of new entries, not on how many jobs wait.
 """
 
 import heapq
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import zc.async_.clock
 from zc.async_ import utils
-from zc.async_.backlog import Group, GroupKey, Refusal, SortKey
+from zc.async_.backlog import (
+    Group,
+    GroupKey,
+    Refusal,
+    SortKey,
+    deadline_key,
+    entry_of,
+    entry_of_deadline,
+    entry_of_later,
+    later_key,
+    time_of,
+)
 from zc.async_.interfaces import PENDING
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 
@@ -22,6 +34,9 @@ SWEEP_LIMIT = 256
 
 #: Most jobs that the filter of one agent is asked about in one claim.
 FILTER_LIMIT = 500
+
+#: How many jobs of a group are asked for at once, from a storage behind a network.
+PREFETCH_STORED = 16
 
 #: A waiting job with its place in the order and the group it is stored in (None: read from a lane).
 Waiting = tuple[SortKey, Any, Group | None]
@@ -81,11 +96,29 @@ class Claim:
         for key, group in self._backlog.groups.items():
             if group.jobs:
                 self._group(GroupKey(*key), group)
+        self._lanes = [lane for lane in queue._lanes.values() if lane]
+        self._prefetch()
         self._fail_overdue()
         self._take_due()
         self._read_lanes()
 
     # -- reading
+
+    def _prefetch(self) -> None:
+        """Ask a storage behind a network for what will be looked at, all at once."""
+        jar = self._queue._p_jar
+        if jar is None:
+            return
+        trees = [c.stored.jobs for c in self._candidates.values() if c.stored is not None]
+        jobs = [job for tree in trees for job in itertools.islice(tree.values(), PREFETCH_STORED)]
+        for lane in self._lanes:
+            jobs += [
+                entry[1]
+                for entry, _segment, _position in itertools.islice(lane.unread(), SWEEP_LIMIT)
+            ]
+        missing = [job._p_oid for job in jobs if job._p_changed is None]
+        if len(missing) > 1:
+            jar.prefetch(missing)
 
     def _group(self, key: GroupKey, stored: Group | None) -> _Candidates:
         candidates = self._candidates[key] = _Candidates(key, stored)
@@ -99,13 +132,18 @@ class Claim:
 
     def _counts(self, job: Any, entry_key: int) -> bool:
         """Whether the job still names this entry, which is dropped if not."""
-        if job._entry_key == entry_key and job.status == PENDING and job.parent is self._queue:
+        if self._names(job, entry_key):
             return True
         self._dropped += 1
         return False
 
+    def _names(self, job: Any, entry_key: int) -> bool:
+        return bool(
+            job._entry_key == entry_key and job.status == PENDING and job.parent is self._queue
+        )
+
     def _read_lanes(self) -> None:
-        lanes = [lane for lane in self._queue._lanes.values() if lane]
+        lanes = self._lanes
         positions = {}
         merged = heapq.merge(*map(_numbered, enumerate(lanes)))
         for count, (entry_key, number, job, segment, position) in enumerate(merged):
@@ -127,11 +165,11 @@ class Claim:
             if deadline <= self._now:
                 self._fail(job)
                 return
-            self._deadlines[deadline, *key[3:]] = job
+            self._deadlines[deadline_key(deadline, key)] = job
         if job._due(self._now):
             self._add(job._group_key(), (key, job, None))
         else:
-            self._backlog.later[key[1:]] = job
+            self._backlog.later[later_key(key)] = job
             self._count += 1
 
     def _take_due(self) -> None:
@@ -139,7 +177,7 @@ class Claim:
         later = self._backlog.later
         due: list[Any] = []
         for key, job in later.items():
-            if key[0] > self._now:
+            if time_of(key) > self._now:
                 break
             if len(due) == SWEEP_LIMIT:
                 self.more = True
@@ -147,7 +185,7 @@ class Claim:
             due.append((key, job))
         for key, job in due:
             self._deletions.append((later, key))
-            if self._counts(job, key[2]):
+            if self._counts(job, entry_of_later(key)):
                 self._add(job._group_key(), (job._sort_key(), job, None))
 
     def _fail_overdue(self) -> None:
@@ -155,7 +193,7 @@ class Claim:
         deadlines = self._backlog.deadlines
         overdue: list[Any] = []
         for key, job in deadlines.items():
-            if key[0] > self._now:
+            if time_of(key) > self._now:
                 break
             if len(overdue) == SWEEP_LIMIT:
                 self.more = True
@@ -164,7 +202,7 @@ class Claim:
         for key, job in overdue:
             del deadlines[key]
             self.changed = True
-            if job._entry_key == key[1] and job.status == PENDING and job.parent is self._queue:
+            if self._names(job, entry_of_deadline(key)):
                 # Its entry stays where it is, and is dropped when a claim comes across it.
                 self._queue._stale.change(1)
                 self._fail(job)
@@ -222,7 +260,7 @@ class Claim:
 
     def _still_waits(self, waiting: Waiting) -> bool:
         key, job, stored = waiting
-        if self._counts(job, key[3]):
+        if self._counts(job, entry_of(key)):
             return True
         if stored is not None:
             self._deletions.append((stored.jobs, key))
@@ -254,7 +292,7 @@ class Claim:
             self._deletions.append((stored.jobs, key))
         deadline = job._deadline()
         if deadline is not None:
-            place = deadline, *key[3:]
+            place = deadline_key(deadline, key)
             if self._deadlines.pop(place, None) is None:
                 self._backlog.deadlines.pop(place, None)
         for name in set(job.quota_names):
@@ -272,7 +310,7 @@ class Claim:
         for candidates in self._candidates.values():
             for key, job, stored in candidates.to_store():
                 if stored is None:
-                    yield key[3], job
+                    yield entry_of(key), job
 
     def uncounted(self) -> int:
         """What `Backlog.count`, less the entries that no longer count, lacks at the moment."""
@@ -307,7 +345,9 @@ class Claim:
         To be asked after `close`.
         """
         times = [
-            tree.minKey()[0] for tree in (self._backlog.later, self._backlog.deadlines) if tree
+            time_of(tree.minKey())
+            for tree in (self._backlog.later, self._backlog.deadlines)
+            if tree
         ]
         return min(times, default=None)
 

@@ -21,7 +21,7 @@ import zc.async_.running
 import zc.twist
 from zc.async_ import utils
 from zc.async_.arguments import ArgumentList, KeyedView
-from zc.async_.backlog import GroupKey, SortKey
+from zc.async_.backlog import GroupKey, SortKey, sort_key
 from zc.async_.callbacks import CallbackProxy, performed
 from zc.async_.composition import run_parallel, run_serial
 from zc.async_.interfaces import (
@@ -38,6 +38,9 @@ from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes
 
 _STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
 _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
+
+#: Priorities are at most this, and at least the opposite.
+HIGHEST_PRIORITY = 1 << 31
 
 #: Rank of a job that was put back: before any priority.
 _PUT_BACK_RANK = -(1 << 62)
@@ -263,6 +266,8 @@ class Job(persistent.Persistent):
         self._must_not_have_started("the priority")
         if not isinstance(value, int):
             raise TypeError(f"a priority is an integer, not {value!r}")
+        if abs(value) > HIGHEST_PRIORITY:
+            raise ValueError(f"a priority is at most {HIGHEST_PRIORITY}, in either direction")
         self._priority = value
         self._edited()
 
@@ -351,7 +356,7 @@ class Job(persistent.Persistent):
         arrival = self._arrival or self._entry_key
         rank = _PUT_BACK_RANK if self._put_back else -self._priority
         effective = max(arrival, self._begin_after or 0)
-        return rank, effective, arrival, self._entry_key, self._p_oid or b""
+        return sort_key(rank, effective, arrival, self._entry_key, self._p_oid or b"")
 
     def _group_key(self) -> GroupKey:
         return GroupKey(self._system, tuple(sorted(set(self._quota_names))), ())

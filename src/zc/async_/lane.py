@@ -27,8 +27,9 @@ from ZODB.utils import z64
 import zc.async_.interfaces
 import zc.async_.processslot
 
-#: Entries of one segment. A plain BTree's leaf of 60 made a put a third slower.
-SEGMENT_SIZE = 16
+#: Entries of one segment. Fewer make a put cheaper, and a claim read more records: a put with 8
+#: took 5 % less time than with 16; a plain BTree's leaf of 60 made it a third slower.
+SEGMENT_SIZE = 8
 
 #: An entry of a lane: the job's `entry_key` at the time, and the job.
 Entry = tuple[int, Any]

@@ -5,7 +5,8 @@ merges the words of all into the index, alone, since it names a quota with one p
 the merge keeps the totals.
 
 All change nothing but the database, in one transaction with their own completion. So those that
-were interrupted simply run again, as the default retry policy has it.
+were interrupted simply run again, as the default retry policy has it: nine times, so a job in
+whose midst the process is killed ten times fails. The report then says so.
 """
 
 import logging

@@ -24,7 +24,7 @@ class Words(NamedTuple):
     size: int
     #: How many words it has.
     total: int
-    #: The words that are indexed, in their order, compressed to about an eighth of the file.
+    #: The words that are indexed, in their order, compressed to about a sixth of the file.
     packed: bytes
 
 

@@ -26,7 +26,7 @@ from zc.async_.interfaces import COMPLETED
 from zc.async_.queue import Queue, Queues
 
 #: Jobs that run at the same time. Reading waits for the disk now and then, the rest for the
-#: interpreter: more threads than a few only get in each other's way.
+#: interpreter: six threads took longer than three, with more conflicts.
 WORKERS = 3
 
 #: Seconds between two looks at how far the jobs are.

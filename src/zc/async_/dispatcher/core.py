@@ -33,8 +33,9 @@ SPARE_CONNECTIONS = 4
 #: Seconds between two polls of a storage that does not say when something was committed.
 LOOK_INTERVAL = 0.2
 
-#: Seconds for which a poll waits for more workers to become idle, if some are busy.
-GATHER = float(__import__("os").environ.get("GATHER", 0.001))
+#: Seconds for which a poll waits at most for more workers to become idle, and between two looks.
+LONGEST_GATHERING = 0.02
+GATHERING_STEP = 0.0003
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatcher)
@@ -94,6 +95,7 @@ class Dispatcher:
         self._timers: dict[str, Any] = {}
         self._watched: dict[Any, frozenset[bytes]] = {}
         self._deaf = False
+        self._places = 0
         self._lost: set[Any] = set()
         self._completed: dict[AgentKey, list[Any]] = {}
         self._stopped: Deferred | None = None
@@ -268,14 +270,28 @@ class Dispatcher:
             return
         self._polling = True
         self._poll_wanted = False
-        if any(pool.working for pool in self._pools()):
-            # Jobs that end about now: one claim for all their workers costs hardly more than one
-            # for each. A reactor of our own has nothing better to do meanwhile.
+        longest = self._poller.last_duration if self._poller is not None else 0
+        if longest and not self._half_idle():
+            # Jobs that end about now: one claim for several workers costs hardly more than one for
+            # each. Waiting as long as a claim takes never costs more than twice what it can save.
             if self._threaded:
-                self.reactor.callLater(GATHER, self._begin_poll)
+                self.reactor.callLater(min(longest, LONGEST_GATHERING), self._begin_poll)
                 return
-            time.sleep(GATHER)
+            self._gather(min(longest, LONGEST_GATHERING))
         self._begin_poll()
+
+    def _gather(self, longest: float) -> None:
+        """Wait until half of the workers are idle, but not for long.
+
+        Blocks the reactor, which is our own and has nothing better to do.
+        """
+        end = time.monotonic() + longest
+        while time.monotonic() < end and not self._half_idle():
+            time.sleep(GATHERING_STEP)
+
+    def _half_idle(self) -> bool:
+        busy = sum(len(pool.working) for pool in self._pools()) - len(self._reports)
+        return 2 * busy <= self._places
 
     def _begin_poll(self) -> None:
         try:
@@ -361,7 +377,8 @@ class Dispatcher:
                 for agent_name, pool in pools.items():
                     if (queue_name, agent_name) not in outcome.sizes:
                         pool.resize(0)
-        connections = sum(outcome.sizes.values()) + SPARE_CONNECTIONS
+        self._places = sum(outcome.sizes.values()) or self._places
+        connections = self._places + SPARE_CONNECTIONS
         if self.db.getPoolSize() < connections:
             for database in self.db.databases.values():
                 database.setPoolSize(max(connections, database.getPoolSize()))

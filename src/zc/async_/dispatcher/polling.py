@@ -8,6 +8,7 @@ and answers with the jobs claimed.
 
 import dataclasses
 import random
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +26,10 @@ from zc.twist import Failure
 #: Seconds to wait after a conflict, at random up to this for the first, and at most.
 CONFLICT_BACKOFF = 0.003
 LONGEST_CONFLICT_BACKOFF = 0.1
+#: Conflicts in a row after which fewer jobs are claimed.
+PATIENCE = 3
+#: Objects that the poller keeps in memory: the jobs that it swept should be there when claimed.
+CACHE_SIZE = 5000
 #: Seconds to wait for a database that is out of reach: the first, step and longest wait.
 DISCONNECTED_BACKOFF = (1.0, 1.0, 60.0)
 
@@ -85,14 +90,19 @@ class Poller:
         self._listener = listener
         self._manager = transaction.TransactionManager()
         self._connection = database.open(self._manager)
+        cache = self._connection._cache
+        cache.cache_size = max(cache.cache_size, CACHE_SIZE)
         #: Names of the queues that this dispatcher has activated itself in.
         self._active: set[str] = set()
         self._conflicts = 0
         self._disconnects = 0
+        #: Seconds that the last poll took that claimed something.
+        self.last_duration = 0.0
 
     def poll(self, plan: Plan) -> Outcome:
         """Do one poll. Raises only what ends a thread."""
         outcome = Outcome()
+        began = time.monotonic()
         try:
             self._manager.begin()
             for name in self._queue_names():
@@ -113,6 +123,8 @@ class Poller:
             utils.log.critical("poll failed; the next one is tried as usual", exc_info=True)
         finally:
             self._manager.abort()
+        if outcome.jobs:
+            self.last_duration = time.monotonic() - began
         return outcome
 
     def _commit(self) -> None:
@@ -162,12 +174,17 @@ class Poller:
 
     def _conflict_backoff(self) -> float:
         self._conflicts += 1
-        longest = min(LONGEST_CONFLICT_BACKOFF, CONFLICT_BACKOFF * 2 ** min(self._conflicts, 10))
+        # Long enough to let the other one's claim pass.
+        step = max(CONFLICT_BACKOFF, self.last_duration)
+        longest = min(LONGEST_CONFLICT_BACKOFF, step * 2 ** min(self._conflicts - 1, 10))
         return random.uniform(0, longest)
 
     def most_jobs(self, wanted: int) -> int:
-        """Fewer after each conflict, at last one."""
-        return max(1, wanted >> self._conflicts) if wanted else 0
+        """How many jobs to claim: fewer after several conflicts in a row, at last one.
+
+        Not sooner: dispatchers conflict over the first jobs, and smaller claims are more claims.
+        """
+        return max(1, wanted >> max(0, self._conflicts - PATIENCE)) if wanted else 0
 
     # -- being active
 
