@@ -1,0 +1,222 @@
+"""Dispatchers on a virtual reactor, and the queue of a database."""
+
+import time
+import uuid
+
+import pytest
+import ZODB
+import zope.component
+from ZODB.FileStorage import FileStorage
+
+import zc.async_.configure
+import zc.async_.testing
+from tests.dispatcher import work
+from tests.races.parties import Client, make_queue
+from zc.async_.dispatcher import Dispatcher
+from zc.async_.dispatcher.polling import Plan, Poller
+from zc.async_.dispatcher.wakeup import Listener
+from zc.async_.interfaces import COMPLETED, KEY, DatabaseOpened
+from zc.async_.subscribers import AgentInstaller, QueueInstaller
+
+#: Real seconds that worker threads are given for what they were asked to do.
+PATIENCE = 20
+
+
+@pytest.fixture(autouse=True)
+def clean_work(clean_process):
+    """What jobs did is forgotten, and those that wait go on in the end."""
+    work.reset()
+    yield work
+    work.gate.set()
+
+
+@pytest.fixture
+def base():
+    """The components that the library needs."""
+    zc.async_.configure.base()
+
+
+@pytest.fixture
+def database(db, base):
+    """A database with an empty queue and a counter."""
+    make_queue(db)
+    with db.transaction() as connection:
+        connection.root()["counter"] = work.Counter()
+        connection.root()["log"] = work.Log()
+    return db
+
+
+@pytest.fixture
+def connect(database):
+    """Opens connections; they are closed in the end."""
+    clients = []
+
+    def connect(other=None):
+        client = Client(database if other is None else other)
+        clients.append(client)
+        return client
+
+    yield connect
+    for client in clients:
+        client.manager.abort()
+        if client.connection.opened:
+            client.connection.close()
+
+
+@pytest.fixture
+def client(connect):
+    """A connection to `database`."""
+    return connect()
+
+
+@pytest.fixture
+def two_databases(tmp_path, base):
+    """A database of content, and one named 'async' that has its queue."""
+    databases = {}
+    for name in ("content", "async"):
+        storage = FileStorage(str(tmp_path / f"{name}.fs"))
+        ZODB.DB(storage, databases=databases, database_name=name)
+    QueueInstaller(db_name="async")(DatabaseOpened(databases["content"]))
+    yield databases
+    for database in databases.values():
+        database.close()
+
+
+# -- polls by hand
+
+
+class PollerByHand:
+    """A poller, and the plan that its dispatcher would make."""
+
+    def __init__(self, database, uuid_):
+        self.woken = []
+        self.uuid = uuid_
+        self.listener = Listener(lambda: self.woken.append(1))
+        self.poller = Poller(database, uuid_, self.listener)
+
+    def poll(self, busy=None, lost=(), completed=None):
+        """One poll; by default all workers are idle."""
+        return self.poller.poll(Plan(busy or {}, set(lost), completed or {}))
+
+    def close(self):
+        self.poller.close()
+
+
+@pytest.fixture
+def make_poller(database):
+    """Makes pollers; they are closed in the end."""
+    pollers = []
+
+    def make_poller(uuid_=None, other=None):
+        poller = PollerByHand(other or database, uuid.uuid4() if uuid_ is None else uuid_)
+        pollers.append(poller)
+        return poller
+
+    yield make_poller
+    for poller in pollers:
+        poller.close()
+
+
+# -- dispatchers on a virtual reactor
+
+
+@pytest.fixture
+def reactor():
+    """A virtual reactor that runs."""
+    reactor = zc.async_.testing.Reactor()
+    reactor.start()
+    yield reactor
+    reactor.stop()
+
+
+@pytest.fixture
+def settle(reactor):
+    """Waits, in real time and without virtual time, until something is so."""
+
+    def settle(look, message="it did not come to be"):
+        end = time.monotonic() + PATIENCE
+        while True:
+            while reactor.time_passes():
+                pass
+            if look():
+                return
+            assert time.monotonic() < end, message
+            reactor.wait_until_asked(0.01)
+
+    return settle
+
+
+@pytest.fixture
+def install_agent():
+    """Has every dispatcher that is activated get an agent."""
+
+    def install_agent(name="main", **options):
+        zope.component.provideHandler(AgentInstaller(name, **options))
+
+    return install_agent
+
+
+@pytest.fixture
+def make_dispatcher(database, reactor):
+    """Makes dispatchers on the virtual reactor; they are torn down in the end."""
+    made = []
+
+    def make_dispatcher(other=None, **options):
+        options.setdefault("uuid", uuid.uuid4())
+        dispatcher = Dispatcher(other or database, reactor, **options)
+        made.append(dispatcher)
+        return dispatcher
+
+    yield make_dispatcher
+    work.gate.set()
+    for dispatcher in made:
+        zc.async_.testing.tear_down_dispatcher(dispatcher)
+
+
+@pytest.fixture
+def dispatcher(make_dispatcher, install_agent, reactor):
+    """A dispatcher that is active, and has an agent of size 3."""
+    install_agent()
+    dispatcher = make_dispatcher()
+    dispatcher.activate()
+    reactor.time_flies(0)
+    return dispatcher
+
+
+@pytest.fixture
+def put(client):
+    """Puts a job, and commits."""
+
+    def put(*args, quota_names=(), **options):
+        job = client.queue.put(*args, **options)
+        if quota_names:
+            job.quota_names = quota_names
+        client.manager.commit()
+        return job
+
+    return put
+
+
+@pytest.fixture
+def completed(settle, client):
+    """Waits until jobs have completed, without virtual time."""
+
+    def completed(*jobs):
+        def all_completed():
+            client.manager.begin()
+            return all(job.status == COMPLETED for job in jobs)
+
+        settle(all_completed, f"not completed: {jobs}")
+
+    return completed
+
+
+@pytest.fixture
+def agents_of(client):
+    """The `IDispatcherAgents` of a dispatcher, as they are now."""
+
+    def agents_of(dispatcher, queue_name=""):
+        client.manager.begin()
+        return client.root[KEY][queue_name].dispatchers[dispatcher.UUID]
+
+    return agents_of

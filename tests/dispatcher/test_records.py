@@ -1,0 +1,256 @@
+"""What is remembered of polls and jobs."""
+
+import datetime
+
+import pytest
+
+import zc.async_.testing
+from zc.async_.dispatcher.records import PollInfo, Records, reported
+from zc.async_.testing import BEGINNING, set_now
+
+SECOND = datetime.timedelta(seconds=1)
+
+
+@pytest.fixture(autouse=True)
+def pinned():
+    """Time stands still at `BEGINNING`."""
+    set_now(BEGINNING)
+
+
+@pytest.fixture
+def records():
+    return Records(polls_size=5, jobs_size=3)
+
+
+def at(seconds):
+    """Some seconds after the beginning."""
+    return BEGINNING + seconds * SECOND
+
+
+def poll(records, seconds, **agents):
+    """A poll at a time; `agents` has the new jobs of each agent of the queue ''."""
+    set_now(at(seconds))
+    info = records.new_poll()
+    info[""] = {name: {"new jobs": list(jobs)} for name, jobs in agents.items()}
+    return info
+
+
+def job(records, oid, name="", **info):
+    """A job that is told of; it started at the beginning unless `info` says otherwise."""
+    told = {
+        "completed": None,
+        "failed": False,
+        "reassigned": False,
+        "started": BEGINNING.replace(tzinfo=None),
+        **info,
+    }
+    records.new_job((oid, name), told)
+    return told
+
+
+def after(seconds):
+    return at(seconds).replace(tzinfo=None)
+
+
+def test_a_job_is_reported_by_its_oid_as_a_number_and_its_database():
+    assert reported((b"\0" * 7 + b"\x2a", "async")) == (42, "async")
+
+
+# -- polls
+
+
+def test_a_poll_knows_its_time_without_a_time_zone():
+    assert PollInfo(1).utc_timestamp == BEGINNING.replace(tzinfo=None)
+
+
+def test_the_newest_polls_are_kept_the_newest_first(records):
+    polls = [poll(records, number) for number in range(7)]
+    assert list(records.polls) == polls[:1:-1]
+
+
+def test_keys_of_polls_grow_though_time_stands_still_or_goes_back(records):
+    keys = [records.new_poll().key, records.new_poll().key]
+    set_now(at(-10))
+    keys.append(records.new_poll().key)
+    assert keys == sorted(set(keys))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({}, [4, 3, 2, 1, 0]),
+        ({"at": at(2)}, [2, 1, 0]),
+        ({"before": at(2)}, [1, 0]),
+        ({"since": at(2)}, [4, 3, 2]),
+        ({"at": at(3), "since": at(1)}, [3, 2, 1]),
+        ({"before": at(3), "since": at(1)}, [2, 1]),
+        ({"at": 2 * SECOND}, [2, 1, 0]),
+        ({"since": 1 * SECOND}, [4, 3]),
+        ({"at": at(2).replace(tzinfo=None)}, [2, 1, 0]),
+        ({"at": at(9)}, [4, 3, 2, 1, 0]),
+        ({"at": at(-1)}, []),
+        ({"since": at(9)}, []),
+    ],
+    ids=str,
+)
+def test_polls_of_a_span_of_time_are_found(records, arguments, found):
+    polls = [poll(records, number) for number in range(5)]
+    span = {"at": None, "before": None, "since": None, **arguments}
+    assert [polls.index(info) for info in records.iter_polls(**span)] == found
+
+
+def test_a_key_of_a_poll_is_a_time(records):
+    polls = [poll(records, number) for number in range(3)]
+    assert list(records.iter_polls(polls[1].key, None, None)) == [polls[1], polls[0]]
+    assert list(records.iter_polls(None, polls[1].key, None)) == [polls[0]]
+
+
+def test_at_and_before_exclude_each_other(records):
+    with pytest.raises(ValueError, match="not both"):
+        list(records.iter_polls(at(0), at(0), None))
+
+
+def test_the_newest_poll_of_a_time_is_found(records):
+    polls = [poll(records, number) for number in range(3)]
+    assert records.poll(None, None) is polls[2]
+    assert records.poll(at(1.5), None) is polls[1]
+    assert records.poll(None, at(1)) is polls[0]
+    with pytest.raises(ValueError, match="no poll is known"):
+        records.poll(at(-1), None)
+
+
+# -- jobs
+
+
+def test_a_job_is_told_as_a_copy(records):
+    told = job(records, 1)
+    found = records.job(1, None)
+    assert found == told
+    found["failed"] = True
+    assert records.job(1, None) == told
+
+
+def test_a_job_is_looked_up_by_database_if_two_have_its_oid(records):
+    job(records, 1, "first", result="1")
+    job(records, 1, "second", result="2")
+    with pytest.raises(KeyError, match="several databases have a job with the oid 1: name one"):
+        records.job(1, None)
+    assert records.job(1, "second")["result"] == "2"
+    with pytest.raises(KeyError):
+        records.job(1, "third")
+
+
+def test_an_unknown_job_is_a_key_error(records):
+    with pytest.raises(KeyError):
+        records.job(1, None)
+
+
+@pytest.mark.parametrize("ended", [{"completed": after(1)}, {"reassigned": True}], ids=str)
+def test_the_oldest_jobs_that_ended_are_forgotten(records, ended):
+    for oid in range(4):
+        job(records, oid, **ended)
+    with pytest.raises(KeyError):
+        records.job(0, None)
+    assert records.job(1, None)
+
+
+def test_jobs_that_have_not_ended_are_not_forgotten(records):
+    job(records, 0)
+    for oid in range(1, 6):
+        job(records, oid, completed=after(1))
+    assert records.job(0, None)
+    with pytest.raises(KeyError):
+        records.job(3, None)
+    for oid in range(10, 16):
+        job(records, oid)
+    assert all(records.job(oid, None) for oid in (0, *range(10, 16)))
+
+
+def test_a_job_that_begins_again_is_the_newest(records):
+    for oid in range(3):
+        job(records, oid, completed=after(1))
+    job(records, 0, completed=after(2))
+    job(records, 3)
+    assert records.job(0, None)["completed"] == after(2)
+    with pytest.raises(KeyError):
+        records.job(1, None)
+
+
+def test_a_job_that_ended_elsewhere_has_ended(records):
+    job(records, 1)
+    outcome = {"completed": after(3), "result": "42", "failed": False}
+    records.job_ended((1, ""), outcome)
+    assert records.job(1, None)["result"] == "42"
+    # Only once, and only if it is known.
+    records.job_ended((1, ""), {**outcome, "result": "43"})
+    records.job_ended((2, ""), outcome)
+    assert records.job(1, None)["result"] == "42"
+
+
+# -- statistics
+
+
+def statistics(records, **arguments):
+    names = ("at", "before", "since", "queue", "agent")
+    return records.statistics(**{**dict.fromkeys(names), **arguments})
+
+
+def test_without_polls_there_is_nothing_to_tell(records):
+    assert statistics(records) == {
+        "started": 0,
+        "successful": 0,
+        "failed": 0,
+        "unknown": 0,
+        "statistics start": None,
+        "statistics end": None,
+        "longest active": None,
+        "longest failed": None,
+        "longest successful": None,
+        "shortest active": None,
+        "shortest failed": None,
+        "shortest successful": None,
+    }
+
+
+def test_jobs_are_counted_by_how_they_ended_and_how_long_they_took():
+    records = Records(polls_size=5, jobs_size=20)
+    for oid, seconds in enumerate((3, 1, 2), 1):
+        job(records, oid, completed=after(seconds))
+    for oid, seconds in enumerate((5, 7), 4):
+        job(records, oid, completed=after(seconds), failed=True)
+    job(records, 6)
+    job(records, 7, started=after(4))
+    job(records, 8, started=None)
+    job(records, 9, reassigned=True)
+    job(records, 10, reassigned=True, completed=after(9))
+    poll(records, 0, main=[(oid, "") for oid in range(1, 7)])
+    poll(records, 5, main=[(oid, "") for oid in range(7, 12)])
+    set_now(at(10))
+    assert statistics(records) == {
+        "started": 11,
+        "successful": 4,
+        "failed": 2,
+        # One that was reassigned, and one that is not known any more.
+        "unknown": 2,
+        "statistics start": after(5),
+        "statistics end": after(0),
+        "longest active": (6, ""),
+        "longest failed": (5, ""),
+        "longest successful": (10, ""),
+        "shortest active": (8, ""),
+        "shortest failed": (4, ""),
+        "shortest successful": (2, ""),
+    }
+
+
+def test_statistics_are_of_a_span_a_queue_and_an_agent(records):
+    first = poll(records, 0, main=[(1, "")], other=[(2, ""), (3, "")])
+    first["second"] = {"main": {"new jobs": [(4, "")]}}
+    poll(records, 5, main=[(5, "")])["closed"] = None
+    assert statistics(records)["started"] == 5
+    assert statistics(records, since=at(5))["started"] == 1
+    assert statistics(records, before=at(5))["started"] == 4
+    assert statistics(records, queue="second")["started"] == 1
+    assert statistics(records, agent="main")["started"] == 3
+    assert statistics(records, queue="", agent="other")["started"] == 2
+    assert statistics(records, queue="closed")["started"] == 0
