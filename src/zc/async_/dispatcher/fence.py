@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from transaction._transaction import Status
+
 from zc.async_.interfaces import ReassignedError
 
 
@@ -16,7 +18,7 @@ class Fence:
     def __init__(self) -> None:
         self._job: Any = None
         self._token = 0
-        #: Whether a transaction has begun and not ended.
+        #: Whether a transaction was begun and has not ended.
         self.in_transaction = False
 
     def enclose(self, job: Any, token: int) -> None:
@@ -28,21 +30,29 @@ class Fence:
         self._job = None
 
     def newTransaction(self, transaction: Any) -> None:
-        """A transaction begins."""
+        """A transaction begins. Nobody is told of those that come by themselves after a commit."""
         self.in_transaction = True
-        # Not `beforeCompletion`: that is called for aborts, too, and must not raise.
-        transaction.addBeforeCommitHook(self._check)
 
     def beforeCompletion(self, transaction: Any) -> None:
-        """A transaction is about to end."""
+        """A transaction is about to be committed or aborted.
+
+        Which of them is not told, and an abort must not fail: so what speaks against a commit takes
+        part in the transaction, and has its say there.
+        """
+        if self._job is None or transaction.status is not Status.ACTIVE:
+            return
+        try:
+            self._check(transaction)
+        except Exception as error:
+            transaction.join(_Objection(error))
 
     def afterCompletion(self, transaction: Any) -> None:
         """A transaction has ended."""
         self.in_transaction = False
 
-    def _check(self) -> None:
+    def _check(self, transaction: Any) -> None:
         job = self._job
-        if job is None:
+        if not transaction._resources:
             return
         if job._token != self._token:
             raise ReassignedError(f"{job!r} was given to somebody else")
@@ -50,7 +60,27 @@ class Fence:
         if job._p_changed:
             return
         jar.readCurrent(job)
-        if jar._needs_to_join and jar.transaction_manager.get()._resources:
+        if jar._needs_to_join:
             # What is committed is in other databases, whose storages check nothing of this one:
             # take part in the commit by writing the job.
             job._p_changed = True
+
+
+class _Objection:
+    """A participant that lets no commit pass, and every abort."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def sortKey(self) -> str:
+        """Comes first: then nobody else has done anything."""
+        return ""
+
+    def tpc_begin(self, transaction: Any) -> None:
+        """Object."""
+        raise self._error
+
+    def abort(self, transaction: Any) -> None:
+        """Nothing was done."""
+
+    tpc_abort = abort

@@ -90,6 +90,7 @@ class Poller:
         self._listener = listener
         self._manager = transaction.TransactionManager()
         self._connection = database.open(self._manager)
+        listener.ignore(self._connection)
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
         #: Names of the queues that this dispatcher has activated itself in.
@@ -129,11 +130,8 @@ class Poller:
 
     def _commit(self) -> None:
         # What is committed here is known: it must not cause another poll.
-        self._listener.mute()
-        try:
-            self._manager.commit()
-        finally:
-            self._listener.unmute()
+        self._listener.ignore(self._connection)
+        self._manager.commit()
 
     def _queue_names(self) -> list[str]:
         queues = self._connection.root().get(zc.async_.interfaces.KEY)

@@ -25,20 +25,21 @@ class Listener:
         self._wake = wake
         #: Replaced, never changed, by the thread that polls; read by committing threads.
         self.oids: frozenset[bytes] = frozenset()
-        self._muted_thread: int | None = None
+        # As above.
+        self._own: tuple[Any, ...] = ()
 
-    def mute(self) -> None:
-        """Do not listen to commits of this thread, of which there is one at a time."""
-        self._muted_thread = threading.get_ident()
+    def ignore(self, connection: Any) -> None:
+        """Do not listen to commits of a connection and of those to other databases it has now."""
+        # Not told by their thread: with ZEO it is another that notifies of them.
+        self._own = tuple(c._normal_storage for c in connection.connections.values())
 
-    def unmute(self) -> None:
-        """Listen to all commits."""
-        self._muted_thread = None
+    def heard(self, oids: Iterable[bytes] | None, committer: Any = None) -> None:
+        """Objects were changed; None: nobody knows which.
 
-    def heard(self, oids: Iterable[bytes] | None) -> None:
-        """Objects were changed; None: nobody knows which."""
+        `committer`: the storage of the connection that changed them, if it is of this process.
+        """
         if oids is None or (
-            not self.oids.isdisjoint(oids) and threading.get_ident() != self._muted_thread
+            not self.oids.isdisjoint(oids) and not any(own is committer for own in self._own)
         ):
             self._wake()
 
@@ -58,7 +59,7 @@ class _Hub:
 
         def _invalidate_finish(tid: bytes, oids: Any, committing_instance: Any) -> None:
             originals["_invalidate_finish"](tid, oids, committing_instance)
-            self._tell(oids)
+            self._tell(oids, committing_instance)
 
         def invalidateCache() -> None:
             originals["invalidateCache"]()
@@ -67,9 +68,9 @@ class _Hub:
         for function in (invalidate, _invalidate_finish, invalidateCache):
             setattr(adapter, function.__name__, function)
 
-    def _tell(self, oids: Any) -> None:
+    def _tell(self, oids: Any, committer: Any = None) -> None:
         for listener in self.listeners:
-            listener.heard(oids)
+            listener.heard(oids, committer)
 
     def unwrap(self) -> None:
         adapter = self._adapter()
