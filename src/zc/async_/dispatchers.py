@@ -103,15 +103,18 @@ class DispatcherAgents(PersistentMapping):
 
     def _hand_back(self) -> None:
         """Give the jobs of all agents to whoever works for the queue."""
-        queue = self.queue
         for agent in self._agents():
             for job in agent._take_all():
-                if job.status == ASSIGNED:
-                    queue.putBack(job)
-                elif job.status == ACTIVE and not job._waits():
-                    queue.put(job._system_job(job.handleInterrupt))
-                elif job.status == CALLBACKS:
-                    queue.put(job._system_job(job.resumeCallbacks))
+                self._hand_back_job(job)
+
+    def _hand_back_job(self, job: Any) -> None:
+        """Give a job that no thread goes on with to whoever works for the queue."""
+        if job.status == ASSIGNED:
+            self.queue.putBack(job)
+        elif job.status == ACTIVE and not job._waits():
+            self.queue.put(job._system_job(job.handleInterrupt))
+        elif job.status == CALLBACKS:
+            self.queue.put(job._system_job(job.resumeCallbacks))
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatchers)

@@ -86,6 +86,8 @@ class _Run:
         self.kwargs = kwargs
         self.manager = manager_of(job)
         self.data_cache: dict[str, Any] = {}
+        #: When the last try of an unclaimed job began (microseconds).
+        self.start: int | None = None
         #: The Deferred or coroutine that the job returned, if it had no result.
         self.deferred: Any = None
 
@@ -140,8 +142,19 @@ class _Run:
             if job._token != self.token or job.status != ACTIVE:
                 raise ReassignedError(f"{job!r} is no longer the business of this worker")
         else:
+            self._check_unclaimed()
             job._set_status(ACTIVE)
-            job._start = zc.async_.clock.microseconds()
+            job._start = self.start = zc.async_.clock.microseconds()
+
+    def _check_unclaimed(self) -> None:
+        """See, before another try, that nobody else has run the job meanwhile.
+
+        Two dispatchers may resume the callbacks of a job at the same time. What this run itself
+        committed is no obstacle.
+        """
+        job = self.job
+        if job.status not in (NEW, ASSIGNED) and (job.status, job._start) != (ACTIVE, self.start):
+            raise ReassignedError(f"somebody else has run {job!r}")
 
     def _give_up(self, setup_info: Any) -> None:
         self.manager.abort()
@@ -408,7 +421,14 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
         return
     if utils.tracelog.isEnabledFor(10):
         utils.tracelog.debug("starting callback %r to %r", callback, callback.parent)
-    callback(result)
+    try:
+        callback(result)
+    except ReassignedError:
+        # Either somebody else has performed it, and there is nothing to do, or it is the business
+        # of this worker no more.
+        manager.begin()
+        if not performed(callback):
+            raise
 
 
 def _choose(proxy: CallbackProxy, result: Any, manager: Any) -> Any:

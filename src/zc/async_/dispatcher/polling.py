@@ -188,7 +188,7 @@ class Poller:
 
     def _ensure_active(self, name: str) -> bool:
         """Register and activate this dispatcher in a queue; return whether it is active."""
-        if name in self._active:
+        if name in self._active and self._uuid in self._queue(name).dispatchers:
             return True
         try:
             return self._activate(name)
@@ -307,7 +307,7 @@ class _Visit:
             for job in list(agent):
                 if (job_id(job), job._token) in self._plan.lost:
                     agent._forget(job)
-                    self._queue.put(job._system_job(job.handleInterrupt))
+                    self._agents._hand_back_job(job)
                     self.changed = True
 
     def _look_around(self) -> None:
@@ -335,8 +335,6 @@ class _Visit:
     def _claim_for(self, name: str, agent: Any) -> None:
         idle = agent.size - self._plan.busy.get((self._name, name), 0)
         most = self._poller.most_jobs(max(0, idle))
-        if most < idle:
-            self._again = 0
         now = zc.async_.clock.microseconds()
         for _place in range(most):
             job = self._ask(name, agent)
@@ -345,6 +343,9 @@ class _Visit:
             job._activate(now)
             self.changed = True
             self._jobs.append(Claimed((self._name, name), job_id(job), job._token, job.quota_names))
+        if most < idle:
+            # Only if there was enough for these: else a conflict would be followed by idle polls.
+            self._again = 0
 
     def _ask(self, name: str, agent: Any) -> Any:
         try:

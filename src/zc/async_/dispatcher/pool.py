@@ -189,7 +189,8 @@ class Worker(threading.Thread):
             utils.log.critical("%s could not be brought to an end", info["call"], exc_info=True)
         finally:
             self._fence.open()
-            task.completed = [job_id(job) for job in local.completed]
+            # A try that met a conflict told of them, too.
+            task.completed = list(dict.fromkeys(job_id(job) for job in local.completed))
             if self._fence.in_transaction:
                 transaction.abort()
 
