@@ -675,10 +675,13 @@ def watched(active, database):
     return watched
 
 
-@pytest.mark.parametrize("count", [1, 200], ids=["few lanes", "a grown tree of lanes"])
-def test_the_first_job_of_every_connection_is_noticed(watched, connect, client, database, count):
+@pytest.mark.parametrize("count", [1, 100], ids=["few lanes", "a grown tree of lanes"])
+def test_the_first_job_of_every_connection_is_noticed(watched, connect, database, count):
+    # No warnings of so many open connections.
+    database.setPoolSize(2 * count)
     others = [connect() for _ in range(count)]
     for other in others[:-1]:
+        other.manager.begin()
         other.queue.put(work.answer)
         other.manager.commit()
     oids = watched()
@@ -737,6 +740,21 @@ def test_the_poller_s_own_commits_wake_nobody(active, put, database):
     assert database.lastTransaction() != before
     assert len(poller.woken) == 1
     zc.async_.dispatcher.wakeup.forget(database, poller.listener)
+
+
+def test_nor_do_they_in_another_database(two_databases, make_poller, connect):
+    poller = make_poller(other=two_databases["content"])
+    watched = poller.poll().watched
+    assert list(watched) == [two_databases["async"]]
+    zc.async_.dispatcher.wakeup.listen(two_databases["async"], poller.listener)
+    client = connect(two_databases["content"])
+    poller.listener.oids = frozenset([client.queue.dispatchers[poller.uuid].last_ping._p_oid])
+    later(seconds=31)
+    before = two_databases["async"].lastTransaction()
+    poller.poll()
+    assert two_databases["async"].lastTransaction() != before
+    assert poller.woken == []
+    zc.async_.dispatcher.wakeup.forget(two_databases["async"], poller.listener)
 
 
 # -- leaving
