@@ -537,7 +537,8 @@ def test_a_lost_job_is_handed_back_and_asks_its_policy(active, put, client):
     assert job.status == PENDING
     assert job.getRetryPolicy().data["interruptions"] == 1
     (again,) = poller.poll().jobs
-    assert (again.job_id, again.token) == (claimed.job_id, claimed.token + 1)
+    assert again.job_id == claimed.job_id
+    assert again.token > claimed.token
 
 
 def test_a_lost_job_that_has_a_new_token_is_somebody_s(active, put, client):
@@ -675,7 +676,7 @@ def watched(active, database):
     return watched
 
 
-@pytest.mark.parametrize("count", [1, 100], ids=["few lanes", "a grown tree of lanes"])
+@pytest.mark.parametrize("count", [1, 80], ids=["few lanes", "a grown tree of lanes"])
 def test_the_first_job_of_every_connection_is_noticed(watched, connect, database, count):
     # No warnings of so many open connections.
     database.setPoolSize(2 * count)
@@ -743,11 +744,13 @@ def test_the_poller_s_own_commits_wake_nobody(active, put, database):
 
 
 def test_nor_do_they_in_another_database(two_databases, make_poller, connect):
+    # First of all: this one takes the connection that knows the other database already.
+    client = connect(two_databases["content"])
     poller = make_poller(other=two_databases["content"])
     watched = poller.poll().watched
+    client.manager.begin()
     assert list(watched) == [two_databases["async"]]
     zc.async_.dispatcher.wakeup.listen(two_databases["async"], poller.listener)
-    client = connect(two_databases["content"])
     poller.listener.oids = frozenset([client.queue.dispatchers[poller.uuid].last_ping._p_oid])
     later(seconds=31)
     before = two_databases["async"].lastTransaction()
@@ -800,7 +803,7 @@ def test_who_cannot_leave_says_so(active, agents, caplog):
     poller = active()
     zope.component.provideHandler(refuse_to_go)
     poller.poller.deactivate([])
-    assert "could not deactivate; a sibling will clean up" in caplog.text
+    assert "could not deactivate; a sibling, or the next start, will clean up" in caplog.text
     assert agents(poller).activated
 
 

@@ -755,7 +755,7 @@ def test_after_begin_by_an_interrupted_job_is_not_retried(
     assert job.result.check(BeginByPassedError)
 
 
-@pytest.mark.parametrize("status", [NEW, PENDING, CALLBACKS, COMPLETED])
+@pytest.mark.parametrize("status", [NEW, PENDING, COMPLETED])
 def test_only_a_job_that_somebody_had_is_interrupted(status, happened):
     job = Job(calls.nothing)
     job.retry_policy_factory = calls.Policy

@@ -34,6 +34,8 @@ class Agent(persistent.Persistent):
 
     name: str | None = None
     parent: Any = None
+    #: The queue, if the agent was removed: its jobs go on, and may wait for others.
+    _queue: Any = None
     _filter: Any = None
     _chooser: Any = None
     _filter_version = 0
@@ -93,7 +95,7 @@ class Agent(persistent.Persistent):
     @property
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
-        return None if self.parent is None else self.parent.queue
+        return self._queue if self.parent is None else self.parent.queue
 
     # -- claiming
 

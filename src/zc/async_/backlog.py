@@ -46,7 +46,7 @@ def entry_of_later(key: bytes) -> int:
 
 def deadline_key(deadline: int, key: SortKey) -> bytes:
     """The key of a job among those with a deadline: that, the key of the entry, the oid."""
-    return _NUMBER.pack(deadline) + key[24:]
+    return _NUMBER.pack(min(max(deadline, 0), (1 << 64) - 1)) + key[24:]
 
 
 def entry_of_deadline(key: bytes) -> int:

@@ -11,6 +11,9 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from ZODB.POSException import POSKeyError
+from ZODB.utils import oid_repr
+
 import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.backlog import (
@@ -23,6 +26,7 @@ from zc.async_.backlog import (
     entry_of_deadline,
     entry_of_later,
     later_key,
+    sort_key,
     time_of,
 )
 from zc.async_.interfaces import PENDING
@@ -34,6 +38,9 @@ SWEEP_LIMIT = 256
 
 #: Most jobs that the filter of one agent is asked about in one claim.
 FILTER_LIMIT = 500
+
+#: Microseconds for which a job that cannot be read is left alone.
+UNREADABLE_DELAY = 60_000_000
 
 #: How many jobs of a group are asked for at once, from a storage behind a network.
 PREFETCH_STORED = 16
@@ -137,6 +144,33 @@ class Claim:
         self._dropped += 1
         return False
 
+    def _readable(self, job: Any, entry_key: int) -> bool:
+        """Whether the job can be read; if not, it is set aside for a while.
+
+        A process that has the code of its class may come across it then.
+        """
+        try:
+            job._p_activate()
+            if hasattr(type(job), "_entry_key"):
+                return True
+            problem = f"its class {type(job).__module__}.{type(job).__qualname__} is missing"
+        except POSKeyError as error:
+            problem = f"it cannot be loaded ({error})"
+        seconds = UNREADABLE_DELAY // 1_000_000
+        utils.log.error(
+            "a job of queue %r (oid %s) is left alone for %d s: %s. Install the code, or restore "
+            "the record",
+            self._queue.name,
+            oid_repr(job._p_oid),
+            seconds,
+            problem,
+        )
+        key = sort_key(0, self._now + UNREADABLE_DELAY, self._now, entry_key, job._p_oid)
+        self._backlog.later[later_key(key)] = job
+        self._count += 1
+        self.changed = True
+        return False
+
     def _names(self, job: Any, entry_key: int) -> bool:
         return bool(
             job._entry_key == entry_key and job.status == PENDING and job.parent is self._queue
@@ -151,7 +185,7 @@ class Claim:
                 self.more = True
                 break
             positions[number] = segment, position
-            if self._counts(job, entry_key):
+            if self._readable(job, entry_key) and self._counts(job, entry_key):
                 self._sort_in(job)
         for number, (segment, position) in positions.items():
             lanes[number].mark_read(segment, position)
@@ -185,7 +219,8 @@ class Claim:
             due.append((key, job))
         for key, job in due:
             self._deletions.append((later, key))
-            if self._counts(job, entry_of_later(key)):
+            entry_key = entry_of_later(key)
+            if self._readable(job, entry_key) and self._counts(job, entry_key):
                 self._add(job._group_key(), (job._sort_key(), job, None))
 
     def _fail_overdue(self) -> None:
@@ -202,6 +237,9 @@ class Claim:
         for key, job in overdue:
             del deadlines[key]
             self.changed = True
+            if not hasattr(type(job), "_entry_key"):
+                # Looked at when it can be read again; `_readable` has set it aside.
+                continue
             if self._names(job, entry_of_deadline(key)):
                 # Its entry stays where it is, and is dropped when a claim comes across it.
                 self._queue._stale.change(1)
@@ -260,7 +298,7 @@ class Claim:
 
     def _still_waits(self, waiting: Waiting) -> bool:
         key, job, stored = waiting
-        if self._counts(job, entry_of(key)):
+        if self._readable(job, entry_of(key)) and self._counts(job, entry_of(key)):
             return True
         if stored is not None:
             self._deletions.append((stored.jobs, key))
@@ -361,6 +399,9 @@ def _numbered(numbered_lane: tuple[int, Any]) -> Iterator[tuple[int, int, Any, A
 def _accepts(filter: Callable[[Any], Any], job: Any) -> bool:
     try:
         return bool(filter(job))
+    except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS + (POSKeyError,):
+        # Says nothing about the job.
+        raise
     except Exception:
         utils.log.error(
             "filter %r raised for %r, which is taken as a no: change the filter of the agent",

@@ -5,11 +5,14 @@ composed job then waits for that: it holds no worker and no place. Each part get
 starts what has come to be added, and puts the last job into the queue when all parts are done.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import persistent
 
-from zc.async_.interfaces import AsyncError
+from zc.async_ import utils
+from zc.async_.interfaces import AsyncError, ReassignedError
 from zc.async_.threadlocal import local
 
 #: How many parts of a parallel job one `Tally` counts, about.
@@ -91,18 +94,32 @@ def _start(step: Any, postprocess: Any) -> Any:
     return last
 
 
+@contextlib.contextmanager
+def _failing(composed: Any) -> Iterator[None]:
+    """If what comes next cannot be started, the composed job fails: else it would wait for ever."""
+    try:
+        yield
+    except Exception as error:
+        passes = isinstance(error, utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS)
+        if passes or isinstance(error, ReassignedError) or not composed._waits():
+            raise
+        composed.fail(error)
+
+
 def parallel_part_ended(composed: Any, progress: Progress, number: int, result: Any) -> None:
     """The callback of each part of a parallel job."""
     # Parts that were added meanwhile are started first, so that they are waited for.
-    _start_parallel_parts(composed, progress)
-    progress.end(number)
-    _start_last_if_ended(composed, progress)
+    with _failing(composed):
+        _start_parallel_parts(composed, progress)
+        progress.end(number)
+        _start_last_if_ended(composed, progress)
 
 
 def serial_part_ended(composed: Any, progress: Progress, number: int, result: Any) -> None:
     """The callback of each part of a serial job."""
-    progress.end(number)
-    _serial_step(composed, progress)
+    with _failing(composed):
+        progress.end(number)
+        _serial_step(composed, progress)
 
 
 def _parallel_step(composed: Any, progress: Progress) -> None:

@@ -34,6 +34,8 @@ class DispatcherAgents(PersistentMapping):
     """
 
     parent: Any = None
+    #: The queue, if the dispatcher was unregistered: jobs go on that its agents had.
+    _queue: Any = None
     activated: datetime.datetime | None = None
     ping_interval = datetime.timedelta(seconds=30)
     ping_death_interval = datetime.timedelta(seconds=60)
@@ -49,7 +51,7 @@ class DispatcherAgents(PersistentMapping):
     @property
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        return self.parent.parent
+        return self._queue if self.parent is None else self.parent.parent
 
     @property
     def dead(self) -> bool:
@@ -71,7 +73,9 @@ class DispatcherAgents(PersistentMapping):
             raise ValueError(
                 f"agent {name!r} runs jobs: set its size to 0, and remove it when it is empty"
             )
-        self[name].parent = None
+        agent = self[name]
+        agent._queue = agent.queue
+        agent.parent = None
         super().__delitem__(name)
 
     def _agents(self) -> list[Any]:
@@ -142,6 +146,7 @@ class Dispatchers(persistent.Persistent):
         if agents.activated:
             raise ValueError(f"dispatcher {uuid} is activated: stop it first")
         del self._dispatchers[uuid.bytes]
+        agents._queue = self.parent
         agents.parent = None
         zope.event.notify(zc.async_.interfaces.DispatcherUnregistered(agents, self))
         return agents

@@ -14,6 +14,9 @@ import zc.async_.interfaces
 #: Entries of one segment: the newest is written again with every batch of completed jobs.
 SEGMENT_SIZE = 16
 
+#: Microseconds by which the key of a segment may be later than its first entry.
+KEY_SLACK = 1_000_000
+
 #: Microseconds covered by one day's bucket, and the number of buckets kept.
 PERIOD = 24 * 60 * 60 * 1_000_000
 BUCKETS = 8
@@ -31,7 +34,7 @@ class _Bucket(persistent.Persistent):
 
     def __init__(self, period: int) -> None:
         self.period = period
-        #: Segments by the time of their first entry.
+        #: Segments by the time of their first entry, or a little more.
         self.segments = LOBTree()
         self.newest: _Segment | None = None
         #: Entries of the segments but the newest.
@@ -42,19 +45,20 @@ class _Bucket(persistent.Persistent):
         if segment is not None and segment.entries:
             # Jobs of several threads come a little out of order.
             time = max(time, segment.entries[-1][0])
-        if segment is None or (
-            len(segment.entries) >= SEGMENT_SIZE and time > segment.entries[-1][0]
-        ):
+        if segment is None or len(segment.entries) >= SEGMENT_SIZE:
+            key = time
             if segment is not None:
                 self.full += len(segment.entries)
-            self.newest = segment = self.segments[time] = _Segment()
+                # More jobs of one moment, or a clock that was set back: keys go up all the same.
+                key = max(time, self.segments.maxKey() + 1)
+            self.newest = segment = self.segments[key] = _Segment()
         segment.entries += ((time, job),)
 
     def __len__(self) -> int:
         return self.full + (0 if self.newest is None else len(self.newest.entries))
 
     def newest_first(self, start: int | None) -> Iterator[tuple[int, Any]]:
-        keys = self.segments.keys(max=start) if start is not None else self.segments.keys()
+        keys = self.segments.keys(max=None if start is None else start + KEY_SLACK)
         for key in reversed(list(keys)):
             yield from reversed(self.segments[key].entries)
 

@@ -176,7 +176,8 @@ class Job(persistent.Persistent):
     @property
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
-        return self._ancestor(zc.async_.interfaces.IQueue)
+        agent = self.agent
+        return self._ancestor(zc.async_.interfaces.IQueue) if agent is None else agent.queue
 
     @property
     def agent(self) -> Any:
@@ -507,8 +508,20 @@ class Job(persistent.Persistent):
         else:
             self._set_status(CALLBACKS)
 
+    def _see_callbacks(self) -> None:
+        """Have this transaction conflict with a callback that is added meanwhile.
+
+        For ends of which nobody keeps books, and which cost nothing to try again.
+        """
+        sidecar = self._sidecar
+        if sidecar is not None and sidecar._p_jar is not None:
+            # Of an object that is not loaded, nothing would be checked.
+            sidecar._p_activate()
+            sidecar._p_jar.readCurrent(sidecar)
+
     def _complete(self) -> None:
         """Note that the callbacks have been performed."""
+        self._see_callbacks()
         self._set_status(COMPLETED)
         self._callbacks_end = zc.async_.clock.microseconds()
 
@@ -521,6 +534,7 @@ class Job(persistent.Persistent):
         if self._status_id == _NUMBERS[PENDING]:
             self._parent._withdraw(self)
         self._end_with(failure)
+        self._see_callbacks()
         zc.async_.running.log_result(self, failure)
         if self._status_id == _NUMBERS[CALLBACKS]:
             self._start_callbacks()
@@ -546,6 +560,7 @@ class Job(persistent.Persistent):
             utils.log.info("%r waits no longer for a job that completed", self)
             return
         self._end_with(result)
+        self._see_callbacks()
         zc.async_.running.log_result(self, result)
         zc.async_.running.note_completed_elsewhere(self)
         if self._status_id == _NUMBERS[CALLBACKS]:

@@ -94,10 +94,13 @@ class Lane(persistent.Persistent):
         """The unread entries, each with the segment and the position of the cursor behind it."""
         segment: Segment | None = self.cursor.segment
         position = self.cursor.position
-        while segment is not None:
+        # Not what is appended meanwhile: this connection may put jobs while it reads.
+        end = self.newest.end
+        while segment is not None and position < end:
             # Entries before `first` were read, and trimmed for that reason.
-            for entry in segment.entries[max(0, position - segment.first) :]:
-                position = max(position, segment.first) + 1
+            first = segment.first
+            for entry in segment.entries[max(0, position - first) : end - first]:
+                position = max(position, first) + 1
                 yield entry, segment, position
             segment = segment.next
 

@@ -59,9 +59,11 @@ def run_claimed(job: Any, token: int) -> Any:
     return run.deferred
 
 
-def finish_deferred(job: Any, token: int, value: Any) -> None:
+def finish_deferred(job: Any, token: int, value: Any) -> Any:
     """End a job whose Deferred has fired with `value`, in a worker's thread."""
-    _in_job(job, lambda: _Run(job, token, (), {}).end_with_deferred(value))
+    run = _Run(job, token, (), {})
+    _in_job(job, lambda: run.end_with_deferred(value))
+    return run.deferred
 
 
 def _in_job(job: Any, call: Any) -> Any:
@@ -71,6 +73,10 @@ def _in_job(job: Any, call: Any) -> Any:
         return call()
     finally:
         local.job = previous
+
+
+class CannotWaitError(AsyncError):
+    """A job that no dispatcher runs, such as a callback, returned a Deferred or coroutine."""
 
 
 class _Run:
@@ -123,7 +129,7 @@ class _Run:
         except ReassignedError:
             self._give_up(setup_info)
             raise
-        except zc.async_.storable.UnstorableError:
+        except (zc.async_.storable.UnstorableError, CannotWaitError):
             # Nothing that a policy could do something about.
             failure = zc.twist.Failure(captureVars=True)
             self._give_up(setup_info)
@@ -198,7 +204,7 @@ class _Run:
         if self.token is None:
             if inspect.iscoroutine(deferred):
                 deferred.close()
-            raise AsyncError(
+            raise CannotWaitError(
                 f"{self.job!r} returned a Deferred or coroutine, which only a dispatcher can wait "
                 "for: put the job into a queue"
             )
@@ -361,6 +367,10 @@ def _too_late(job: Any, answer: Answer) -> bool:
 
 def handle_interrupt(job: Any) -> None:
     """Ask the retry policy of a job whose process is gone, and do as it says."""
+    if job.status in (CALLBACKS, COMPLETED):
+        # Its worker came to the result all the same, perhaps without seeing a late callback.
+        run_callbacks(job)
+        return
     if job.status not in (ASSIGNED, ACTIVE) or job._waits():
         return
     answer = _ask_after_interruption(job)
@@ -369,6 +379,8 @@ def handle_interrupt(job: Any) -> None:
     elif _too_late(job, answer):
         job.fail(BeginByPassedError())
     else:
+        # Its old worker must not commit anything more, even before somebody claims the job.
+        job._token += 1
         reschedule(job, None if answer is True else answer)
 
 
@@ -400,9 +412,19 @@ def run_callbacks(job: Any) -> None:
             _perform(callback, job.result, manager)
             manager.begin()
             continue
+        for callback in job.callbacks:
+            _resume(callback)
         if job.status != CALLBACKS:
             return
         utils.never_fail(lambda: _complete(job, manager), f"completing {job!r}", manager)
+
+
+def _resume(callback: Any) -> None:
+    """Go on with the callbacks of a callback whose process is gone."""
+    while isinstance(callback, CallbackProxy):
+        callback = callback.job
+    if callback is not None and callback.status == CALLBACKS:
+        run_callbacks(callback)
 
 
 def _complete(job: Any, manager: Any) -> None:

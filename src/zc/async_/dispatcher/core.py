@@ -121,10 +121,10 @@ class Dispatcher:
         """See `zc.async_.interfaces.IDispatcher`.
 
         From the reactor's thread. Returns a Deferred that fires when all is handed back, or None if
-        that is so.
+        that is so already.
         """
         if not self.activated:
-            return None
+            return self._stopped
         self.activated = False
         for timer in self._timers.values():
             if timer.active():
@@ -204,8 +204,6 @@ class Dispatcher:
     def _pausing(self, event: threading.Event) -> None:
         """A worker waits for an event that a stopped reactor would never set."""
         self._pauses.add(event)
-        if not self.activated:
-            event.set()
 
     # -- in the reactor's thread
 

@@ -28,6 +28,8 @@ CONFLICT_BACKOFF = 0.003
 LONGEST_CONFLICT_BACKOFF = 0.1
 #: Conflicts in a row after which fewer jobs are claimed.
 PATIENCE = 3
+#: How often to try to leave the queues when others are in the way.
+TRIES_TO_LEAVE = 5
 #: Objects that the poller keeps in memory: the jobs that it swept should be there when claimed.
 CACHE_SIZE = 5000
 #: Seconds to wait for a database that is out of reach: the first, step and longest wait.
@@ -107,7 +109,7 @@ class Poller:
         try:
             self._manager.begin()
             for name in self._queue_names():
-                self._poll_queue(name, plan, outcome)
+                self._poll_queue_or_log(name, plan, outcome)
             self._disconnects = 0
         except utils.DISCONNECTED_ERRORS as error:
             first, step, longest = DISCONNECTED_BACKOFF
@@ -140,6 +142,17 @@ class Poller:
     def _queue(self, name: str) -> Any:
         return self._connection.root()[zc.async_.interfaces.KEY][name]
 
+    def _poll_queue_or_log(self, name: str, plan: Plan, outcome: Outcome) -> None:
+        """Poll a queue; an error in one does not keep the others from their turn."""
+        try:
+            self._poll_queue(name, plan, outcome)
+        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            outcome.failed = True
+            utils.log.critical("poll of queue %r failed; it is tried again", name, exc_info=True)
+            self._manager.begin()
+
     def _poll_queue(self, name: str, plan: Plan, outcome: Outcome) -> None:
         if not self._ensure_active(name):
             outcome.info[name] = None
@@ -151,7 +164,7 @@ class Poller:
                 visit.work()
                 if visit.changed:
                     self._commit()
-                    self._conflicts = 0
+                self._conflicts = 0
                 outcome.done.add(name)
             except _AgentFailed as failed:
                 self._manager.begin()
@@ -242,12 +255,24 @@ class Poller:
             self._manager.commit()
 
         started_not = set(unstarted)
-        try:
-            utils.try_five_times(leave, "deactivating", self._manager, commit=False)
-        except utils.EXPLOSIVE_ERRORS:
-            raise
-        except Exception:
-            utils.log.critical("could not deactivate; a sibling will clean up", exc_info=True)
+        for attempt in range(TRIES_TO_LEAVE):
+            try:
+                leave()
+                break
+            except utils.EXPLOSIVE_ERRORS:
+                raise
+            except Exception as error:
+                self._manager.abort()
+                # A database out of reach is not waited for: the process wants to end.
+                again = isinstance(error, utils.TRANSIENT_ERRORS) and not isinstance(
+                    error, utils.DISCONNECTED_ERRORS
+                )
+                if not again or attempt == TRIES_TO_LEAVE - 1:
+                    utils.log.critical(
+                        "could not deactivate; a sibling, or the next start, will clean up",
+                        exc_info=True,
+                    )
+                    break
         self._active.clear()
 
     def close(self) -> None:

@@ -45,6 +45,11 @@ class Task:
         #: Whether the thread that had the task has ended.
         self.thread_ended = False
 
+    @property
+    def key(self) -> tuple[JobId, int]:
+        """The job and its token."""
+        return self.job_id, self.token
+
 
 class Pool:
     """The worker threads of one agent. Only from the reactor's thread, but for `threads`."""
@@ -58,10 +63,11 @@ class Pool:
         self.threads: tuple[Worker, ...] = ()
         #: How many of them have been told to end.
         self._ending = 0
-        #: Tasks handed to threads and not reported back, by job.
-        self.working: dict[JobId, Task] = {}
-        #: Tasks whose jobs wait for a Deferred, by job.
-        self.waiting: dict[JobId, Task] = {}
+        #: Tasks handed to threads and not reported back, by job and token: a job may come again
+        #: while an old thread is still at it.
+        self.working: dict[tuple[JobId, int], Task] = {}
+        #: Tasks whose jobs wait for a Deferred.
+        self.waiting: dict[tuple[JobId, int], Task] = {}
 
     @property
     def busy(self) -> int:
@@ -70,8 +76,8 @@ class Pool:
 
     def hand(self, task: Task) -> None:
         """Give a task to a thread, a new one if none is idle."""
-        self.waiting.pop(task.job_id, None)
-        self.working[task.job_id] = task
+        self.waiting.pop(task.key, None)
+        self.working[task.key] = task
         if len(self.threads) - self._ending < len(self.working):
             worker = Worker(self._dispatcher, self, self._inbox)
             self.threads += (worker,)
@@ -80,9 +86,9 @@ class Pool:
 
     def done(self, task: Task, worker: "Worker") -> None:
         """A thread has reported a task back."""
-        self.working.pop(task.job_id, None)
+        self.working.pop(task.key, None)
         if task.deferred is not None:
-            self.waiting[task.job_id] = task
+            self.waiting[task.key] = task
         if task.thread_ended:
             self._drop(worker)
 
@@ -104,18 +110,23 @@ class Pool:
         self._inbox.put(None)
 
     def stop(self) -> list[Task]:
-        """Have all threads end after their present task; return the tasks no thread has begun."""
+        """Have all threads end after their present task; return the tasks no thread has begun.
+
+        Deferreds are waited for no more.
+        """
+        self.waiting.clear()
         unstarted = []
         while True:
             try:
                 task = self._inbox.get_nowait()
             except queue.Empty:
                 break
-            if task is not None and not task.fired:
-                unstarted.append(task)
-                self.working.pop(task.job_id, None)
-            elif task is None:
+            if task is None:
                 self._ending -= 1
+                continue
+            self.working.pop(task.key, None)
+            if not task.fired:
+                unstarted.append(task)
         for _thread in range(len(self.threads) - self._ending):
             self._end_one()
         return unstarted
@@ -143,7 +154,8 @@ class Worker(threading.Thread):
         local.dispatcher = self._dispatcher
         local.agent_name = self._pool.agent_name
         transaction.manager.registerSynch(self._fence)
-        connection = self._dispatcher.db.open()
+        opening = f"{self.name}: opening a connection"
+        connection = utils.never_fail(self._dispatcher.db.open, opening, transaction.manager)
         try:
             while (task := self._inbox.get()) is not None:
                 self.task = task
@@ -169,8 +181,8 @@ class Worker(threading.Thread):
             job = utils.never_fail_to(lambda: self._load(connection, task), "loading a job")
             self._fence.enclose(job, task.token)
             if task.fired:
-                zc.async_.running.finish_deferred(job, task.token, task.value)
-                task.deferred = None
+                task.fired = False
+                task.deferred = zc.async_.running.finish_deferred(job, task.token, task.value)
             else:
                 info["call"] = repr(job)
                 task.deferred = zc.async_.running.run_claimed(job, task.token)

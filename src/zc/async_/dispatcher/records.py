@@ -14,6 +14,9 @@ import ZODB.utils
 
 import zc.async_.clock
 
+#: Jobs that are surely not active all at once.
+MOST_ACTIVE = 100
+
 #: A job as reported: the oid as an integer, and the name of its database.
 Reported = tuple[int, str]
 
@@ -80,10 +83,14 @@ class Records:
 
         Only the oldest few are looked at: there are never many jobs that have not ended.
         """
-        for key, info in itertools.islice(self._jobs.items(), 100):
+        for key, info in itertools.islice(self._jobs.items(), MOST_ACTIVE):
             if info["completed"] is not None or info["reassigned"]:
                 del self._jobs[key]
                 return True
+        if len(self._jobs) > 2 * self._jobs_size + MOST_ACTIVE:
+            # Some ended where nobody here heard of it.
+            self._jobs.popitem(last=False)
+            return True
         return False
 
     # -- reporting
