@@ -11,7 +11,7 @@ import ZODB.FileStorage
 from ZODB.POSException import ConflictError
 
 from tests.races import parties
-from tests.races.parties import Client, Dispatcher, call_hook, hooked_chooser, set_hook
+from tests.races.parties import Dispatcher, call_hook, hooked_chooser, set_hook
 from zc.async_ import local
 from zc.async_.interfaces import ACTIVE, COMPLETED, NEW, PENDING, ReassignedError
 from zc.async_.job import Job
@@ -63,27 +63,6 @@ def database(tmp_path):
     set_hook(None)
     calls.clear()
     database.close()
-
-
-@pytest.fixture
-def client(database):
-    client = Client(database)
-    yield client
-    client.close()
-
-
-@pytest.fixture
-def dispatcher(database):
-    dispatcher = Dispatcher(database)
-    yield dispatcher
-    dispatcher.close()
-
-
-@pytest.fixture
-def sibling(database):
-    sibling = Dispatcher(database)
-    yield sibling
-    sibling.close()
 
 
 def put(client, *args):

@@ -114,7 +114,12 @@ def to_raise():
 
 @pytest.fixture
 def sleeps(monkeypatch):
-    """The seconds that somebody wanted to sleep; nobody does."""
+    """The seconds that somebody wanted to sleep; nobody does, and nobody tries for ever."""
     seconds = []
-    monkeypatch.setattr("time.sleep", seconds.append)
+
+    def sleep(duration):
+        seconds.append(duration)
+        assert len(seconds) < 200, "tried over without end"
+
+    monkeypatch.setattr("time.sleep", sleep)
     return seconds

@@ -234,8 +234,30 @@ def test_callbacks_that_were_performed_are_not_performed_again(client, run):
     assert len(calls.happened) == 3
 
 
-def test_a_conflict_at_the_end_of_the_callbacks_is_tried_over(client, other):
-    """A callback that comes in just before the completion is performed, too."""
+def test_a_callback_that_comes_just_before_the_completion_is_performed(
+    client, other, agent, clock, monkeypatch
+):
+    job = Job(ok)
+    job.addCallback(Job(note, "first"))
+    client.put(job)
+    agent.claimJob()._activate(clock.time)
+    client.commit()
+    complete = running._complete
+
+    def add_and_complete(job, *args):
+        if len(job.callbacks) == 1:
+            other.begin()
+            other.mine(job).addCallback(Job(look, other.mine(job)))
+            other.commit()
+        return complete(job, *args)
+
+    monkeypatch.setattr(running, "_complete", add_and_complete)
+    running.run_claimed(job, job._token)
+    assert [entry[0] for entry in calls.happened] == ["first", CALLBACKS]
+    assert job.status == COMPLETED
+
+
+def test_a_callback_added_elsewhere_by_a_callback_is_performed(client, other):
     job = Job(ok)
     job.addCallback(Job(note, "first"))
     client.root["job"] = job

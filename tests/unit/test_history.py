@@ -133,11 +133,12 @@ def test_after_a_pause_longer_than_a_week_only_the_new_job_is_there(completed, f
 
 
 def test_a_clock_that_is_set_back_loses_nothing(completed, fill, clock):
-    fill(5)
+    added = fill(5)
     clock.advance(days=-1)
     completed.add("later")
     assert len(completed) == 6
     assert completed.first() == "later"
+    assert list(completed.iter(stop=added[-1][0])) == ["later", *jobs(added)[:-1]]
 
 
 def test_a_history_is_the_same_for_another_connection(client, agent, other, clock):

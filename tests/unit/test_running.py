@@ -17,7 +17,6 @@ from zc.async_ import running
 from zc.async_.interfaces import (
     ACTIVE,
     ASSIGNED,
-    CALLBACKS,
     COMPLETED,
     NEW,
     PENDING,
@@ -295,7 +294,7 @@ def change_and_make_lock(log):
 
 @pytest.mark.parametrize("factory", [None, NeverRetry, RetryCommonForever])
 def test_a_result_that_cannot_be_pickled_fails_the_job_and_names_the_type(
-    client, other, log, factory
+    client, other, log, factory, sleeps
 ):
     job = add_job(client, change_and_make_lock, log)
     job.retry_policy_factory = factory
@@ -307,9 +306,10 @@ def test_a_result_that_cannot_be_pickled_fails_the_job_and_names_the_type(
     other.begin()
     assert other.mine(log).entries == ()
     assert "lock" in other.mine(job).result.getErrorMessage()
+    assert sleeps == []
 
 
-def test_a_callback_whose_result_cannot_be_pickled_fails_and_others_go_on(client, happened):
+def test_a_callback_whose_result_cannot_be_pickled_fails_and_others_go_on(client, happened, sleeps):
     job = add_job(client, calls.nothing)
     bad = job.addCallback(generator_of)
     job.addCallback(calls.happen)
@@ -318,6 +318,7 @@ def test_a_callback_whose_result_cannot_be_pickled_fails_and_others_go_on(client
     assert "generator" in bad.result.getErrorMessage()
     assert happened == [(None,)]
     assert job.status == COMPLETED
+    assert sleeps == []
 
 
 def generator_of(result):
@@ -331,7 +332,7 @@ def foreign():
     return FOREIGN[0]
 
 
-def test_a_result_of_another_connection_fails_the_job(client, other):
+def test_a_result_of_another_connection_fails_the_job(client, other, sleeps):
     client.add("counter", calls.Counter())
     other.begin()
     FOREIGN[:] = [other.root["counter"]]
@@ -343,6 +344,7 @@ def test_a_result_of_another_connection_fails_the_job(client, other):
     assert isinstance(result, zc.twist.Failure)
     assert "tests.unit.calls.Counter" in result.getErrorMessage()
     assert job.status == COMPLETED
+    assert sleeps == []
 
 
 def test_a_job_in_no_database_may_return_anything():
@@ -538,7 +540,7 @@ def test_a_time_for_a_commit_error_holds_too(client, agent, answers, failing_com
     assert job.status == PENDING
 
 
-def test_a_job_in_no_queue_cannot_wait_and_fails(client, answers, happened, caplog):
+def test_a_job_in_no_queue_cannot_wait_and_fails(client, answers, happened, caplog, sleeps):
     answers(datetime.timedelta(minutes=5))
     job = add_job(client, calls.fail)
     job.retry_policy_factory = calls.Policy

@@ -54,6 +54,11 @@ def entry_of_deadline(key: bytes) -> int:
     return _NUMBER.unpack_from(key, 8)[0]
 
 
+def postponed(key: bytes, moment: int) -> bytes:
+    """A `deadline_key` with another time (microseconds)."""
+    return _NUMBER.pack(moment) + key[8:]
+
+
 def time_of(key: bytes) -> int:
     """The time (microseconds) with which a `later_key` or a `deadline_key` begins."""
     return _NUMBER.unpack_from(key)[0]

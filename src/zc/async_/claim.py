@@ -26,6 +26,7 @@ from zc.async_.backlog import (
     entry_of_deadline,
     entry_of_later,
     later_key,
+    postponed,
     sort_key,
     time_of,
 )
@@ -149,13 +150,9 @@ class Claim:
 
         A process that has the code of its class may come across it then.
         """
-        try:
-            job._p_activate()
-            if hasattr(type(job), "_entry_key"):
-                return True
-            problem = f"its class {type(job).__module__}.{type(job).__qualname__} is missing"
-        except POSKeyError as error:
-            problem = f"it cannot be loaded ({error})"
+        problem = _problem(job)
+        if problem is None:
+            return True
         seconds = UNREADABLE_DELAY // 1_000_000
         utils.log.error(
             "a job of queue %r (oid %s) is left alone for %d s: %s. Install the code, or restore "
@@ -192,7 +189,7 @@ class Claim:
             self.changed = True
 
     def _sort_in(self, job: Any) -> None:
-        """Take in a job that was read from a lane."""
+        """Take in a job that was read from a lane, or from those for later."""
         key = job._sort_key()
         deadline = job._deadline()
         if deadline is not None:
@@ -221,7 +218,8 @@ class Claim:
             self._deletions.append((later, key))
             entry_key = entry_of_later(key)
             if self._readable(job, entry_key) and self._counts(job, entry_key):
-                self._add(job._group_key(), (job._sort_key(), job, None))
+                # One that could not be read may be due later, or be too late.
+                self._sort_in(job)
 
     def _fail_overdue(self) -> None:
         """Fail the jobs whose time to begin has passed, whatever holds them back."""
@@ -237,10 +235,9 @@ class Claim:
         for key, job in overdue:
             del deadlines[key]
             self.changed = True
-            if not hasattr(type(job), "_entry_key"):
-                # Looked at when it can be read again; `_readable` has set it aside.
-                continue
-            if self._names(job, entry_of_deadline(key)):
+            if _problem(job) is not None:
+                deadlines[postponed(key, self._now + UNREADABLE_DELAY)] = job
+            elif self._names(job, entry_of_deadline(key)):
                 # Its entry stays where it is, and is dropped when a claim comes across it.
                 self._queue._stale.change(1)
                 self._fail(job)
@@ -271,7 +268,13 @@ class Claim:
                 waiting = candidates.pop()
                 if not self._still_waits(waiting):
                     continue
-                if filter is not None and not _accepts(filter, waiting[1]):
+                try:
+                    accepted = filter is None or _accepts(filter, waiting[1])
+                except BaseException:
+                    # Whoever asked may go on, and commit.
+                    candidates.push(waiting)
+                    raise
+                if not accepted:
                     refused.append((candidates, waiting))
                     if refusal is not None and len(refused) >= FILTER_LIMIT:
                         self.more = True
@@ -394,6 +397,18 @@ def _numbered(numbered_lane: tuple[int, Any]) -> Iterator[tuple[int, int, Any, A
     number, lane = numbered_lane
     for (entry_key, job), segment, position in lane.unread():
         yield entry_key, number, job, segment, position
+
+
+def _problem(job: Any) -> str | None:
+    """Why a job cannot be read; None if it can."""
+    try:
+        job._p_activate()
+    except POSKeyError as error:
+        return f"it cannot be loaded ({error})"
+    kind = type(job)
+    if hasattr(kind, "_entry_key"):
+        return None
+    return f"its class {kind.__module__}.{kind.__qualname__} is missing"
 
 
 def _accepts(filter: Callable[[Any], Any], job: Any) -> bool:

@@ -78,8 +78,6 @@ class Dispatcher:
         self._system_pools: dict[str, Pool] = {}
         # Any thread appends; the reactor's takes.
         self._reports: collections.deque[tuple[Pool, Worker, Task]] = collections.deque()
-        # Set by any thread; cleared by the reactor's before it looks at what there is.
-        self._awake = False
         self._pauses: set[threading.Event] = set()
         self._listener = wakeup.Listener(self._wake)
         self._shutdown_trigger: Any = None
@@ -88,6 +86,8 @@ class Dispatcher:
 
     def _reset(self) -> None:
         """What belongs to one activation. From the reactor's thread, or before it runs."""
+        # Set by any thread; cleared by the reactor's before it looks at what there is.
+        self._awake = False
         self._poller: Poller | None = None
         self._polling = False
         self._poll_wanted = False
@@ -126,6 +126,9 @@ class Dispatcher:
         if not self.activated:
             return self._stopped
         self.activated = False
+        if "gather" in self._timers and self._timers["gather"].active():
+            # This poll has not begun.
+            self._polling = False
         for timer in self._timers.values():
             if timer.active():
                 timer.cancel()
@@ -269,27 +272,33 @@ class Dispatcher:
         self._polling = True
         self._poll_wanted = False
         longest = self._poller.last_duration if self._poller is not None else 0
-        if longest and not self._half_idle():
+        if longest and not self._enough_idle():
             # Jobs that end about now: one claim for several workers costs hardly more than one for
             # each. Waiting as long as a claim takes never costs more than twice what it can save.
             if self._threaded:
-                self.reactor.callLater(min(longest, LONGEST_GATHERING), self._begin_poll)
+                self._set_timer("gather", min(longest, LONGEST_GATHERING), self._begin_poll)
                 return
             self._gather(min(longest, LONGEST_GATHERING))
         self._begin_poll()
 
     def _gather(self, longest: float) -> None:
-        """Wait until half of the workers are idle, but not for long.
+        """Wait until there are idle workers enough, but not for long.
 
         Blocks the reactor, which is our own and has nothing better to do.
         """
         end = time.monotonic() + longest
-        while time.monotonic() < end and not self._half_idle():
+        while time.monotonic() < end and not self._enough_idle():
             time.sleep(GATHERING_STEP)
 
-    def _half_idle(self) -> bool:
+    def _enough_idle(self) -> bool:
+        """Whether there are workers enough for a claim.
+
+        Where another dispatcher is after the same jobs, all of them: a claim whose commit has to
+        queue behind those of workers takes several times as long, and so is more often too late.
+        """
         busy = sum(len(pool.working) for pool in self._pools()) - len(self._reports)
-        return 2 * busy <= self._places
+        contended = self._poller is not None and self._poller.contended
+        return busy <= 0 if contended else 2 * busy <= self._places
 
     def _begin_poll(self) -> None:
         try:
@@ -323,8 +332,12 @@ class Dispatcher:
         return self._poller.poll(plan)
 
     def _poll_in_thread(self, plan: Plan) -> None:
-        outcome = self._make_poll(plan)
-        self.reactor.callFromThread(self._take_outcome, plan, outcome)
+        outcome = Outcome(failed=True)
+        try:
+            outcome = self._make_poll(plan)
+        finally:
+            # Else a chooser that ends the thread would have ended the polls.
+            self.reactor.callFromThread(self._take_outcome, plan, outcome)
 
     def _take_outcome(self, plan: Plan, outcome: Outcome) -> None:
         self._polling = False
@@ -364,7 +377,8 @@ class Dispatcher:
                 if agent_name in known:
                     info["new jobs"] = known[agent_name]["new jobs"]
                     info["error"] = info["error"] or known[agent_name]["error"]
-            poll[queue_name] = agents
+            # What this poll could not look at stays as it was.
+            poll[queue_name] = {**known, **agents}
         self._current = poll
 
     def _resize(self, outcome: Outcome) -> None:

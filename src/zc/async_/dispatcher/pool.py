@@ -181,7 +181,8 @@ class Worker(threading.Thread):
             job = utils.never_fail_to(lambda: self._load(connection, task), "loading a job")
             self._fence.enclose(job, task.token)
             if task.fired:
-                task.fired = False
+                # Whatever comes now, the old one is not to be waited for again.
+                task.fired, task.deferred = False, None
                 task.deferred = zc.async_.running.finish_deferred(job, task.token, task.value)
             else:
                 info["call"] = repr(job)

@@ -1,0 +1,94 @@
+"""A database in a file with an empty queue, the parties that use it, and a clock."""
+
+import logging
+
+import pytest
+import ZODB
+from ZODB.FileStorage import FileStorage
+
+import zc.async_.clock
+from tests.races import parties
+
+
+class Clock:
+    """The time of the system, and what was let pass in addition."""
+
+    passed = 0
+
+    def __call__(self):
+        return zc.async_.clock._system_microseconds() + self.passed
+
+    def advance(self, seconds):
+        """Let time pass; none that a real clock would notice."""
+        self.passed += round(seconds * 1_000_000)
+
+
+@pytest.fixture
+def clock():
+    """The clock of the package."""
+    clock = Clock()
+    zc.async_.clock.replace_source(clock)
+    yield clock
+    zc.async_.clock.replace_source(None)
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A database with an empty queue."""
+    database = ZODB.DB(FileStorage(str(tmp_path / "Data.fs")))
+    parties.make_queue(database)
+    yield database
+    parties.set_hook(None)
+    database.close()
+
+
+@pytest.fixture
+def client(database):
+    client = parties.Client(database)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def other(database):
+    """A second client, to act in the middle of what others do."""
+    other = parties.Client(database)
+    yield other
+    other.close()
+
+
+@pytest.fixture
+def make_dispatcher(database):
+    """Makes dispatchers; they are closed in the end."""
+    dispatchers = []
+
+    def make_dispatcher(**options):
+        dispatchers.append(parties.Dispatcher(database, **options))
+        return dispatchers[-1]
+
+    yield make_dispatcher
+    for dispatcher in dispatchers:
+        dispatcher.close()
+
+
+@pytest.fixture
+def dispatcher(make_dispatcher):
+    return make_dispatcher()
+
+
+@pytest.fixture
+def sibling(make_dispatcher):
+    return make_dispatcher()
+
+
+@pytest.fixture
+def told(caplog):
+    """Our messages of ERROR and above since this was last called."""
+
+    def told():
+        records = [record for record in caplog.records if record.name == "zc.async.events"]
+        messages = [record.getMessage() for record in records if record.levelno >= logging.ERROR]
+        caplog.clear()
+        return messages
+
+    return told
