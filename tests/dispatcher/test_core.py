@@ -460,9 +460,7 @@ def touch(dispatcher):
 # -- stopping
 
 
-def test_a_stop_without_grace_interrupts_what_runs(
-    dispatcher, client, put, begun, stop, agents_of
-):
+def test_a_stop_without_grace_interrupts_what_runs(dispatcher, client, put, begun, stop, agents_of):
     job = put(client.root["counter"].increase_and_wait)
     begun()
     stop()
@@ -830,9 +828,7 @@ def test_a_deferred_that_fails_fails_the_job(dispatcher, put, begun, completed):
     assert job.result.type is ValueError
 
 
-def test_the_callbacks_of_a_job_with_a_deferred_get_its_value(
-    dispatcher, client, begun, completed
-):
+def test_the_callbacks_of_a_job_with_a_deferred_get_its_value(dispatcher, client, begun, completed):
     job = client.queue.put(work.defer)
     job.addCallback(client.root["log"].note)
     client.manager.commit()

@@ -120,7 +120,12 @@ def test_the_first_poll_registers_and_activates(make_poller, agents, install_age
     assert outcome.info == {"": {"main": info}}
     assert outcome.sizes == {("", "main"): 5, ("", SYSTEM): 2}
     assert outcome.done == {""}
-    assert (outcome.jobs, outcome.next_time, outcome.again, outcome.failed) == ([], None, None, False)
+    assert (outcome.jobs, outcome.next_time, outcome.again, outcome.failed) == (
+        [],
+        None,
+        None,
+        False,
+    )
 
 
 def test_a_database_without_queues_has_nothing_to_poll(make_poller, client):
@@ -395,9 +400,7 @@ def test_a_chooser_that_meets_a_conflict_is_no_failure_of_the_agent(active, put)
 
 
 @pytest.mark.parametrize("error", [ValueError("no choice"), ZEO.Exceptions.ClientDisconnected()])
-def test_an_agent_whose_chooser_raises_is_left_out_and_reported(
-    active, put, client, caplog, error
-):
+def test_an_agent_whose_chooser_raises_is_left_out_and_reported(active, put, client, caplog, error):
     poller = active(chooser=choose_and_raise)
     client.manager.begin()
     client.queue.dispatchers[poller.uuid]["other"] = Agent(size=1)

@@ -338,7 +338,7 @@ def test_a_job_that_cannot_be_loaded_is_lost_and_logged(threads, owner, caplog):
 
 
 def test_what_a_job_left_uncommitted_is_gone_before_the_next(run, dispatcher, put, client):
-    _job, task = run(work.answer)
+    run(work.answer)
     first, _task = run(client.root["counter"].increase)
     assert first.result == 1
     assert client.root["counter"].count == 1
@@ -372,7 +372,9 @@ def test_jobs_that_a_job_completes_are_told_once_each(run, dispatcher, put, thre
     assert outer.result == 42
 
 
-def test_a_completion_that_met_a_conflict_is_told_once(run, dispatcher, put, threads, owner, client):
+def test_a_completion_that_met_a_conflict_is_told_once(
+    run, dispatcher, put, threads, owner, client
+):
     outer, _task = run(return_job_that_waits)
     (claimed,) = dispatcher.claim()
     inner = Task(claimed.job_id, claimed.token, make_info())

@@ -4,7 +4,6 @@ import datetime
 
 import pytest
 
-import zc.async_.testing
 from zc.async_.dispatcher.records import PollInfo, Records, reported
 from zc.async_.testing import BEGINNING, set_now
 

@@ -28,7 +28,8 @@ def test_without_a_uuid_that_of_the_process_is_meant(make, identity):
 
 
 def test_by_default_a_dispatcher_has_the_uuid_of_the_process(make, identity):
-    assert make(uuid=None).UUID == identity
+    dispatcher = make(uuid=None)
+    assert identity == dispatcher.UUID
 
 
 def test_a_default_is_returned_for_an_unknown_uuid():

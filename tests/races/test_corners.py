@@ -1,6 +1,6 @@
 """Jobs that are interrupted, lost or removed in unusual places: none of their callbacks is.
 
-Each test is of a defect that a review found.
+Each of these went wrong once.
 """
 
 import operator

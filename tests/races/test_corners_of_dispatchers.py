@@ -1,6 +1,6 @@
 """Dispatchers with threads in unusual places, and what they remember.
 
-Each test is of a defect that a review found.
+Each of these went wrong once.
 """
 
 import threading

@@ -1,6 +1,6 @@
 """Jobs that cannot be read, since code or data is missing: they are set aside, and not dropped.
 
-Each test is of a defect that a review found.
+Each of these went wrong once.
 """
 
 import datetime
@@ -13,6 +13,7 @@ import ZODB
 from ZODB.Connection import TransactionMetaData
 from ZODB.FileStorage import FileStorage
 
+import zc.async_.clock
 import zc.async_.interfaces
 from tests.races import parties
 from zc.async_.interfaces import COMPLETED, PENDING
@@ -45,6 +46,12 @@ def start_dispatcher(database):
     dispatcher.queue.dispatchers[dispatcher.uuid]["main"].size = 3
     dispatcher.manager.commit()
     return dispatcher
+
+
+def stop(dispatcher):
+    """Have a dispatcher leave its queue."""
+    dispatcher.poller.deactivate([])
+    dispatcher.close()
 
 
 @pytest.fixture
@@ -83,12 +90,12 @@ def test_a_job_without_its_class_is_set_aside_told_of_and_run_when_the_class_is_
     dispatcher.manager.begin()
     assert dispatcher.connection.get(oids[1]).result == 48
     assert len(dispatcher.queue) == 1
+    assert list(dispatcher.queue) == []
     assert not told()
     clock.advance(4)
     dispatcher.work()
     assert len(told()) == 1
-    dispatcher.poller.deactivate([])
-    dispatcher.close()
+    stop(dispatcher)
 
     sys.modules[module.__name__] = module
     dispatcher = start_dispatcher(open_again())
@@ -108,8 +115,43 @@ def test_a_job_without_its_class_is_set_aside_told_of_and_run_when_the_class_is_
     dispatcher.close()
 
 
+def test_a_job_that_was_too_late_without_its_class_fails_when_the_class_is_back(
+    open_again, other_class, clock
+):
+    """Though a quota holds it back, so that no claim would come across it."""
+    database = open_again()
+    parties.make_queue(database)
+    client = parties.Client(database)
+    client.queue.quotas.create("closed", 0)
+    job = client.queue.put(other_class(nothing), begin_by=datetime.timedelta(seconds=10))
+    job.quota_names = ["closed"]
+    client.manager.commit()
+    oid = job._p_oid
+    client.close()
+    stop(start_dispatcher(database))
+    module = sys.modules.pop(other_class.__module__)
+    dispatcher = start_dispatcher(open_again())
+    clock.advance(20)
+    outcome = dispatcher.poll()
+    assert not outcome.failed
+    assert outcome.next_time > zc.async_.clock.microseconds()
+    stop(dispatcher)
+    sys.modules[module.__name__] = module
+
+    dispatcher = start_dispatcher(open_again())
+    clock.advance(62)
+    dispatcher.work()
+
+    dispatcher.manager.begin()
+    job = dispatcher.connection.get(oid)
+    assert job.status == COMPLETED
+    assert job.result.check(zc.async_.interfaces.TimeoutError)
+    assert len(dispatcher.queue) == 0
+    dispatcher.close()
+
+
 def test_a_job_that_is_due_later_is_not_run_at_once_when_its_class_is_back(
-    open_again, other_class, clock, told
+    open_again, other_class, clock
 ):
     database = open_again()
     parties.make_queue(database)
@@ -119,9 +161,7 @@ def test_a_job_that_is_due_later_is_not_run_at_once_when_its_class_is_back(
     oid = job._p_oid
     client.close()
     module = sys.modules.pop(other_class.__module__)
-    dispatcher = start_dispatcher(open_again())
-    dispatcher.poller.deactivate([])
-    dispatcher.close()
+    stop(start_dispatcher(open_again()))
     sys.modules[module.__name__] = module
 
     dispatcher = start_dispatcher(open_again())

@@ -14,6 +14,7 @@ from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 from ZODB.interfaces import IConnection
+from ZODB.POSException import POSKeyError
 
 import zc.async_.claim
 import zc.async_.clock
@@ -174,12 +175,19 @@ class Queue(persistent.Persistent):
         waiting = {
             job._sort_key(): job
             for entry_key, job in self._entries()
-            if job._entry_key == entry_key and self._is_waiting(job)
+            if self._is_waiting(job, entry_key)
         }
         return [waiting[key] for key in sorted(waiting)]
 
-    def _is_waiting(self, job: Any) -> bool:
-        return bool(job.status == PENDING and job.parent is self)
+    def _is_waiting(self, job: Any, entry_key: int) -> bool:
+        """Whether an entry counts. Of jobs that cannot be read, claims log that they wait."""
+        if not hasattr(type(job), "_entry_key"):
+            return False
+        try:
+            job._p_activate()
+        except POSKeyError:
+            return False
+        return bool(job._entry_key == entry_key and job.status == PENDING and job.parent is self)
 
     def __len__(self) -> int:
         unread = sum(len(lane) for lane in self._lanes.values())

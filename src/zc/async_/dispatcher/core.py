@@ -272,7 +272,7 @@ class Dispatcher:
         self._polling = True
         self._poll_wanted = False
         longest = self._poller.last_duration if self._poller is not None else 0
-        if longest and not self._enough_idle():
+        if longest and not self._half_idle():
             # Jobs that end about now: one claim for several workers costs hardly more than one for
             # each. Waiting as long as a claim takes never costs more than twice what it can save.
             if self._threaded:
@@ -282,23 +282,17 @@ class Dispatcher:
         self._begin_poll()
 
     def _gather(self, longest: float) -> None:
-        """Wait until there are idle workers enough, but not for long.
+        """Wait until half of the workers are idle, but not for long.
 
         Blocks the reactor, which is our own and has nothing better to do.
         """
         end = time.monotonic() + longest
-        while time.monotonic() < end and not self._enough_idle():
+        while time.monotonic() < end and not self._half_idle():
             time.sleep(GATHERING_STEP)
 
-    def _enough_idle(self) -> bool:
-        """Whether there are workers enough for a claim.
-
-        Where another dispatcher is after the same jobs, all of them: a claim whose commit has to
-        queue behind those of workers takes several times as long, and so is more often too late.
-        """
+    def _half_idle(self) -> bool:
         busy = sum(len(pool.working) for pool in self._pools()) - len(self._reports)
-        contended = self._poller is not None and self._poller.contended
-        return busy <= 0 if contended else 2 * busy <= self._places
+        return 2 * busy <= self._places
 
     def _begin_poll(self) -> None:
         try:

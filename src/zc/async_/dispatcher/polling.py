@@ -26,8 +26,6 @@ from zc.twist import Failure
 #: Seconds to wait after a conflict, at random up to this for the first, and at most.
 CONFLICT_BACKOFF = 0.003
 LONGEST_CONFLICT_BACKOFF = 0.1
-#: Claims after a conflict before others are taken to be out of the way.
-CONTENTION_MEMORY = 20
 #: Conflicts in a row after which fewer jobs are claimed.
 PATIENCE = 3
 #: How often to try to leave the queues when others are in the way.
@@ -101,8 +99,6 @@ class Poller:
         self._active: set[str] = set()
         self._conflicts = 0
         self._disconnects = 0
-        #: Polls for which other dispatchers are still taken to be after the same jobs.
-        self._contended = 0
         #: Seconds that the last poll took that claimed something.
         self.last_duration = 0.0
 
@@ -132,7 +128,6 @@ class Poller:
             self._manager.abort()
         if outcome.jobs:
             self.last_duration = time.monotonic() - began
-            self._contended = max(0, self._contended - 1)
         return outcome
 
     def _commit(self) -> None:
@@ -188,14 +183,8 @@ class Poller:
             self._manager.begin()
             return
 
-    @property
-    def contended(self) -> bool:
-        """Whether another dispatcher was lately after the same jobs."""
-        return self._contended > 0
-
     def _conflict_backoff(self) -> float:
         self._conflicts += 1
-        self._contended = CONTENTION_MEMORY
         # Long enough to let the other one's claim pass.
         step = max(CONFLICT_BACKOFF, self.last_duration)
         longest = min(LONGEST_CONFLICT_BACKOFF, step * 2 ** min(self._conflicts - 1, 10))

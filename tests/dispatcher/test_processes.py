@@ -1,0 +1,281 @@
+"""Worker processes on a ZEO server, as in production."""
+
+import contextlib
+import datetime
+import signal
+import threading
+import uuid
+
+import pytest
+import transaction
+import ZEO
+
+from benchmarks import storages
+from benchmarks.children import child, said
+from benchmarks.storages import SERVER, Server, server
+from benchmarks.workers import wait_until
+from tests import processes
+from tests.dispatcher.conftest import PollerByHand
+from tests.processes import PATIENCE, Entry, lines, worker
+from tests.races.parties import Client, make_queue
+from zc.async_.agent import Agent
+from zc.async_.dispatcher import wakeup
+from zc.async_.interfaces import ACTIVE, COMPLETED
+from zc.async_.job import Job, parallel
+from zc.async_.testing import BEGINNING, set_now
+
+
+@pytest.fixture
+def zeo(tmp_path, base):
+    """A ZEO server of a FileStorage with a queue."""
+    with server(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def database(zeo):
+    """The database as a client of the server sees it."""
+    with zeo.database() as database:
+        yield database
+
+
+@pytest.fixture
+def wait_for(client):
+    """Waits until all of some jobs are completed."""
+
+    def wait_for(*jobs):
+        def all_completed():
+            client.manager.begin()
+            return all(job.status == COMPLETED for job in jobs)
+
+        wait_until(all_completed, PATIENCE, 0.01)
+
+    return wait_for
+
+
+def add_entries(client, count):
+    entries = client.root["entries"] = [Entry() for _ in range(count)]
+    client.manager.commit()
+    return entries
+
+
+def test_two_processes_run_each_job_once(zeo, tmp_path, client, wait_for):
+    ledger = tmp_path / "ledger"
+    entries = add_entries(client, 200)
+    with worker(zeo, tmp_path, "one") as one, worker(zeo, tmp_path, "two") as two:
+        jobs = [
+            client.queue.put(Job(processes.count, entry, ledger, number))
+            for number, entry in enumerate(entries)
+        ]
+        client.manager.commit()
+        wait_for(*jobs)
+        # Whatever is left to do, nothing may be done twice.
+        assert len(client.queue) == 0
+    client.manager.begin()
+    assert [entry.count for entry in entries] == [1] * 200
+    assert sorted(int(number) for (number,) in lines(ledger)) == list(range(200))
+    uuids = {job.agent.parent.UUID for job in jobs}
+    assert uuids <= {one.uuid, two.uuid}
+    # Each kept the books of what it did, and handed nothing back.
+    histories = [list(client.queue.dispatchers[uuid]["main"].completed) for uuid in uuids]
+    assert sum(map(len, histories)) == 200
+    assert all(not agents.activated for agents in client.queue.dispatchers.values())
+
+
+def test_what_follows_a_job_on_another_process_completes_it(zeo, tmp_path, client, wait_for):
+    """The parts of parallel jobs run in one process, all the rest in the other."""
+    count = 9
+    entries = add_entries(client, count)
+    with (
+        worker(zeo, tmp_path, "parts", filter="is_part") as parts,
+        worker(zeo, tmp_path, "rest", filter="is_no_part") as rest,
+    ):
+        jobs = []
+        for entry in entries:
+            composed = parallel(processes.part, processes.part, postprocess=processes.collect)
+            composed.addCallback(Job(processes.note_process, entry))
+            jobs.append(client.queue.put(composed))
+        client.manager.commit()
+        wait_for(*jobs)
+        assert [job.result for job in jobs] == [(rest.pid, [parts.pid] * 2)] * count
+        # A callback that comes late is performed by either.
+        late = [
+            job.addCallback(Job(processes.note_process, entry))
+            for job, entry in zip(jobs, entries, strict=True)
+        ]
+        client.manager.commit()
+        wait_for(*late)
+    client.manager.begin()
+    assert [entry.count for entry in entries] == [2] * count
+    assert {entry.process for entry in entries} <= {parts.pid, rest.pid}
+
+
+def test_a_quota_is_never_overfilled(zeo, tmp_path, client, wait_for):
+    ledger = tmp_path / "ledger"
+    size = 2
+    client.queue.quotas.create("few", size)
+    client.manager.commit()
+    with worker(zeo, tmp_path, "one", size=4), worker(zeo, tmp_path, "two", size=4):
+        jobs = [client.queue.put(Job(processes.hold_place, ledger)) for _ in range(40)]
+        for job in jobs:
+            job.quota_names = ["few"]
+        client.manager.commit()
+        wait_for(*jobs)
+    running = most = 0
+    for (word,) in lines(ledger):
+        running += 1 if word == "start" else -1
+        most = max(most, running)
+    assert len(lines(ledger)) == 80
+    assert running == 0
+    assert 1 <= most <= size
+
+
+def test_a_terminated_process_hands_back_its_work(zeo, tmp_path, client, wait_for):
+    path = tmp_path / "begun"
+    with worker(zeo, tmp_path, "one", size=1) as one:
+        job = client.queue.put(Job(processes.wait_once, path))
+        unstarted = client.queue.put(processes.part)
+        client.manager.commit()
+        wait_until(lambda: lines(path), PATIENCE)
+        client.manager.begin()
+        assert job.status == ACTIVE
+        one.send_signal(signal.SIGTERM)
+        assert one.wait(PATIENCE) == -signal.SIGTERM
+        client.manager.begin()
+        assert not client.queue.dispatchers[one.uuid].activated
+        assert len(client.queue.dispatchers[one.uuid]["main"]) == 0
+    with worker(zeo, tmp_path, "two") as two:
+        wait_for(job, unstarted)
+        assert (job.result, unstarted.result) == (two.pid, two.pid)
+    assert [int(pid) for (pid,) in lines(path)] == [one.pid, two.pid]
+    assert job.getRetryPolicy().data["interruptions"] == 1
+    assert one.log.read_text() == ""
+
+
+@pytest.mark.slow
+def test_the_work_of_a_killed_process_is_done_by_another(zeo, tmp_path, client, wait_for):
+    path = tmp_path / "begun"
+    with worker(zeo, tmp_path, "one", size=1) as one, worker(zeo, tmp_path, "two") as two:
+        client.manager.begin()
+        for agents in client.queue.dispatchers.values():
+            agents.ping_interval /= 60
+            agents.ping_death_interval /= 30
+        client.queue.dispatchers[two.uuid]["main"].size = 0
+        client.manager.commit()
+        job = client.queue.put(Job(processes.wait_once, path))
+        client.manager.commit()
+        wait_until(lambda: lines(path), PATIENCE)
+        one.kill()
+        client.manager.begin()
+        client.queue.dispatchers[two.uuid]["main"].size = 3
+        client.manager.commit()
+        wait_for(job)
+        assert job.result == two.pid
+    assert [int(pid) for (pid,) in lines(path)] == [one.pid, two.pid]
+
+
+@pytest.mark.parametrize("bare", [False, True], ids=["knows the project", "lacks the project"])
+def test_putters_meet_no_conflict_whatever_the_server_can_import(tmp_path, base, bare):
+    """Nothing that they write is written by others, or else its class is one of BTrees'."""
+    count, each = 4, 40
+    with (
+        server(tmp_path, bare=bare) as zeo,
+        worker(zeo, tmp_path, "one"),
+        worker(zeo, tmp_path, "two"),
+        zeo.database() as database,
+    ):
+        errors = []
+        together = threading.Barrier(count)
+        threads = [
+            threading.Thread(target=put, args=(database, each, together, errors))
+            for _ in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert errors == []
+        with contextlib.closing(Client(database)) as client:
+            wait_until(lambda: completed(client) == count * each, PATIENCE)
+
+
+def put(database, count, together, errors):
+    """Put jobs, each in a transaction of its own."""
+    manager = transaction.TransactionManager()
+    connection = database.open(manager)
+    try:
+        together.wait(PATIENCE)
+        for _ in range(count):
+            processes.queue_of(connection).put(processes.part)
+            manager.commit()
+    except Exception as error:
+        errors.append(error)
+    finally:
+        manager.abort()
+        connection.close()
+
+
+def completed(client):
+    """How many jobs are in the histories, once the queue is empty."""
+    client.manager.begin()
+    if len(client.queue):
+        return 0
+    return sum(len(agents["main"].completed) for agents in client.queue.dispatchers.values())
+
+
+def test_a_client_hears_of_the_commits_of_others_and_not_of_the_poller_s_own(zeo, database, client):
+    """ZEO tells of both in a thread of its own."""
+    set_now(BEGINNING)
+    with contextlib.closing(PollerByHand(database, uuid.uuid4())) as poller:
+        poller.poll()
+        poller.listener.oids = frozenset(poller.poll().watched[database])
+        assert wakeup.listen(database, poller.listener)
+        client.manager.begin()
+        client.queue.dispatchers[poller.uuid]["main"] = Agent()
+        client.manager.commit()
+        assert len(poller.woken) == 1
+        # Of a client of the same process, and of another one.
+        client.queue.put(processes.part)
+        client.manager.commit()
+        assert len(poller.woken) == 2
+        before = database.lastTransaction()
+        outcome = poller.poll()
+        assert len(outcome.jobs) == 1
+        assert database.lastTransaction() != before
+        poller.listener.oids = frozenset(outcome.watched[database])
+        with zeo.database() as other, contextlib.closing(Client(other)) as stranger:
+            stranger.queue.put(processes.part)
+            stranger.manager.commit()
+        wait_until(lambda: len(poller.woken) > 2, PATIENCE)
+        assert len(poller.woken) == 3
+        wakeup.forget(database, poller.listener)
+
+
+@pytest.mark.slow
+def test_a_poller_outlives_a_restart_of_the_server(tmp_path, base, caplog):
+    """Each of its polls has to write a ping."""
+    set_now(BEGINNING)
+    address = "127.0.0.1", storages._free_port()
+    arguments = [str(SERVER), ":".join(map(str, address)), str(tmp_path / "Data.fs")]
+    log = tmp_path / "zeo.log"
+    with contextlib.ExitStack() as stack:
+        with child(arguments, log) as process:
+            said(process, log)
+            with Server(address).database() as patient:
+                make_queue(patient)
+            database = ZEO.DB(address, wait_timeout=2)
+            stack.callback(database.close)
+            poller = PollerByHand(database, uuid.uuid4())
+            stack.callback(poller.close)
+            assert not poller.poll().failed
+            process.kill()
+            process.wait()
+        waits = []
+        for minutes in (1, 2):
+            set_now(BEGINNING + datetime.timedelta(minutes=minutes))
+            outcome = poller.poll()
+            waits.append((outcome.failed, outcome.again))
+        assert waits == [(True, 1), (True, 2)]
+        assert "database out of reach" in caplog.text
+        stack.enter_context(child(arguments, log))
+        wait_until(lambda: not poller.poll().failed, PATIENCE)

@@ -1,0 +1,197 @@
+"""Dispatchers on real reactors of Twisted."""
+
+import operator
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import uuid
+
+import pytest
+from twisted.internet.selectreactor import SelectReactor
+
+import zc.async_.subscribers
+import zc.async_.testing
+from tests.dispatcher import work
+from tests.dispatcher.conftest import PATIENCE
+from zc.async_.dispatcher import Dispatcher
+from zc.async_.job import Job, parallel
+from zc.async_.testing import wait_for_result
+
+#: Seconds: no test waits for a poll to come by itself.
+LONG = 1000
+
+
+@pytest.fixture
+def start(database, install_agent):
+    """Starts dispatchers on reactors of their own, in threads; they are torn down in the end."""
+    started = []
+
+    def start(threaded=False, poll_interval=LONG, **options):
+        install_agent()
+        dispatcher = Dispatcher(
+            database, SelectReactor(), poll_interval, uuid=uuid.uuid4(), **options
+        )
+        dispatcher.activate(threaded=threaded)
+        dispatcher.thread = threading.Thread(
+            target=dispatcher.reactor.run,
+            kwargs={"installSignalHandlers": False},
+            name=f"zc.async dispatcher {dispatcher.UUID}",
+            daemon=True,
+        )
+        dispatcher.thread.start()
+        started.append(dispatcher)
+        zc.async_.testing.get_poll(dispatcher, 0, PATIENCE)
+        return dispatcher
+
+    yield start
+    work.gate.set()
+    for dispatcher in started:
+        zc.async_.testing.tear_down_dispatcher(dispatcher)
+
+
+@pytest.fixture(params=[False, True], ids=["polls in the reactor", "polls in threads"])
+def dispatcher(start, request):
+    """A dispatcher of either kind."""
+    return start(request.param)
+
+
+def test_a_put_starts_the_job_without_a_further_poll(dispatcher, put):
+    job = put(Job(operator.mul, 6, 7))
+    assert wait_for_result(job, PATIENCE) == 42
+    assert len(dispatcher.polls) == 1
+
+
+def test_many_jobs_are_done_without_a_further_poll(dispatcher, put, client):
+    jobs = [client.queue.put(client.root["counter"].increase) for _ in range(2)]
+    jobs += [client.queue.put(work.answer) for _ in range(60)]
+    client.manager.commit()
+    for job in jobs:
+        wait_for_result(job, PATIENCE)
+    assert client.root["counter"].count == 2
+
+
+def test_parallel_jobs_deferreds_and_callbacks_get_on(dispatcher, put, client):
+    job = client.queue.put(parallel(work.answer, work.answer, postprocess=work.add))
+    job.addCallback(client.root["log"].note)
+    deferred = client.queue.put(work.defer)
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 84
+    zc.async_.testing.wait_until(lambda: work.deferreds, PATIENCE, "no deferred")
+    dispatcher.reactor.callFromThread(work.deferreds[0].callback, 43)
+    assert wait_for_result(deferred, PATIENCE) == 43
+    client.manager.begin()
+    assert client.root["log"].entries == ((84,),)
+
+
+def test_a_stop_gives_grace_and_then_hands_everything_back(start, put, client):
+    dispatcher = start(shutdown_grace_period=PATIENCE)
+    job = put(work.wait)
+    zc.async_.testing.wait_for_start(job, PATIENCE)
+    dispatcher.reactor.callFromThread(dispatcher.reactor.stop)
+    zc.async_.testing.wait_until(lambda: not dispatcher.activated, PATIENCE, "not stopped")
+    assert dispatcher.thread.is_alive()
+    work.gate.set()
+    dispatcher.thread.join(PATIENCE)
+    assert not dispatcher.thread.is_alive()
+    client.manager.begin()
+    assert job.result == "waited"
+    assert client.queue.dispatchers[dispatcher.UUID].activated is None
+
+
+def test_two_dispatchers_of_one_database_share_the_work(start, client):
+    dispatchers = [start(), start(threaded=True)]
+    jobs = [client.queue.put(work.answer) for _ in range(60)]
+    client.manager.commit()
+    for job in jobs:
+        wait_for_result(job, PATIENCE)
+    started = [dispatcher.getStatistics()["started"] for dispatcher in dispatchers]
+    assert sum(started) >= 60
+    assert work.happened == ["answer"] * 60
+
+
+def test_a_chooser_that_ends_its_thread_ends_no_dispatcher(start, put, client):
+    dispatcher = start(poll_interval=0.05)
+    client.manager.begin()
+    agents = client.queue.dispatchers[dispatcher.UUID]
+    agents["main"].chooser = leave_the_poll
+    job = put(work.answer)
+    assert wait_for_result(job, PATIENCE) == 42
+    # The first time it was asked, and the second.
+    assert work.happened.count("leave") >= 2
+
+
+def leave_the_poll(agent):
+    """Ends the thread of the poll the first time."""
+    work.leave()
+    return agent.queue.claim()
+
+
+#: A Twisted application with a dispatcher on the installed reactor.
+APPLICATION = """
+    import ZODB, ZODB.FileStorage, transaction
+    import twisted.internet.reactor as reactor
+    import zc.async_.configure, zc.async_.dispatcher
+    from zc.async_.interfaces import COMPLETED, IQueue
+    from tests.dispatcher import work
+
+    db = ZODB.DB(ZODB.FileStorage.FileStorage("data.fs"))
+    zc.async_.configure.base()
+    zc.async_.configure.start(db, poll_interval=1000, twisted=True)
+    dispatcher = zc.async_.dispatcher.get()
+    dispatcher.shutdown_grace_period = GRACE
+    connection = db.open()
+    jobs = []
+
+    def put():
+        jobs.append(IQueue(connection).put(work.answer))
+        jobs.append(IQueue(connection).put(work.wait))
+        transaction.commit()
+        look()
+
+    def look():
+        transaction.begin()
+        if jobs[0].status == COMPLETED and "wait" in work.happened:
+            print(jobs[0].result, dispatcher._threaded, len(dispatcher.polls))
+            reactor.callLater(0, reactor.stop)
+            reactor.addSystemEventTrigger("during", "shutdown", print, "during")
+            if GRACE:
+                reactor.addSystemEventTrigger("before", "shutdown", work.gate.set)
+        else:
+            reactor.callLater(0.01, look)
+
+    reactor.callWhenRunning(put)
+    reactor.run()
+    work.gate.set()
+    transaction.begin()
+    print(jobs[1].result, jobs[1].status, len(IQueue(connection)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("grace", "end"),
+    [(0, "None active-status 1"), (60, "waited completed-status 0")],
+    ids=["without grace", "with grace"],
+)
+def test_on_the_installed_reactor_jobs_run_and_a_stop_hands_back(tmp_path, grace, end):
+    process = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-c",
+            f"GRACE = {grace}\n{textwrap.dedent(APPLICATION)}",
+        ],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "ZC_ASYNC_UUID": str(tmp_path / "uuid.txt"),
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (process.stdout, process.stderr) == (f"42 True 1\nduring\n{end}\n", "")
+    assert process.returncode == 0

@@ -1,0 +1,149 @@
+"""Worker processes on a ZEO server, and what their jobs call.
+
+    python -m tests.processes HOST PORT SIZE FILTER
+
+runs a dispatcher until the standard input ends or a signal comes. FILTER is the name of a function
+of this module, or "-".
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+import uuid
+
+import persistent
+import zope.component
+
+import zc.async_.configure
+import zc.async_.dispatcher
+import zc.async_.subscribers
+import zc.async_.testing
+from benchmarks.children import child, said
+from benchmarks.storages import Server
+from zc.async_.interfaces import KEY, DatabaseOpened
+
+#: Real seconds that processes are given for what they were asked to do.
+PATIENCE = 30
+
+
+# -- what jobs call
+
+
+class Entry(persistent.Persistent):
+    """Counts, in a record of its own, how often a job took effect."""
+
+    count = 0
+
+
+def write_line(path, *words):
+    """Add a line to a file, in one piece whoever else writes."""
+    descriptor = os.open(path, os.O_APPEND | os.O_WRONLY | os.O_CREAT)
+    try:
+        os.write(descriptor, (" ".join(map(str, words)) + "\n").encode())
+    finally:
+        os.close(descriptor)
+
+
+def lines(path):
+    """The lines of a file, as lists of words."""
+    if not path.exists():
+        return []
+    return [line.split() for line in path.read_text().splitlines()]
+
+
+def count(entry, path, number):
+    """Take effect in the database and outside."""
+    entry.count += 1
+    write_line(path, number)
+
+
+def hold_place(path):
+    """Tell when it begins and when it ends."""
+    write_line(path, "start")
+    sum(range(20_000))
+    write_line(path, "end")
+
+
+def part():
+    return os.getpid()
+
+
+def collect(*parts):
+    """The process of the postprocessing, and those of the parts."""
+    return os.getpid(), [one.result for one in parts]
+
+
+def note_process(entry, result):
+    """A callback: note who performed it, and how often that happened."""
+    entry.count += 1
+    entry.process = os.getpid()
+
+
+def wait_once(path):
+    """Wait without end the first time, and not when it is tried again."""
+    write_line(path, os.getpid())
+    if path.read_text().count("\n") == 1:
+        threading.Event().wait(PATIENCE)
+    return os.getpid()
+
+
+def is_part(job):
+    return job.callable is part
+
+
+def is_no_part(job):
+    return job.callable is not part
+
+
+# -- processes
+
+
+@contextlib.contextmanager
+def worker(server, folder, name, size=3, filter="-"):
+    """A worker process of its own identity, once it has polled. Gives the process."""
+    log = folder / f"{name}.log"
+    environment = {**os.environ, "ZC_ASYNC_UUID": str(folder / f"{name}.uuid")}
+    arguments = ["-m", "tests.processes", *map(str, server.address), str(size), filter]
+    with child(arguments, log, environment) as process:
+        assert said(process, log) == "ready"
+        process.log = log
+        process.uuid = uuid.UUID((folder / f"{name}.uuid").read_text().splitlines()[0])
+        yield process
+
+
+def main(host, port, size, filter):
+    """Run a dispatcher until the standard input ends."""
+    logging.basicConfig(level=logging.ERROR)
+    logging.getLogger("zc.async").setLevel(logging.WARNING)
+    # Whatever measures the coverage may have put a handler of its own.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    zc.async_.configure.base()
+    zope.component.provideHandler(
+        zc.async_.subscribers.AgentInstaller(
+            "main",
+            size=int(size),
+            # Jobs name this module as it is imported, not as it is run.
+            filter=None if filter == "-" else getattr(sys.modules["tests.processes"], filter),
+        )
+    )
+    with Server((host, int(port))).database() as database:
+        zc.async_.subscribers.ThreadedDispatcherInstaller()(DatabaseOpened(database))
+        dispatcher = zc.async_.dispatcher.get()
+        zc.async_.testing.get_poll(dispatcher, 0, PATIENCE)
+        print("ready", flush=True)
+        sys.stdin.read()
+        zc.async_.subscribers.stop(dispatcher)
+
+
+def queue_of(connection):
+    """The queue of a database."""
+    return connection.root()[KEY][""]
+
+
+if __name__ == "__main__":
+    import tests.processes
+
+    tests.processes.main(*sys.argv[1:])
