@@ -189,6 +189,22 @@ def test_an_error_of_the_database_at_the_start_is_logged_and_the_next_poll_tries
     assert dispatcher.polls[0][""] == {}
 
 
+def test_what_ends_the_thread_at_the_start_is_no_end_of_the_polls(
+    make_dispatcher, reactor, monkeypatch
+):
+    def end_thread(*args):
+        raise KeyboardInterrupt
+
+    dispatcher = make_dispatcher()
+    monkeypatch.setattr(core, "Poller", end_thread)
+    dispatcher.activate()
+    with pytest.raises(KeyboardInterrupt):
+        reactor.time_flies(0)
+    monkeypatch.undo()
+    reactor.time_flies(5)
+    assert dispatcher.polls[0][""] == {}
+
+
 def test_a_chooser_that_raises_is_reported_and_others_work(
     dispatcher, put, client, agents_of, reactor, completed, caplog, settle
 ):
@@ -640,6 +656,21 @@ def test_a_stop_wakes_jobs_that_wait_for_an_annotation(dispatcher, put, settle, 
     assert work.happened == [("asked", "yes")]
 
 
+def test_jobs_that_wait_for_an_annotation_go_on_when_the_reactor_crashed(
+    dispatcher, put, settle, reactor, client
+):
+    job = put(work.ask_annotation)
+    settle(lambda: dispatcher._pauses)
+    client.manager.begin()
+    job.annotations["answer"] = "yes"
+    client.manager.commit()
+    reactor.crash()
+    (thread,) = dispatcher.queues[""]["main"].threads
+    zc.async_.testing.tear_down_dispatcher(dispatcher)
+    assert not thread.is_alive()
+    assert work.happened == [("asked", "yes")]
+
+
 # -- polls in threads
 
 
@@ -701,6 +732,22 @@ def test_a_stop_waits_for_a_poll_in_a_thread_and_hands_back_what_it_claimed(
     assert list(client.queue) == [job]
     assert dict(job.getRetryPolicy().data) == {}
     assert "answer" not in work.happened
+
+
+def test_a_stop_does_not_wait_for_a_poll_that_has_not_begun(
+    threaded, put, begun, settle, agents_of, reactor, client
+):
+    """It waits for some workers to become idle."""
+    running = [put(work.wait) for _ in range(3)]
+    settle(lambda: reactor.time_flies(0.02) or len(work.happened) == 3)
+    settle(lambda: not threaded._polling)
+    job = put(work.answer)
+    reactor.time_passes()
+    assert threaded._polling
+    assert threaded.deactivate() is None
+    assert agents_of(threaded).activated is None
+    assert job.status == PENDING
+    assert [job.status for job in running] == [ACTIVE] * 3
 
 
 def test_a_poll_in_a_thread_that_is_ended_is_not_the_last(

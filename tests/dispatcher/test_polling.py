@@ -810,6 +810,44 @@ def test_who_cannot_leave_says_so(active, agents, caplog):
     assert agents(poller).activated
 
 
+@pytest.fixture
+def disturb(client, active):
+    """Has another party change the dispatcher's record so many times while it leaves."""
+
+    def disturb(poller, times):
+        def change():
+            client.manager.begin()
+            client.queue.dispatchers[poller.uuid]._p_changed = True
+            client.manager.commit()
+
+        @zope.component.adapter(IDispatcherDeactivated)
+        def call_hook(event):
+            work.call_hook()
+
+        work.hooks.extend([change] * times)
+        zope.component.provideHandler(call_hook)
+
+    return disturb
+
+
+def test_a_conflict_while_leaving_is_tried_over(active, agents, disturb, caplog):
+    poller = active()
+    disturb(poller, polling.TRIES_TO_LEAVE - 1)
+    poller.poller.deactivate([])
+    assert agents(poller).activated is None
+    assert work.hooks == []
+    assert "could not deactivate" not in caplog.text
+
+
+def test_who_meets_conflicts_only_leaves_it_to_a_sibling(active, agents, disturb, caplog):
+    poller = active()
+    disturb(poller, polling.TRIES_TO_LEAVE + 1)
+    poller.poller.deactivate([])
+    assert agents(poller).activated
+    assert len(work.hooks) == 1
+    assert "could not deactivate" in caplog.text
+
+
 def test_what_ends_a_thread_is_not_swallowed_while_leaving(active):
     @zope.component.adapter(IDispatcherDeactivated)
     def leave(event):
