@@ -139,6 +139,25 @@ def test_what_another_connection_of_another_thread_puts_wakes_it_too(
     assert seconds() == 0
 
 
+def test_what_is_put_before_the_dispatcher_listens_is_found(
+    make_dispatcher, install_agent, reactor, put, completed
+):
+    """The first poll does not see it, and no invalidation is heard yet."""
+    install_agent(chooser=choose_after_hook)
+    jobs = []
+    work.hooks.append(lambda: jobs.append(put(work.answer)))
+    make_dispatcher().activate()
+    reactor.time_flies(0)
+    completed(*jobs)
+    assert seconds() == 0
+
+
+def choose_after_hook(agent):
+    """A chooser that lets another party act before it claims."""
+    work.call_hook()
+    return agent.queue.claim()
+
+
 def test_a_job_due_later_starts_on_time(dispatcher, put, reactor, completed):
     due = [put(work.answer, begin_after=BEGINNING + after * SECOND) for after in (3, 8, 63)]
     reactor.time_flies(64)

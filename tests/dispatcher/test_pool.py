@@ -316,6 +316,21 @@ def test_a_job_with_another_token_is_given_up(dispatcher, put, threads, owner, c
     assert (job.status, client.root["counter"].count) == (ACTIVE, 0)
 
 
+def test_a_job_that_is_reassigned_meanwhile_cannot_commit_by_itself(run, client):
+    def reassign():
+        client.manager.begin()
+        (job,) = client.queue.dispatchers.values()[0]["main"]
+        job._token += 1
+        client.manager.commit()
+
+    client.manager.begin()
+    work.hooks.append(reassign)
+    job, task = run(client.root["counter"].increase_and_commit)
+    assert (job.status, client.root["counter"].count) == (ACTIVE, 0)
+    assert work.happened == ["increase"]
+    assert task.lost
+
+
 def test_a_job_that_leaves_ends_its_thread_and_is_lost(run, threads, owner, caplog):
     job, task = run(work.leave)
     assert task.lost
