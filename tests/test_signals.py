@@ -128,7 +128,7 @@ def test_handlers_of_the_application_stay(program, activated):
     process = program(
         """
         def handle(number, frame):
-            os.write(1, b"handled\n")
+            os.write(1, b"handled\\n")
             raise SystemExit(3)
 
         signal.signal(signal.SIGTERM, handle)
@@ -188,7 +188,7 @@ def test_a_handler_put_before_this_one_may_call_it(program, activated):
         earlier = signal.getsignal(signal.SIGTERM)
 
         def handle(number, frame):
-            os.write(1, b"handled\n")
+            os.write(1, b"handled\\n")
             earlier(number, frame)
 
         signal.signal(signal.SIGTERM, handle)
