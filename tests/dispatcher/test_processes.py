@@ -20,7 +20,7 @@ from tests.processes import PATIENCE, Entry, lines, worker
 from tests.races.parties import Client, make_queue
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import wakeup
-from zc.async_.interfaces import ACTIVE, COMPLETED
+from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
 from zc.async_.job import Job, parallel
 from zc.async_.testing import BEGINNING, set_now
 
@@ -40,15 +40,25 @@ def database(zeo):
 
 
 @pytest.fixture
-def wait_for(client):
+def see(client):
+    """Waits until the database says so. (A client of ZEO hears of commits a little later.)"""
+
+    def see(look):
+        def look_anew():
+            client.manager.begin()
+            return look()
+
+        wait_until(look_anew, PATIENCE)
+
+    return see
+
+
+@pytest.fixture
+def wait_for(see):
     """Waits until all of some jobs are completed."""
 
     def wait_for(*jobs):
-        def all_completed():
-            client.manager.begin()
-            return all(job.status == COMPLETED for job in jobs)
-
-        wait_until(all_completed, PATIENCE, 0.01)
+        see(lambda: all(job.status == COMPLETED for job in jobs))
 
     return wait_for
 
@@ -59,7 +69,7 @@ def add_entries(client, count):
     return entries
 
 
-def test_two_processes_run_each_job_once(zeo, tmp_path, client, wait_for):
+def test_two_processes_run_each_job_once(zeo, tmp_path, client, wait_for, see):
     ledger = tmp_path / "ledger"
     entries = add_entries(client, 200)
     with worker(zeo, tmp_path, "one") as one, worker(zeo, tmp_path, "two") as two:
@@ -69,9 +79,9 @@ def test_two_processes_run_each_job_once(zeo, tmp_path, client, wait_for):
         ]
         client.manager.commit()
         wait_for(*jobs)
-        # Whatever is left to do, nothing may be done twice.
         assert len(client.queue) == 0
-    client.manager.begin()
+    # Whatever is left to do, nothing may be done twice.
+    see(lambda: not any(agents.activated for agents in client.queue.dispatchers.values()))
     assert [entry.count for entry in entries] == [1] * 200
     assert sorted(int(number) for (number,) in lines(ledger)) == list(range(200))
     uuids = {job.agent.parent.UUID for job in jobs}
@@ -79,7 +89,6 @@ def test_two_processes_run_each_job_once(zeo, tmp_path, client, wait_for):
     # Each kept the books of what it did, and handed nothing back.
     histories = [list(client.queue.dispatchers[uuid]["main"].completed) for uuid in uuids]
     assert sum(map(len, histories)) == 200
-    assert all(not agents.activated for agents in client.queue.dispatchers.values())
 
 
 def test_what_follows_a_job_on_another_process_completes_it(zeo, tmp_path, client, wait_for):
@@ -105,7 +114,6 @@ def test_what_follows_a_job_on_another_process_completes_it(zeo, tmp_path, clien
         ]
         client.manager.commit()
         wait_for(*late)
-    client.manager.begin()
     assert [entry.count for entry in entries] == [2] * count
     assert {entry.process for entry in entries} <= {parts.pid, rest.pid}
 
@@ -130,19 +138,18 @@ def test_a_quota_is_never_overfilled(zeo, tmp_path, client, wait_for):
     assert 1 <= most <= size
 
 
-def test_a_terminated_process_hands_back_its_work(zeo, tmp_path, client, wait_for):
+def test_a_terminated_process_hands_back_its_work(zeo, tmp_path, client, wait_for, see):
     path = tmp_path / "begun"
     with worker(zeo, tmp_path, "one", size=1) as one:
         job = client.queue.put(Job(processes.wait_once, path))
         unstarted = client.queue.put(processes.part)
         client.manager.commit()
         wait_until(lambda: lines(path), PATIENCE)
-        client.manager.begin()
-        assert job.status == ACTIVE
         one.send_signal(signal.SIGTERM)
         assert one.wait(PATIENCE) == -signal.SIGTERM
-        client.manager.begin()
-        assert not client.queue.dispatchers[one.uuid].activated
+        see(lambda: not client.queue.dispatchers[one.uuid].activated)
+        assert job.status == ACTIVE
+        assert unstarted.status == PENDING
         assert len(client.queue.dispatchers[one.uuid]["main"]) == 0
     with worker(zeo, tmp_path, "two") as two:
         wait_for(job, unstarted)

@@ -185,9 +185,10 @@ class Poller:
 
     def _conflict_backoff(self) -> float:
         self._conflicts += 1
-        # Long enough to let the other one's claim pass.
-        step = max(CONFLICT_BACKOFF, self.last_duration)
-        longest = min(LONGEST_CONFLICT_BACKOFF, step * 2 ** min(self._conflicts - 1, 10))
+        # Short: the other dispatcher has just got its jobs, and is busy with them for a while.
+        longest = min(
+            LONGEST_CONFLICT_BACKOFF, CONFLICT_BACKOFF * 2 ** min(self._conflicts - 1, 10)
+        )
         return random.uniform(0, longest)
 
     def most_jobs(self, wanted: int) -> int:
