@@ -21,9 +21,11 @@ def descriptors():
 
 
 @pytest.fixture
-def impatient(monkeypatch):
-    """Tearing down gives up at once."""
-    monkeypatch.setattr(zc.async_.testing.teardown, "PATIENCE", 0.01)
+def impatient():
+    """Tearing down gives up at once, until the fixtures that were made before this one end."""
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(zc.async_.testing.teardown, "PATIENCE", 0.01)
+        yield
 
 
 def threads():
