@@ -733,11 +733,14 @@ def test_pings_of_siblings_are_not_noticed(watched, make_poller, database):
     assert not changed_by(database, sibling.poll) & oids
 
 
-def test_the_poller_s_own_commits_wake_nobody(active, put, database):
+def test_the_poller_s_own_commits_wake_nobody(active, put, database, client):
     poller = active()
+    client.queue.quotas.create("one")
+    client.manager.commit()
     zc.async_.dispatcher.wakeup.listen(database, poller.listener)
     poller.listener.oids = frozenset(poller.poll().watched[database])
-    put(work.answer)
+    # The claim takes a place, which is written in a record that is watched.
+    put(work.answer, quota_names=["one"])
     assert len(poller.woken) == 1
     before = database.lastTransaction()
     assert len(poller.poll().jobs) == 1

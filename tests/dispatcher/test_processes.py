@@ -233,6 +233,8 @@ def completed(client):
 def test_a_client_hears_of_the_commits_of_others_and_not_of_the_poller_s_own(zeo, database, client):
     """ZEO tells of both in a thread of its own."""
     set_now(BEGINNING)
+    client.queue.quotas.create("one")
+    client.manager.commit()
     with contextlib.closing(PollerByHand(database, uuid.uuid4())) as poller:
         poller.poll()
         poller.listener.oids = frozenset(poller.poll().watched[database])
@@ -241,8 +243,8 @@ def test_a_client_hears_of_the_commits_of_others_and_not_of_the_poller_s_own(zeo
         client.queue.dispatchers[poller.uuid]["main"] = Agent()
         client.manager.commit()
         assert len(poller.woken) == 1
-        # Of a client of the same process, and of another one.
-        client.queue.put(processes.part)
+        # Of a client of the same process, and of another one. The claim writes a watched record.
+        client.queue.put(processes.part).quota_names = ["one"]
         client.manager.commit()
         assert len(poller.woken) == 2
         before = database.lastTransaction()
