@@ -369,6 +369,42 @@ def test_after_a_conflict_a_queue_with_nothing_left_is_left_alone(active, put):
     assert poller.poll().again is None
 
 
+def idle(count):
+    """Of an agent of size 20, so many workers are idle."""
+    return {("", "main"): 20 - count}
+
+
+@pytest.fixture
+def contenders(active, client):
+    """Two pollers that have just got into each other's way, and many jobs read from the lanes."""
+    poller, sibling = (active(size=20, chooser=choose_with_hook) for _poller in range(2))
+    for _number in range(8 * 16):
+        client.queue.put(work.answer)
+    client.manager.commit()
+    assert len(sibling.poll(busy=idle(1)).jobs) == 1
+    for one, other in [(poller, sibling), (sibling, poller)]:
+        work.hooks.append(lambda other=other: other.poll(busy=idle(1)))
+        assert one.poll(busy=idle(1)).jobs == []
+    return poller, sibling
+
+
+def test_dispatchers_that_conflicted_claim_side_by_side(contenders):
+    poller, sibling = contenders
+    others = []
+    work.hooks.append(lambda: others.extend(sibling.poll(busy=idle(3)).jobs))
+    mine = poller.poll(busy=idle(3)).jobs
+    assert len(mine) == len(others) == 3
+    assert not {claimed.job_id for claimed in mine} & {claimed.job_id for claimed in others}
+
+
+def test_after_a_while_without_conflicts_the_order_is_exact_again(contenders, client, monkeypatch):
+    client.manager.begin()
+    expected = [key(job) for job in client.queue][:3]
+    for poller in contenders:
+        monkeypatch.setattr(poller.poller, "_contended_until", 0.0)
+    assert [claimed.job_id for claimed in contenders[1].poll(busy=idle(3)).jobs] == expected
+
+
 def test_a_conflict_in_one_queue_does_not_keep_others_from_their_turn(active, put, client):
     poller, sibling = active(chooser=choose_with_hook), active(size=1)
     client.root[KEY]["second"] = Queue()

@@ -7,6 +7,7 @@ import zope.component
 from ZODB.POSException import ConflictError, ReadConflictError
 
 import zc.async_.agent
+import zc.async_.sidecar
 from tests.unit import calls
 from zc.async_.agent import Agent, addMainAgentActivationHandler, chooseFirst
 from zc.async_.interfaces import ACTIVE, ASSIGNED, COMPLETED, NEW, PENDING
@@ -305,7 +306,7 @@ def test_a_late_callback_that_nobody_performed_is_performed_by_the_bookkeeping(
     calls.run_next(agent)
     callback = Job(calls.happen)
     callback._set_up_as_callback(job, None, None)
-    job._need_sidecar().callbacks += (callback,)
+    zc.async_.sidecar.need(job).callbacks += (callback,)
     client.commit()
     agent._keep_books()
     client.commit()

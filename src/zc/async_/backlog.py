@@ -29,6 +29,11 @@ def sort_key(rank: int, effective: int, arrival: int, entry_key: int, oid: bytes
     return _NUMBERS.pack(rank + _RANK_OFFSET, effective, arrival, entry_key) + oid
 
 
+def rank_of(key: SortKey) -> bytes:
+    """The rank in a `SortKey`: of two, the lower one goes first."""
+    return key[:8]
+
+
 def entry_of(key: SortKey) -> int:
     """The key of the entry in a `SortKey`."""
     return _NUMBER.unpack_from(key, 24)[0]
@@ -89,11 +94,55 @@ class GroupKey(NamedTuple):
     refusals: tuple[Refusal, ...]
 
 
-class Group(persistent.Persistent):
-    """Jobs that may run as soon as the conditions of the group allow."""
+#: Shards of a group whose jobs nothing but their order holds back, and successive keys of entries
+#: that go to one shard: about as many as a dispatcher claims at once.
+SHARDS = 8
+STRETCH = 16
+
+
+class Shard(persistent.Persistent):
+    """A part of the jobs of a group, in a record that another part does not share."""
 
     def __init__(self) -> None:
         self.jobs = Tree()
+        #: Length of `jobs`.
+        self.count = 0
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def add(self, key: SortKey, job: Any) -> None:
+        """Add an entry whose key is new."""
+        self.jobs[key] = job
+        self.count += 1
+
+    def remove(self, key: SortKey) -> None:
+        """Remove an entry."""
+        del self.jobs[key]
+        self.count -= 1
+
+
+class Group(persistent.Persistent):
+    """Jobs that may run as soon as the conditions of the group allow.
+
+    Where they are many and there are no conditions, claims of several dispatchers meet here. So
+    stretches of the jobs are in different shards, and dispatchers that get into each other's way
+    turn to different ones first.
+    """
+
+    def __init__(self, shards: int = 1) -> None:
+        self.shards = tuple(Shard() for _shard in range(shards))
+
+    def __bool__(self) -> bool:
+        return any(self.shards)
+
+    def add(self, entries: list[tuple[SortKey, Any]]) -> None:
+        """Add entries with new keys."""
+        entries.sort(key=lambda entry: entry[0])
+        for start in range(0, len(entries), STRETCH):
+            shard = min(self.shards, key=lambda shard: shard.count)
+            for key, job in entries[start : start + STRETCH]:
+                shard.add(key, job)
 
 
 class Backlog(persistent.Persistent):
@@ -103,24 +152,30 @@ class Backlog(persistent.Persistent):
         #: `GroupKey` as a tuple to `Group`. Groups are few, and never deleted: a deletion could
         #: lose what another claim adds.
         self.groups = OOBTree()
-        #: Jobs due later, by `later_key`.
+        #: Jobs due later, by `later_key`, and how many.
         self.later = Tree()
+        self.later_count = 0
         #: Jobs that must begin by some time, by `deadline_key`.
         self.deadlines = Tree()
-        #: Entries of the groups and of `later`, those that no longer count among them.
-        self.count = 0
 
     def group(self, key: GroupKey) -> Group:
         """The group of that key, made if it is not there."""
         group = self.groups.get(tuple(key))
         if group is None:
-            group = self.groups[tuple(key)] = Group()
+            shards = 1 if key.system or key.quota_names else SHARDS
+            group = self.groups[tuple(key)] = Group(shards)
         return group
+
+    def count(self) -> int:
+        """The number of entries, those that no longer count among them."""
+        shards = (shard for group in self.groups.values() for shard in group.shards)
+        return self.later_count + sum(shard.count for shard in shards)
 
     def entries(self) -> Any:
         """All entries, as (key of the entry, job), in no order."""
         for group in self.groups.values():
-            for key, job in group.jobs.items():
-                yield entry_of(key), job
+            for shard in group.shards:
+                for key, job in shard.jobs.items():
+                    yield entry_of(key), job
         for key, job in self.later.items():
             yield entry_of_later(key), job

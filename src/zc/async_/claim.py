@@ -20,6 +20,7 @@ from zc.async_.backlog import (
     Group,
     GroupKey,
     Refusal,
+    Shard,
     SortKey,
     deadline_key,
     entry_of,
@@ -30,6 +31,7 @@ from zc.async_.backlog import (
     sort_key,
     time_of,
 )
+from zc.async_.candidates import Candidates, Waiting
 from zc.async_.interfaces import PENDING
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 
@@ -46,63 +48,34 @@ UNREADABLE_DELAY = 60_000_000
 #: How many jobs of a group are asked for at once, from a storage behind a network.
 PREFETCH_STORED = 16
 
-#: A waiting job with its place in the order and the group it is stored in (None: read from a lane).
-Waiting = tuple[SortKey, Any, Group | None]
-
-
-class _Candidates:
-    """The jobs of one group as a claim goes through them, in order."""
-
-    def __init__(self, key: GroupKey, stored: Group | None) -> None:
-        self.key = key
-        self.stored = stored
-        self._heap: list[Waiting] = []
-        self._stored: Iterator[Any] = iter(()) if stored is None else iter(stored.jobs.items())
-        self._advance()
-
-    def _advance(self) -> None:
-        self._next = next(self._stored, None)
-
-    def push(self, waiting: Waiting) -> None:
-        heapq.heappush(self._heap, waiting)
-
-    def peek(self) -> SortKey | None:
-        """The key of the first job, None if there is none."""
-        if self._next is not None and (not self._heap or self._next[0] < self._heap[0][0]):
-            return self._next[0]
-        return self._heap[0][0] if self._heap else None
-
-    def pop(self) -> Waiting:
-        if self._next is not None and (not self._heap or self._next[0] < self._heap[0][0]):
-            key, job = self._next
-            self._advance()
-            return key, job, self.stored
-        return heapq.heappop(self._heap)
-
-    def to_store(self) -> list[Waiting]:
-        """The jobs that were added to this group and not taken from it again."""
-        return [w for w in self._heap if w[2] is None or w[2] is not self.stored]
-
 
 class Claim:
-    """Hands out the waiting jobs of a queue; see the module."""
+    """Hands out the waiting jobs of a queue; see the module.
 
-    def __init__(self, queue: Any) -> None:
+    `share`, a number, says that other dispatchers claim at the same time, with other numbers: jobs
+    of equal rank that nothing holds back are then taken from other places than theirs.
+    """
+
+    def __init__(self, queue: Any, share: int | None = None) -> None:
         self._queue = queue
+        self._share = share
         self._backlog = queue._backlog
         self._now = zc.async_.clock.microseconds()
-        self._candidates: dict[GroupKey, _Candidates] = {}
+        self._candidates: dict[GroupKey, Candidates] = {}
         self._places: dict[str, int] = {}
         self._dropped = 0
-        self._count = 0
-        self._deletions: list[tuple[Any, Any]] = []
+        #: Entries added to those for later.
+        self._later = 0
+        #: Entries to be deleted: from shards, and from those for later.
+        self._deletions: list[tuple[Shard, SortKey]] = []
+        self._due: list[bytes] = []
         self._deadlines: dict[Any, Any] = {}
         #: Whether there is more to do now than one claim does.
         self.more = False
         #: Whether anything was or will be written.
         self.changed = False
         for key, group in self._backlog.groups.items():
-            if group.jobs:
+            if group:
                 self._group(GroupKey(*key), group)
         self._lanes = [lane for lane in queue._lanes.values() if lane]
         self._prefetch()
@@ -117,8 +90,7 @@ class Claim:
         jar = self._queue._p_jar
         if jar is None:
             return
-        trees = [c.stored.jobs for c in self._candidates.values() if c.stored is not None]
-        jobs = [job for tree in trees for job in itertools.islice(tree.values(), PREFETCH_STORED)]
+        jobs = [job for c in self._candidates.values() for job in c.first_stored(PREFETCH_STORED)]
         for lane in self._lanes:
             jobs += [
                 entry[1]
@@ -128,8 +100,8 @@ class Claim:
         if len(missing) > 1:
             jar.prefetch(missing)
 
-    def _group(self, key: GroupKey, stored: Group | None) -> _Candidates:
-        candidates = self._candidates[key] = _Candidates(key, stored)
+    def _group(self, key: GroupKey, stored: Group | None) -> Candidates:
+        candidates = self._candidates[key] = Candidates(key, stored, self._share)
         return candidates
 
     def _add(self, key: GroupKey, waiting: Waiting) -> None:
@@ -164,7 +136,7 @@ class Claim:
         )
         key = sort_key(0, self._now + UNREADABLE_DELAY, self._now, entry_key, job._p_oid)
         self._backlog.later[later_key(key)] = job
-        self._count += 1
+        self._later += 1
         self.changed = True
         return False
 
@@ -201,7 +173,7 @@ class Claim:
             self._add(job._group_key(), (key, job, None))
         else:
             self._backlog.later[later_key(key)] = job
-            self._count += 1
+            self._later += 1
 
     def _take_due(self) -> None:
         """Move jobs whose time has come from those for later to the candidates."""
@@ -215,7 +187,7 @@ class Claim:
                 break
             due.append((key, job))
         for key, job in due:
-            self._deletions.append((later, key))
+            self._due.append(key)
             entry_key = entry_of_later(key)
             if self._readable(job, entry_key) and self._counts(job, entry_key):
                 # One that could not be read may be due later, or be too late.
@@ -259,7 +231,7 @@ class Claim:
         and not offered to it again. `system`: only jobs of the system, of which nothing else is
         offered otherwise.
         """
-        refused: list[tuple[_Candidates, Waiting]] = []
+        refused: list[tuple[Candidates, Waiting]] = []
         try:
             while True:
                 candidates = self._first(system, refusal)
@@ -285,7 +257,7 @@ class Claim:
             for candidates, waiting in refused:
                 self._refuse(candidates, waiting, refusal)
 
-    def _first(self, system: bool, refusal: Refusal | None) -> _Candidates | None:
+    def _first(self, system: bool, refusal: Refusal | None) -> Candidates | None:
         best, best_key = None, None
         for key, candidates in self._candidates.items():
             if key.system is not system or (refusal is not None and refusal in key.refusals):
@@ -304,10 +276,10 @@ class Claim:
         if self._readable(job, entry_of(key)) and self._counts(job, entry_of(key)):
             return True
         if stored is not None:
-            self._deletions.append((stored.jobs, key))
+            self._deletions.append((stored, key))
         return False
 
-    def _refuse(self, candidates: _Candidates, waiting: Waiting, refusal: Refusal | None) -> None:
+    def _refuse(self, candidates: Candidates, waiting: Waiting, refusal: Refusal | None) -> None:
         if refusal is None:
             candidates.push(waiting)
         else:
@@ -330,7 +302,7 @@ class Claim:
     def _take(self, waiting: Waiting) -> Any:
         key, job, stored = waiting
         if stored is not None:
-            self._deletions.append((stored.jobs, key))
+            self._deletions.append((stored, key))
         deadline = job._deadline()
         if deadline is not None:
             place = deadline_key(deadline, key)
@@ -356,27 +328,30 @@ class Claim:
     def uncounted(self) -> int:
         """What `Backlog.count`, less the entries that no longer count, lacks at the moment."""
         unwritten = sum(1 for _entry in self.entries())
-        return self._count + unwritten - len(self._deletions) + self._dropped
+        gone = len(self._deletions) + len(self._due)
+        return self._later + unwritten - gone + self._dropped
 
     # -- writing
 
     def close(self) -> None:
         """Write down what became of the entries. Must be called before the transaction commits."""
-        for tree, key in self._deletions:
-            self.changed = True
-            del tree[key]
-            self._count -= 1
+        for shard, key in self._deletions:
+            shard.remove(key)
+        for key in self._due:
+            del self._backlog.later[key]
+        self.changed = self.changed or bool(self._deletions or self._due)
         for candidates in self._candidates.values():
-            for key, job, stored in candidates.to_store():
-                self.changed = True
+            new = candidates.to_store()
+            for key, _job, stored in new:
                 if stored is not None:
-                    del stored.jobs[key]
-                    self._count -= 1
-                self._backlog.group(candidates.key).jobs[key] = job
-                self._count += 1
+                    stored.remove(key)
+            if new:
+                self.changed = True
+                self._backlog.group(candidates.key).add([(key, job) for key, job, _s in new])
         self._backlog.deadlines.update(self._deadlines)
-        if self._count:
-            self._backlog.count += self._count
+        change = self._later - len(self._due)
+        if change:
+            self._backlog.later_count += change
         if self._dropped:
             self._queue._stale.change(-self._dropped)
 

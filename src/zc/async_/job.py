@@ -1,7 +1,7 @@
 """Jobs: calls that are stored, and their results.
 
-One record holds what every job needs; a second, the `Sidecar`, what others may want to write while
-the job runs. Attributes that have their usual value are not stored.
+One record holds what every job needs; others may want to write into its sidecar while it runs (see
+`zc.async_.sidecar`). Attributes that have their usual value are not stored.
 """
 
 import datetime
@@ -18,6 +18,7 @@ import zc.async_.callables
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.running
+import zc.async_.sidecar
 import zc.twist
 from zc.async_ import utils
 from zc.async_.arguments import ArgumentList, KeyedView
@@ -46,18 +47,6 @@ HIGHEST_PRIORITY = 1 << 31
 _PUT_BACK_RANK = -(1 << 62)
 
 
-class Sidecar(persistent.Persistent):
-    """What of a job may be written while it runs.
-
-    The thread that runs the job does not write it, unless the code of the job does: so annotations
-    and callbacks that come from outside do not make the job conflict.
-    """
-
-    def __init__(self) -> None:
-        self.annotations: dict[Any, Any] = {}
-        self.callbacks: tuple[Any, ...] = ()
-
-
 @zope.interface.implementer(zc.async_.interfaces.IJob)
 class Job(persistent.Persistent):
     """See `zc.async_.interfaces.IJob`."""
@@ -68,7 +57,9 @@ class Job(persistent.Persistent):
     _args: list[Any] = []
     _kwargs: dict[str, Any] = {}
     _callbacks: tuple[Any, ...] = ()
-    _sidecar: Sidecar | None = None
+    _sidecar: zc.async_.sidecar.Sidecar | None = None
+    #: The place for a sidecar that is not there yet when the job starts.
+    _sidecars: Any = None
     _result: Any = None
     #: The job for whose result this one waits.
     _inner: Any = None
@@ -201,17 +192,13 @@ class Job(persistent.Persistent):
         return KeyedView(self._read_annotations, self._changing_annotations)
 
     def _read_annotations(self) -> dict[Any, Any]:
-        return {} if self._sidecar is None else self._sidecar.annotations
+        sidecar = zc.async_.sidecar.find(self)
+        return {} if sidecar is None else sidecar.annotations
 
     def _changing_annotations(self) -> dict[Any, Any]:
-        sidecar = self._need_sidecar()
+        sidecar = zc.async_.sidecar.need(self)
         sidecar._p_changed = True
         return sidecar.annotations
-
-    def _need_sidecar(self) -> Sidecar:
-        if self._sidecar is None:
-            self._sidecar = Sidecar()
-        return self._sidecar
 
     # -- conditions and times
 
@@ -392,9 +379,10 @@ class Job(persistent.Persistent):
         self._parent = agent
         self._set_status(ASSIGNED)
 
-    def _activate(self, now: int) -> None:
-        """Note that the job starts. The sidecar must be there before (see its class)."""
-        self._need_sidecar()
+    def _activate(self, now: int, places: zc.async_.sidecar.Places | None = None) -> None:
+        """Note that the job starts, and where its sidecar will be."""
+        if self._sidecar is None and self._sidecars is None:
+            self._sidecars = (places or zc.async_.sidecar.Places()).next(self)
         self._set_status(ACTIVE)
         self._start = now
 
@@ -407,8 +395,8 @@ class Job(persistent.Persistent):
     @property
     def callbacks(self) -> tuple[Any, ...]:
         """See `zc.async_.interfaces.IJob`."""
-        late = () if self._sidecar is None else self._sidecar.callbacks
-        return self._callbacks + late
+        sidecar = zc.async_.sidecar.find(self)
+        return self._callbacks if sidecar is None else self._callbacks + sidecar.callbacks
 
     def addCallbacks(
         self,
@@ -441,7 +429,7 @@ class Job(persistent.Persistent):
         return callback
 
     def _add_late_callback(self, callback: Any) -> None:
-        self._need_sidecar().callbacks += (callback,)
+        zc.async_.sidecar.need(self).callbacks += (callback,)
         if self._p_jar is not None:
             # Whoever completes the job meanwhile makes this transaction conflict, and its next try
             # finds the job completed.
@@ -513,11 +501,7 @@ class Job(persistent.Persistent):
 
         For ends of which nobody keeps books, and which cost nothing to try again.
         """
-        sidecar = self._sidecar
-        if sidecar is not None and sidecar._p_jar is not None:
-            # Of an object that is not loaded, nothing would be checked.
-            sidecar._p_activate()
-            sidecar._p_jar.readCurrent(sidecar)
+        zc.async_.sidecar.see(self)
 
     def _complete(self) -> None:
         """Note that the callbacks have been performed."""
@@ -664,7 +648,6 @@ __all__ = [
     "NeverRetry",
     "RetryCommonForever",
     "RetryCommonFourTimes",
-    "Sidecar",
     "as_job",
     "check_quota_names",
     "parallel",

@@ -192,7 +192,7 @@ class Queue(persistent.Persistent):
     def __len__(self) -> int:
         unread = sum(len(lane) for lane in self._lanes.values())
         uncounted = 0 if self._v_claim is None else self._v_claim.uncounted()
-        return int(unread + self._backlog.count - self._stale() + uncounted)
+        return int(unread + self._backlog.count() - self._stale() + uncounted)
 
     def __bool__(self) -> bool:
         return len(self) > 0
@@ -225,10 +225,10 @@ class Queue(persistent.Persistent):
     # -- claiming
 
     @contextlib.contextmanager
-    def _claiming(self) -> Iterator["zc.async_.claim.Claim"]:
+    def _claiming(self, share: int | None = None) -> Iterator["zc.async_.claim.Claim"]:
         """One claim for all calls of `claim` inside; see `zc.async_.claim`."""
         self._v_has_claimed = True
-        claim = self._v_claim = zc.async_.claim.Claim(self)
+        claim = self._v_claim = zc.async_.claim.Claim(self, share)
         try:
             yield claim
         finally:

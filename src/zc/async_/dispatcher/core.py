@@ -35,7 +35,6 @@ LOOK_INTERVAL = 0.2
 
 #: Seconds for which a poll waits at most for more workers to become idle, and between two looks.
 LONGEST_GATHERING = 0.02
-GATHERING_STEP = 0.0003
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatcher)
@@ -78,6 +77,8 @@ class Dispatcher:
         self._system_pools: dict[str, Pool] = {}
         # Any thread appends; the reactor's takes.
         self._reports: collections.deque[tuple[Pool, Worker, Task]] = collections.deque()
+        #: Set when there is a new report.
+        self._reported = threading.Event()
         self._pauses: set[threading.Event] = set()
         self._listener = wakeup.Listener(self._wake)
         self._shutdown_trigger: Any = None
@@ -202,6 +203,7 @@ class Dispatcher:
     def _report(self, pool: Pool, worker: Worker, task: Task) -> None:
         """A worker is done with a task."""
         self._reports.append((pool, worker, task))
+        self._reported.set()
         self._wake()
 
     def _pausing(self, event: threading.Event) -> None:
@@ -272,7 +274,7 @@ class Dispatcher:
         self._polling = True
         self._poll_wanted = False
         longest = self._poller.last_duration if self._poller is not None else 0
-        if longest and not self._half_idle():
+        if longest and not self._mostly_idle():
             # Jobs that end about now: one claim for several workers costs hardly more than one for
             # each. Waiting as long as a claim takes never costs more than twice what it can save.
             if self._threaded:
@@ -282,17 +284,18 @@ class Dispatcher:
         self._begin_poll()
 
     def _gather(self, longest: float) -> None:
-        """Wait until half of the workers are idle, but not for long.
+        """Wait until most of the workers are idle, but not for long.
 
         Blocks the reactor, which is our own and has nothing better to do.
         """
         end = time.monotonic() + longest
-        while time.monotonic() < end and not self._half_idle():
-            time.sleep(GATHERING_STEP)
+        while not self._mostly_idle() and (left := end - time.monotonic()) > 0:
+            self._reported.wait(left)
+            self._reported.clear()
 
-    def _half_idle(self) -> bool:
+    def _mostly_idle(self) -> bool:
         busy = sum(len(pool.working) for pool in self._pools()) - len(self._reports)
-        return 2 * busy <= self._places
+        return 5 * busy <= self._places
 
     def _begin_poll(self) -> None:
         try:

@@ -18,6 +18,7 @@ import ZODB.utils
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.sidecar
 from zc.async_ import utils
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.dispatcher.wakeup import Listener
@@ -28,6 +29,8 @@ CONFLICT_BACKOFF = 0.003
 LONGEST_CONFLICT_BACKOFF = 0.1
 #: Conflicts in a row after which fewer jobs are claimed.
 PATIENCE = 3
+#: Seconds from a conflict for which dispatchers keep out of each other's way.
+CONTENTION = 1.0
 #: How often to try to leave the queues when others are in the way.
 TRIES_TO_LEAVE = 5
 #: Objects that the poller keeps in memory: the jobs that it swept should be there when claimed.
@@ -98,6 +101,8 @@ class Poller:
         #: Names of the queues that this dispatcher has activated itself in.
         self._active: set[str] = set()
         self._conflicts = 0
+        #: When dispatchers need not keep out of each other's way any more (monotonic time).
+        self._contended_until = 0.0
         self._disconnects = 0
         #: Seconds that the last poll took that claimed something.
         self.last_duration = 0.0
@@ -185,6 +190,7 @@ class Poller:
 
     def _conflict_backoff(self) -> float:
         self._conflicts += 1
+        self._contended_until = time.monotonic() + CONTENTION
         # Short: the other dispatcher has just got its jobs, and is busy with them for a while.
         longest = min(
             LONGEST_CONFLICT_BACKOFF, CONFLICT_BACKOFF * 2 ** min(self._conflicts - 1, 10)
@@ -197,6 +203,13 @@ class Poller:
         Not sooner: dispatchers conflict over the first jobs, and smaller claims are more claims.
         """
         return max(1, wanted >> max(0, self._conflicts - PATIENCE)) if wanted else 0
+
+    def share(self, dispatchers: Any) -> int | None:
+        """A number that no other active dispatcher has, if there were conflicts lately."""
+        if time.monotonic() >= self._contended_until:
+            return None
+        active = sorted(uuid for uuid, agents in dispatchers.items() if agents.activated)
+        return active.index(self._uuid) if self._uuid in active else None
 
     # -- being active
 
@@ -348,7 +361,8 @@ class _Visit:
             }
 
     def _claim(self) -> None:
-        with self._queue._claiming() as claim:
+        share = self._poller.share(self._queue.dispatchers)
+        with self._queue._claiming(share) as claim:
             for name, agent in self._named_agents():
                 self._sizes[self._name, name] = agent.size
                 if name not in self._excluded:
@@ -362,11 +376,12 @@ class _Visit:
         idle = agent.size - self._plan.busy.get((self._name, name), 0)
         most = self._poller.most_jobs(max(0, idle))
         now = zc.async_.clock.microseconds()
+        places = zc.async_.sidecar.Places()
         for _place in range(most):
             job = self._ask(name, agent)
             if job is None:
                 return
-            job._activate(now)
+            job._activate(now, places)
             self.changed = True
             self._jobs.append(Claimed((self._name, name), job_id(job), job._token, job.quota_names))
         if most < idle:
