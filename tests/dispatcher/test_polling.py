@@ -2,6 +2,8 @@
 
 import datetime
 import logging
+import math
+import time
 
 import pytest
 import transaction
@@ -15,7 +17,8 @@ import zc.async_.clock
 from tests.dispatcher import work
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import polling
-from zc.async_.dispatcher.polling import SYSTEM
+from zc.async_.dispatcher.membership import TRIES_TO_LEAVE
+from zc.async_.dispatcher.plans import SYSTEM
 from zc.async_.interfaces import (
     ACTIVE,
     CALLBACKS,
@@ -375,16 +378,15 @@ def idle(count):
 
 
 @pytest.fixture
-def contenders(active, client):
-    """Two pollers that have just got into each other's way, and many jobs read from the lanes."""
+def contenders(active, client, monkeypatch):
+    """Two pollers that got into each other's way lately, and many jobs read from the lanes."""
     poller, sibling = (active(size=20, chooser=choose_with_hook) for _poller in range(2))
     for _number in range(8 * 16):
         client.queue.put(work.answer)
     client.manager.commit()
     assert len(sibling.poll(busy=idle(1)).jobs) == 1
-    for one, other in [(poller, sibling), (sibling, poller)]:
-        work.hooks.append(lambda other=other: other.poll(busy=idle(1)))
-        assert one.poll(busy=idle(1)).jobs == []
+    for contender in (poller, sibling):
+        monkeypatch.setattr(contender.poller, "_contended_until", math.inf)
     return poller, sibling
 
 
@@ -403,6 +405,23 @@ def test_after_a_while_without_conflicts_the_order_is_exact_again(contenders, cl
     for poller in contenders:
         monkeypatch.setattr(poller.poller, "_contended_until", 0.0)
     assert [claimed.job_id for claimed in contenders[1].poll(busy=idle(3)).jobs] == expected
+
+
+def test_a_conflict_has_the_poller_keep_out_of_the_way_for_a_while(active, put, client):
+    poller, sibling = active(chooser=choose_with_hook), active()
+    put(work.answer)
+    client.manager.begin()
+    dispatchers = client.queue.dispatchers
+    assert poller.poller.share(dispatchers) is None
+    work.hooks.append(sibling.poll)
+    before = time.monotonic()
+    poller.poll()
+    assert poller.poller._contended_until >= before + polling.CONTENTION
+    poller.poller._contended_until = sibling.poller._contended_until = math.inf
+    assert {p.poller.share(dispatchers) for p in (poller, sibling)} == {0, 1}
+    dispatchers[sibling.uuid].deactivate()
+    assert poller.poller.share(dispatchers) == 0
+    assert sibling.poller.share(dispatchers) is None
 
 
 def test_a_conflict_in_one_queue_does_not_keep_others_from_their_turn(active, put, client):
@@ -871,7 +890,7 @@ def disturb(client, active):
 
 def test_a_conflict_while_leaving_is_tried_over(active, agents, disturb, caplog):
     poller = active()
-    disturb(poller, polling.TRIES_TO_LEAVE - 1)
+    disturb(poller, TRIES_TO_LEAVE - 1)
     poller.poller.deactivate([])
     assert agents(poller).activated is None
     assert work.hooks == []
@@ -880,7 +899,7 @@ def test_a_conflict_while_leaving_is_tried_over(active, agents, disturb, caplog)
 
 def test_who_meets_conflicts_only_leaves_it_to_a_sibling(active, agents, disturb, caplog):
     poller = active()
-    disturb(poller, polling.TRIES_TO_LEAVE + 1)
+    disturb(poller, TRIES_TO_LEAVE + 1)
     poller.poller.deactivate([])
     assert agents(poller).activated
     assert len(work.hooks) == 1

@@ -12,7 +12,8 @@ import transaction
 import zc.async_.running
 from zc.async_.agent import Agent
 from zc.async_.dispatcher.fence import Fence
-from zc.async_.dispatcher.polling import Outcome, Plan, Poller
+from zc.async_.dispatcher.plans import Outcome, Plan
+from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.interfaces import KEY
 from zc.async_.queue import Queue, Queues

@@ -15,7 +15,8 @@ import zc.async_.interfaces
 from tests.races.parties import hooked_chooser, set_hook
 from zc.async_ import local
 from zc.async_.agent import Agent
-from zc.async_.dispatcher.polling import Plan, Poller
+from zc.async_.dispatcher.plans import Plan
+from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.interfaces import COMPLETED, KEY, PENDING, IDispatcherActivated
 from zc.async_.job import Job, parallel, serial

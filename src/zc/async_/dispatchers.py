@@ -14,6 +14,7 @@ from persistent.mapping import PersistentMapping
 
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.liveness
 from zc.async_ import utils
 from zc.async_.agent import SystemAgent
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
@@ -37,6 +38,8 @@ class DispatcherAgents(PersistentMapping):
     #: The queue, if the dispatcher was unregistered: jobs go on that its agents had.
     _queue: Any = None
     activated: datetime.datetime | None = None
+    #: What its process holds while it lives.
+    _holder: zc.async_.liveness.Holder | None = None
     ping_interval = datetime.timedelta(seconds=30)
     ping_death_interval = datetime.timedelta(seconds=60)
 
@@ -56,6 +59,8 @@ class DispatcherAgents(PersistentMapping):
     @property
     def dead(self) -> bool:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
+        if self.activated and zc.async_.liveness.is_gone(self._holder):
+            return True
         last = self.last_ping.value
         if self.activated and (last is None or self.activated > last):
             last = self.activated
@@ -102,6 +107,7 @@ class DispatcherAgents(PersistentMapping):
         if not self.activated:
             raise ValueError(f"dispatcher {self.UUID} is not activated in this queue")
         self.activated = None
+        self._holder = None
         self._hand_back()
         zope.event.notify(zc.async_.interfaces.DispatcherDeactivated(self))
 

@@ -5,45 +5,18 @@ dispatcher. Each takes a slot, an operating-system lock on a file beside the UUI
 frees it with the process, however that ends.
 """
 
-import errno
 import logging
 import os
 import threading
-from typing import IO
 
-import zc.lockfile
-
+import zc.async_.filelock
 import zc.async_.instanceuuid
+from zc.async_.filelock import FileLock
 
 #: Tried before giving up; far more processes than would share a file.
 MAX_SLOTS = 1000
 
 logger = logging.getLogger(__name__)
-
-
-class _SlotLock(zc.lockfile.SimpleLockFile):
-    """The lock on a slot's file, held by a bare descriptor.
-
-    A file object would be reported as one that nobody closed when the process ends, and that is
-    just when the lock is to end. (`zc.lockfile.LockFile` would write to the file, too.)
-    """
-
-    _fp: IO[str] | None
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        assert self._fp is not None
-        self._descriptor = os.dup(self._fp.fileno())
-        self._fp.close()
-        self._fp = None
-
-    def close(self) -> None:
-        """Let the lock go without unlocking it.
-
-        After a fork parent and child have the lock in common. To unlock it in the child would take
-        it from the parent; closing only ends the child's part in it.
-        """
-        os.close(self._descriptor)
 
 
 class _Process:
@@ -58,7 +31,7 @@ class _Process:
     def __init__(self) -> None:
         self.mutex = threading.Lock()
         self.slot: int | None = None
-        self.lock: _SlotLock | None = None
+        self.lock: FileLock | None = None
 
 
 _process = _Process()
@@ -83,11 +56,11 @@ def lock_path(slot: int) -> str:
     return f"{zc.async_.instanceuuid.UUID_PATH}.{slot}.lock"
 
 
-def _take_slot() -> tuple[int, _SlotLock | None]:
+def _take_slot() -> tuple[int, FileLock | None]:
     """Return the lowest free slot and its lock, or 0 and None where there are no locks."""
     try:
         for slot in range(MAX_SLOTS):
-            lock = _lock(lock_path(slot))
+            lock = zc.async_.filelock.lock(lock_path(slot))
             if lock is not None:
                 return slot, lock
         problem = f"all of {MAX_SLOTS} are taken"
@@ -99,25 +72,6 @@ def _take_slot() -> tuple[int, _SlotLock | None]:
         problem,
     )
     return 0, None
-
-
-def _lock(path: str) -> _SlotLock | None:
-    """Return the lock on a file, or None if another process has it.
-
-    Raises:
-        OSError: the file cannot be opened or its file system has no locks.
-    """
-    try:
-        return _SlotLock(path)
-    except zc.lockfile.LockError as error:
-        reason = error.__context__
-        if isinstance(reason, OSError) and reason.errno not in (
-            errno.EAGAIN,
-            errno.EWOULDBLOCK,
-            errno.EACCES,  # what Windows says
-        ):
-            raise reason from None
-        return None
 
 
 def _after_fork() -> None:

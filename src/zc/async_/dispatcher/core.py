@@ -23,7 +23,8 @@ import zc.async_.interfaces
 import zc.async_.running
 from zc.async_ import utils
 from zc.async_.dispatcher import registry, wakeup
-from zc.async_.dispatcher.polling import SYSTEM, AgentKey, Claimed, Outcome, Plan, Poller
+from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Outcome, Plan
+from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.pool import Pool, Task, Worker
 from zc.async_.dispatcher.records import PollInfo, Records, reported
 

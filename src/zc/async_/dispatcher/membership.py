@@ -1,0 +1,115 @@
+"""A dispatcher's place in the queues: it becomes active in each, and leaves them in the end."""
+
+from typing import Any
+
+import ZODB.utils
+
+import zc.async_.interfaces
+import zc.async_.liveness
+from zc.async_ import utils
+from zc.async_.dispatcher.pool import JobId, job_id
+
+#: How often to try to leave the queues when others are in the way.
+TRIES_TO_LEAVE = 5
+
+
+class Membership:
+    """Writes down that a dispatcher is active. Belongs to its poller, and is used like that."""
+
+    def __init__(self, connection: Any, manager: Any, uuid: Any) -> None:
+        self._connection = connection
+        self._manager = manager
+        self._uuid = uuid
+        #: Names of the queues that this dispatcher has activated itself in.
+        self._active: set[str] = set()
+        #: What this process holds as long as it lives.
+        self.holder: zc.async_.liveness.Holder | None = None
+
+    def _queue(self, name: str) -> Any:
+        return self._connection.root()[zc.async_.interfaces.KEY][name]
+
+    def ensure(self, name: str) -> bool:
+        """Register and activate this dispatcher in a queue; return whether it is active."""
+        if name in self._active and self._uuid in self._queue(name).dispatchers:
+            return True
+        try:
+            return self._activate(name)
+        finally:
+            self._manager.begin()
+
+    def _activate(self, name: str) -> bool:
+        with self._manager:
+            dispatchers = self._queue(name).dispatchers
+            if self._uuid not in dispatchers:
+                dispatchers.register(self._uuid)
+            agents = dispatchers[self._uuid]
+            # Before the lock is taken, which is taken for life.
+            dead = agents.dead
+            try:
+                self.holder = zc.async_.liveness.hold(self._uuid)
+            except zc.async_.liveness.HeldElsewhereError as error:
+                self._say_that_there_is_another(name, " (process {1} has locked {0})", *error.args)
+                return False
+            if agents.activated:
+                if not dead:
+                    self._say_that_there_is_another(name)
+                    return False
+                utils.log.warning("UUID %s: an earlier process crashed; cleaning up", self._uuid)
+                agents.deactivate()
+            agents._holder = self.holder
+            agents.activate()
+        self._active.add(name)
+        utils.log.info("dispatcher %s is active in queue %r", self._uuid, name)
+        return True
+
+    def _say_that_there_is_another(self, name: str, details: str = "", *values: str) -> None:
+        utils.log.error(
+            "UUID %s already activated in queue %s (oid %d): another process?%s  "
+            "(To stop poll attempts in this process, set "
+            "``zc.async.dispatcher.get().activated = False``.  To stop polls permanently, "
+            "don't start a zc.async.dispatcher!)",
+            self._uuid,
+            name,
+            ZODB.utils.u64(self._queue(name)._p_oid),
+            details.format(*values),
+        )
+
+    def leave(self, unstarted: list[tuple[JobId, int]]) -> None:
+        """Hand back the jobs no thread has begun, and leave the queues."""
+
+        def try_to_leave() -> None:
+            self._manager.abort()
+            self._manager.begin()
+            for name in self._active:
+                dispatchers = self._queue(name).dispatchers
+                agents = dispatchers.get(self._uuid)
+                if agents is None or not agents.activated:
+                    continue
+                for agent in agents._agents():
+                    for job in list(agent):
+                        if (job_id(job), job._token) in started_not:
+                            agents.queue.putBack(job)
+                agents.deactivate()
+            self._manager.commit()
+            zc.async_.liveness.release(self._uuid)
+
+        started_not = set(unstarted)
+        for attempt in range(TRIES_TO_LEAVE):
+            try:
+                try_to_leave()
+                break
+            except utils.EXPLOSIVE_ERRORS:
+                raise
+            except Exception as error:
+                self._manager.abort()
+                # A database out of reach is not waited for: the process wants to end.
+                again = isinstance(error, utils.TRANSIENT_ERRORS) and not isinstance(
+                    error, utils.DISCONNECTED_ERRORS
+                )
+                if not again or attempt == TRIES_TO_LEAVE - 1:
+                    utils.log.critical(
+                        "could not deactivate; a sibling, or the next start, will clean up",
+                        exc_info=True,
+                    )
+                    break
+        self._active.clear()

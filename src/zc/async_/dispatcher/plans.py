@@ -1,0 +1,71 @@
+"""What a dispatcher's thread and its polls tell each other."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from zc.async_.dispatcher.pool import JobId
+from zc.async_.liveness import Holder
+
+#: Of a queue and an agent, by their names.
+AgentKey = tuple[str, str]
+
+#: Stands in the place of an agent's name for the jobs of the system.
+SYSTEM = "\0system"
+
+
+@dataclasses.dataclass
+class Plan:
+    """What the poller has to know of the threads."""
+
+    #: How many places of each agent are taken.
+    busy: dict[AgentKey, int]
+    #: Jobs, with their tokens, that nobody goes on with, though their agents have them.
+    lost: set[tuple[JobId, int]]
+    #: Jobs that other jobs completed, for the history.
+    completed: dict[AgentKey, list[JobId]]
+
+
+@dataclasses.dataclass
+class Claimed:
+    """A job for a worker."""
+
+    agent: AgentKey
+    job_id: JobId
+    token: int
+    quota_names: tuple[str, ...]
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What a poll found and did."""
+
+    #: As `PollInfo`.
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
+    jobs: list[Claimed] = dataclasses.field(default_factory=list)
+    sizes: dict[AgentKey, int] = dataclasses.field(default_factory=dict)
+    #: Objects whose changes concern this dispatcher, by database.
+    watched: dict[Any, set[bytes]] = dataclasses.field(default_factory=dict)
+    #: When a job falls due (microseconds), if that is known.
+    next_time: int | None = None
+    #: Seconds after which to poll again because not all was done; None: all was.
+    again: float | None = None
+    #: The queues in which everything in the plan was done.
+    done: set[str] = dataclasses.field(default_factory=set)
+    #: Whether not all queues could be looked at.
+    failed: bool = False
+
+
+@dataclasses.dataclass
+class Conditions:
+    """What the poller has to tell of itself to its visit of a queue."""
+
+    uuid: Any
+    #: What this process holds as long as it lives.
+    holder: Holder | None
+    #: Claims, with their tokens, of which it is not known whether they were committed.
+    unanswered: set[tuple[JobId, int]]
+    #: Of how many idle workers, how many are to get jobs.
+    most_jobs: Callable[[int], int]
+    #: See `zc.async_.claim.Claim`; called with the dispatchers of the queue.
+    share: Callable[[Any], int | None]

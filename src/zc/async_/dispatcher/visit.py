@@ -1,0 +1,201 @@
+"""The transaction of a poll in one queue."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import zc.async_.clock
+import zc.async_.lane
+import zc.async_.sidecar
+from zc.async_ import utils
+from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Conditions, Outcome, Plan
+from zc.async_.dispatcher.pool import JobId, job_id
+from zc.twist import Failure
+
+
+class AgentFailed(Exception):
+    """The chooser or another hook of an agent raised."""
+
+    def __init__(self, name: str, failure: Any) -> None:
+        super().__init__(name)
+        self.name = name
+        self.failure = failure
+
+
+class Visit:
+    """The transaction of a poll in one queue."""
+
+    def __init__(
+        self, queue: Any, conditions: Conditions, plan: Plan, excluded: dict[str, Any]
+    ) -> None:
+        """`excluded`: agents that failed in an earlier try, with their failures."""
+        self._queue = queue
+        self.name = queue.name
+        self._conditions = conditions
+        self._plan = plan
+        self._excluded = excluded
+        self._agents = queue.dispatchers[conditions.uuid]
+        self._info: dict[str, Any] = {}
+        self._sizes: dict[AgentKey, int] = {}
+        self._jobs: list[Claimed] = []
+        self._next_time: int | None = None
+        self._again: float | None = None
+        #: Whether there is something to commit.
+        self.changed = False
+
+    def work(self) -> None:
+        self._ping()
+        self._hand_back_lost()
+        self._keep_books()
+        self._look_around()
+        self._claim()
+        if self.changed and zc.async_.lane.has_unread(self._queue._lanes, self._queue._p_jar):
+            # What this transaction itself put (jobs of the system): its commit wakes nobody here.
+            self._again = 0
+
+    def _ping(self) -> None:
+        if self._queue.dispatchers.ping(self._conditions.uuid):
+            self.changed = True
+        if self._agents._holder != self._conditions.holder:
+            # It was taken for dead meanwhile.
+            self._agents._holder = self._conditions.holder
+            self.changed = True
+
+    def _named_agents(self) -> list[tuple[str, Any]]:
+        return [(SYSTEM, self._agents._system), *self._agents.items()]
+
+    def _hand_back_lost(self) -> None:
+        unanswered = self._conditions.unanswered
+        if not (self._plan.lost or unanswered):
+            return
+        for _name, agent in self._named_agents():
+            for job in list(agent):
+                if (job_id(job), job._token) in unanswered:
+                    # No worker has ever had it.
+                    self._queue.putBack(job)
+                elif (job_id(job), job._token) in self._plan.lost:
+                    agent._forget(job)
+                    self._agents._hand_back_job(job)
+                else:
+                    continue
+                self.changed = True
+
+    def _look_around(self) -> None:
+        for name, agent in self._agents.items():
+            active = [job_id(job) for job in agent]
+            self._info[name] = {
+                "active jobs": active,
+                "error": self._excluded.get(name),
+                "len": len(active),
+                "new jobs": [],
+                "size": agent.size,
+            }
+
+    def _claim(self) -> None:
+        share = self._conditions.share(self._queue.dispatchers)
+        with self._queue._claiming(share) as claim:
+            for name, agent in self._named_agents():
+                self._sizes[self.name, name] = agent.size
+                if name not in self._excluded:
+                    self._claim_for(name, agent)
+        self.changed = self.changed or claim.changed
+        if claim.more:
+            self._again = 0
+        self._next_time = claim.next_time()
+
+    def _claim_for(self, name: str, agent: Any) -> None:
+        idle = agent.size - self._plan.busy.get((self.name, name), 0)
+        most = self._conditions.most_jobs(max(0, idle))
+        now = zc.async_.clock.microseconds()
+        places = zc.async_.sidecar.Places()
+        for _place in range(most):
+            job = self._ask(name, agent)
+            if job is None:
+                return
+            job._activate(now, places)
+            self.changed = True
+            self._jobs.append(Claimed((self.name, name), job_id(job), job._token, job.quota_names))
+        if most < idle:
+            # Only if there was enough for these: else a conflict would be followed by idle polls.
+            self._again = 0
+
+    def _ask(self, name: str, agent: Any) -> Any:
+        try:
+            return agent.claimJob()
+        except utils.EXPLOSIVE_ERRORS:
+            raise
+        except Exception as error:
+            if isinstance(error, utils.TRANSIENT_ERRORS) and not isinstance(
+                error, utils.DISCONNECTED_ERRORS
+            ):
+                raise
+            utils.log.error("agent %r could not claim a job", name, exc_info=True)
+            raise AgentFailed(name, Failure()) from error
+
+    def _keep_books(self) -> None:
+        """Move completed jobs out of the agents.
+
+        That alone is worth a commit only if nothing else is to be done for a while, or if a place
+        in a quota is freed that another dispatcher may wait for.
+        """
+        left: list[Any] = []
+        for _name, agent in self._named_agents():
+            left += agent._keep_books()
+        freed = self._free_places([job for job in left if job.quota_names])
+        elsewhere = {key: ids for key, ids in self._plan.completed.items() if key[0] == self.name}
+        for key, ids in elsewhere.items():
+            self._remember(key[1], ids)
+        idle = not any(self._plan.busy.values())
+        if freed or elsewhere or (left and idle):
+            self.changed = True
+
+    def _free_places(self, jobs: list[Any]) -> bool:
+        names = {name for job in jobs for name in job.quota_names}
+        quotas = [self._queue.quotas.get(name) for name in names]
+        released = [quota._release(jobs) for quota in quotas if quota is not None]
+        return any(released)
+
+    def _remember(self, name: str, ids: list[JobId]) -> None:
+        agent = self._agents._system if name == SYSTEM else self._agents.get(name)
+        for oid, database_name in ids if agent is not None else ():
+            agent._remember(self._agents._p_jar.get_connection(database_name).get(oid))
+
+    # -- reporting
+
+    def claimed(self) -> set[tuple[JobId, int]]:
+        """The jobs that are claimed if this is committed, with their tokens."""
+        return {(claimed.job_id, claimed.token) for claimed in self._jobs}
+
+    def take_back(self, again: float | None) -> None:
+        """The transaction failed: nothing was claimed."""
+        self._jobs = []
+        self._again = again
+
+    def report(self, outcome: Outcome) -> None:
+        outcome.info[self.name] = self._info
+        outcome.sizes.update(self._sizes)
+        outcome.jobs += self._jobs
+        times = [t for t in (outcome.next_time, self._next_time) if t is not None]
+        outcome.next_time = min(times, default=None)
+        waits = [a for a in (outcome.again, self._again) if a is not None]
+        outcome.again = min(waits, default=None)
+        database = self._queue._p_jar.db()
+        outcome.watched.setdefault(database, set()).update(_watched(self._queue, self._agents))
+
+
+def _watched(queue: Any, agents: Any) -> set[bytes]:
+    """Oids of the records whose change may mean that there is something to do."""
+    objects = [*_records(queue._lanes), *_records(queue.quotas._quotas), agents, *agents.values()]
+    for lane in queue._lanes.values():
+        objects += (lane, lane.newest)
+    for quota in queue.quotas.values():
+        objects += (quota, quota._members)
+    return {obj._p_oid for obj in objects if obj._p_oid is not None}
+
+
+def _records(tree: Any) -> Iterator[Any]:
+    """The records of a BTree that change when a key is added."""
+    yield tree
+    bucket = tree._firstbucket
+    while bucket is not None:
+        yield bucket
+        bucket = bucket._next
