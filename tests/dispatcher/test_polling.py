@@ -14,6 +14,7 @@ from ZODB.utils import u64
 
 import zc.async_.claim
 import zc.async_.clock
+import zc.async_.liveness
 from tests.dispatcher import work
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import polling
@@ -28,6 +29,7 @@ from zc.async_.interfaces import (
     IDispatcherDeactivated,
 )
 from zc.async_.queue import Queue, Queues
+from zc.async_.retry import NeverRetry
 from zc.async_.testing import BEGINNING, set_now
 from zc.twist import Failure
 
@@ -449,6 +451,98 @@ def test_a_chooser_that_meets_a_conflict_is_no_failure_of_the_agent(active, put)
     assert outcome.again > 0
     assert outcome.info[""]["main"]["error"] is None
     assert len(poller.poll().jobs) == 1
+
+
+# -- answers that are lost
+
+
+@pytest.fixture
+def lose_answer(monkeypatch):
+    """Has the storage of a poller fail once after, or before, it has stored a transaction."""
+
+    def lose_answer(poller, error, stored):
+        storage = poller.poller._connection._storage
+        finish = storage.tpc_finish
+
+        def fail(*args):
+            monkeypatch.undo()
+            if not stored:
+                raise error
+            finish(*args)
+            raise error
+
+        monkeypatch.setattr(storage, "tpc_finish", fail)
+
+    return lose_answer
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize("error", [ZEO.Exceptions.ClientDisconnected(), OSError("no answer")])
+@pytest.mark.parametrize("policy", [None, NeverRetry])
+def test_claims_whose_answer_was_lost_are_claimed_anew(
+    active, put, client, lose_answer, stored, error, policy
+):
+    """No worker has had them, so no policy is asked."""
+    poller = active()
+    jobs = [put(work.answer, retry_policy_factory=policy) for _ in range(2)]
+    lose_answer(poller, error, stored)
+    outcome = poller.poll()
+    assert (outcome.jobs, outcome.failed) == ([], True)
+    client.manager.begin()
+    assert [job.status for job in jobs] == [ACTIVE if stored else PENDING] * 2
+    found = poller.poll().jobs
+    found += poller.poll().jobs
+    assert [claimed.job_id for claimed in found] == [key(job) for job in jobs]
+    client.manager.begin()
+    assert [job._token for job in jobs] == [claimed.token for claimed in found]
+    assert len(client.queue.dispatchers[poller.uuid]["main"]) == 2
+    assert len(client.queue) == 0
+    assert poller.poll(busy={("", "main"): 2}).jobs == []
+
+
+def test_a_conflict_leaves_no_claim_unanswered(active, put):
+    poller, sibling = active(chooser=choose_with_hook), active(size=1)
+    put(work.answer)
+    work.hooks.append(sibling.poll)
+    assert poller.poll().jobs == []
+    assert poller.poller._unanswered == {}
+
+
+# -- being known to live
+
+
+def test_the_next_process_of_an_instance_need_not_wait_for_the_pings(active, agents, tmp_path):
+    """What the operating system does with a process that ends, a release of the lock does here."""
+    poller = active()
+    assert not agents(poller).dead
+    zc.async_.liveness.release(poller.uuid)
+    assert agents(poller).dead
+
+
+def test_a_sibling_cleans_up_at_its_next_poll(active, put, client):
+    poller, sibling = active(), active(size=0)
+    job = put(work.answer)
+    assert len(poller.poll().jobs) == 1
+    zc.async_.liveness.release(poller.uuid)
+    (claimed,) = sibling.poll().jobs
+    assert claimed.agent == ("", SYSTEM)
+    client.manager.begin()
+    assert not client.queue.dispatchers[poller.uuid].activated
+    assert client.connection.get(claimed.job_id[0]).callable == job.handleInterrupt
+
+
+def test_who_was_taken_for_dead_says_again_that_it_lives(active, client):
+    poller = active()
+    client.manager.begin()
+    holder = client.queue.dispatchers[poller.uuid]._holder
+    assert holder is not None
+    client.queue.dispatchers[poller.uuid].deactivate()
+    assert client.queue.dispatchers[poller.uuid]._holder is None
+    client.manager.commit()
+    poller.poll()
+    client.manager.begin()
+    assert client.queue.dispatchers[poller.uuid].activated
+    assert client.queue.dispatchers[poller.uuid]._holder == holder
 
 
 # -- agents that fail

@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import shutil
 import signal
 import threading
 import uuid
@@ -159,14 +160,11 @@ def test_a_terminated_process_hands_back_its_work(zeo, tmp_path, client, wait_fo
     assert one.log.read_text() == ""
 
 
-@pytest.mark.slow
 def test_the_work_of_a_killed_process_is_done_by_another(zeo, tmp_path, client, wait_for):
+    """At once, since both are on one host: the pings are missed only after a minute."""
     path = tmp_path / "begun"
     with worker(zeo, tmp_path, "one", size=1) as one, worker(zeo, tmp_path, "two") as two:
         client.manager.begin()
-        for agents in client.queue.dispatchers.values():
-            agents.ping_interval /= 60
-            agents.ping_death_interval /= 30
         client.queue.dispatchers[two.uuid]["main"].size = 0
         client.manager.commit()
         job = client.queue.put(Job(processes.wait_once, path))
@@ -179,6 +177,38 @@ def test_the_work_of_a_killed_process_is_done_by_another(zeo, tmp_path, client, 
         wait_for(job)
         assert job.result == two.pid
     assert [int(pid) for (pid,) in lines(path)] == [one.pid, two.pid]
+
+
+def test_a_process_goes_on_where_its_killed_predecessor_was(zeo, tmp_path, client, wait_for):
+    """At once, too."""
+    path = tmp_path / "begun"
+    with worker(zeo, tmp_path, "one") as first:
+        job = client.queue.put(Job(processes.wait_once, path))
+        client.manager.commit()
+        wait_until(lambda: lines(path), PATIENCE)
+        first.kill()
+        first.wait(PATIENCE)
+        with worker(zeo, tmp_path, "one") as second:
+            assert second.uuid == first.uuid
+            wait_for(job)
+            assert job.result == second.pid
+    assert [int(pid) for (pid,) in lines(path)] == [first.pid, second.pid]
+    assert "an earlier process crashed; cleaning up" in second.log.read_text()
+
+
+def test_a_second_process_of_one_identity_says_so_and_claims_nothing(
+    zeo, tmp_path, client, wait_for
+):
+    with worker(zeo, tmp_path, "one") as first:
+        shutil.copy(tmp_path / "one.uuid", tmp_path / "two.uuid")
+        # A copy of the file is another file; what both have in common is the database.
+        with worker(zeo, tmp_path, "two") as copied, worker(zeo, tmp_path, "one") as same:
+            jobs = [client.queue.put(processes.part) for _ in range(20)]
+            client.manager.commit()
+            wait_for(*jobs)
+            assert {job.result for job in jobs} == {first.pid}
+        assert "already activated in queue" in copied.log.read_text()
+        assert f"another process? (process {first.pid} has locked" in same.log.read_text()
 
 
 @pytest.mark.parametrize("bare", [False, True], ids=["knows the project", "lacks the project"])
