@@ -1,0 +1,130 @@
+"""Errors of a job, and of its commit, under each policy that comes with the library."""
+
+import pytest
+import ZEO.Exceptions
+from ZODB.POSException import ConflictError
+
+import zc.async_
+import zc.async_.dispatcher
+from tests.dispatcher import work
+from tests.faults.test_polling_faults import Participant
+from zc.async_.job import NeverRetry, RetryCommonForever, RetryCommonFourTimes
+
+#: What happens to the next tries of `fail_as_told` and `commit_as_told`, an error each.
+errors = []
+
+
+@pytest.fixture(autouse=True)
+def no_errors():
+    """No error is left from another test."""
+    errors.clear()
+    yield
+    errors.clear()
+
+
+@pytest.fixture(autouse=True)
+def sleeps(monkeypatch):
+    """The seconds that policies sleep; nobody does."""
+    seconds = []
+    monkeypatch.setattr("zc.async_.retry.time.sleep", seconds.append)
+    return seconds
+
+
+def fail_as_told():
+    """Count in the database, and raise what the test wants."""
+    zc.async_.local.getJob()._p_jar.root()["counter"].increase()
+    if errors:
+        raise errors.pop(0)
+    return "done"
+
+
+def commit_as_told():
+    """Count in the database, and have the commit raise what the test wants."""
+    jar = zc.async_.local.getJob()._p_jar
+    jar.root()["counter"].increase()
+    if errors:
+        jar.transaction_manager.get().join(Participant(errors.pop(0)))
+    return "done"
+
+
+FOREVER, FOUR, NEVER = RetryCommonForever, RetryCommonFourTimes, NeverRetry
+CONFLICT, DISCONNECT, OTHER = ConflictError, ZEO.Exceptions.ClientDisconnected, ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    ("factory", "call", "error", "times", "survives"),
+    [
+        pytest.param(FOUR, fail_as_told, CONFLICT, 4, True, id="four, conflicts in the job"),
+        pytest.param(FOUR, fail_as_told, CONFLICT, 5, False, id="four, too many in the job"),
+        pytest.param(FOUR, commit_as_told, CONFLICT, 4, True, id="four, conflicts at the commit"),
+        pytest.param(FOUR, commit_as_told, CONFLICT, 5, False, id="four, too many at the commit"),
+        pytest.param(FOUR, fail_as_told, DISCONNECT, 30, True, id="four, disconnects in the job"),
+        pytest.param(FOUR, commit_as_told, DISCONNECT, 30, True, id="four, disconnects at commit"),
+        pytest.param(FOUR, fail_as_told, OTHER, 1, False, id="four, another error of the job"),
+        pytest.param(FOUR, commit_as_told, OTHER, 1, False, id="four, another error of the commit"),
+        pytest.param(FOREVER, fail_as_told, CONFLICT, 30, True, id="forever, conflicts in the job"),
+        pytest.param(FOREVER, commit_as_told, CONFLICT, 30, True, id="forever, conflicts at commit"),
+        pytest.param(FOREVER, fail_as_told, DISCONNECT, 30, True, id="forever, disconnects in it"),
+        pytest.param(FOREVER, commit_as_told, DISCONNECT, 30, True, id="forever, at the commit"),
+        pytest.param(FOREVER, fail_as_told, OTHER, 1, False, id="forever, another of the job"),
+        pytest.param(FOREVER, commit_as_told, OTHER, 30, True, id="forever, another at the commit"),
+        pytest.param(NEVER, fail_as_told, CONFLICT, 1, False, id="never, a conflict in the job"),
+        pytest.param(NEVER, commit_as_told, CONFLICT, 1, False, id="never, at the commit"),
+        pytest.param(NEVER, fail_as_told, DISCONNECT, 1, False, id="never, a disconnect in it"),
+        pytest.param(NEVER, commit_as_told, DISCONNECT, 1, False, id="never, at the commit too"),
+    ],
+)
+def test_a_job_is_tried_as_often_as_its_policy_says_and_takes_effect_once_or_not_at_all(
+    dispatcher, client, put, completed, goes_on, factory, call, error, times, survives
+):
+    errors.extend(error("as told") for _ in range(times))
+    job = put(call, retry_policy_factory=factory)
+    completed(job)
+    assert errors == []
+    assert work.happened == ["increase"] * (times + survives)
+    assert client.root["counter"].count == survives
+    if survives:
+        assert job.result == "done"
+    else:
+        assert job.result.check(error)
+    goes_on()
+
+
+@pytest.mark.parametrize("call", [fail_as_told, commit_as_told])
+@pytest.mark.parametrize("factory", [FOUR, FOREVER])
+def test_the_pause_before_a_database_out_of_reach_is_tried_again_grows_to_a_minute(
+    dispatcher, put, completed, sleeps, factory, call
+):
+    errors.extend(DISCONNECT() for _ in range(14))
+    completed(put(call, retry_policy_factory=factory))
+    assert sleeps == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60]
+
+
+def test_a_job_that_conflicts_and_fails_logs_an_error_that_names_it(
+    dispatcher, client, put, completed, errors_told
+):
+    errors.extend(CONFLICT() for _ in range(5))
+    job = put(fail_as_told)
+    completed(job)
+    assert f"{job!r} failed:" in errors_told()
+    assert "ConflictError" in errors_told()
+
+
+def test_a_callback_is_tried_over_for_ever_and_one_that_fails_is_critical(
+    dispatcher, client, completed, goes_on, caplog
+):
+    errors.extend([*(CONFLICT() for _ in range(12)), OTHER("at last")])
+    job = client.queue.put(work.answer)
+    callback = job.addCallback(fail_with_result)
+    job.addCallback(client.root["log"].note)
+    client.manager.commit()
+    completed(job)
+    assert callback.result.check(OTHER)
+    assert client.root["log"].entries == ((42,),)
+    levels = {r.levelname for r in caplog.records if "fail_with_result" in r.getMessage()}
+    assert "CRITICAL" in levels
+    goes_on()
+
+
+def fail_with_result(result):
+    return fail_as_told()
