@@ -7,7 +7,7 @@ from ZODB.POSException import ConflictError
 import zc.async_
 import zc.async_.dispatcher
 from tests.dispatcher import work
-from tests.faults.test_polling_faults import Participant
+from tests.faults.participant import Participant
 from zc.async_.job import NeverRetry, RetryCommonForever, RetryCommonFourTimes
 
 #: What happens to the next tries of `fail_as_told` and `commit_as_told`, an error each.
@@ -63,7 +63,9 @@ CONFLICT, DISCONNECT, OTHER = ConflictError, ZEO.Exceptions.ClientDisconnected, 
         pytest.param(FOUR, fail_as_told, OTHER, 1, False, id="four, another error of the job"),
         pytest.param(FOUR, commit_as_told, OTHER, 1, False, id="four, another error of the commit"),
         pytest.param(FOREVER, fail_as_told, CONFLICT, 30, True, id="forever, conflicts in the job"),
-        pytest.param(FOREVER, commit_as_told, CONFLICT, 30, True, id="forever, conflicts at commit"),
+        pytest.param(
+            FOREVER, commit_as_told, CONFLICT, 30, True, id="forever, conflicts at commit"
+        ),
         pytest.param(FOREVER, fail_as_told, DISCONNECT, 30, True, id="forever, disconnects in it"),
         pytest.param(FOREVER, commit_as_told, DISCONNECT, 30, True, id="forever, at the commit"),
         pytest.param(FOREVER, fail_as_told, OTHER, 1, False, id="forever, another of the job"),

@@ -5,25 +5,8 @@ from ZODB.POSException import ConflictError
 
 import zc.async_.testing
 from tests.dispatcher import work
+from tests.faults.participant import Participant
 from zc.async_.interfaces import COMPLETED, NEW
-
-
-class Participant:
-    """Takes part in a transaction, and has its commit end with an error."""
-
-    def __init__(self, error):
-        self._error = error
-
-    def sortKey(self):
-        return "~"
-
-    def tpc_vote(self, transaction):
-        raise self._error
-
-    def abort(self, transaction):
-        pass
-
-    tpc_abort = tpc_begin = commit = tpc_finish = abort
 
 
 def claim_and_let_act(agent):
