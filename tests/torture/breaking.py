@@ -1,0 +1,225 @@
+"""What is broken, when and for how long."""
+
+import collections
+import random
+import threading
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from tests.torture.processes import PING_DEATH_INTERVAL, StorageServer, Worker
+from tests.torture.proxy import Proxy
+
+_DEATH = PING_DEATH_INTERVAL.total_seconds()
+
+#: Names of the targets that are no workers.
+SERVER, CLIENTS = "server", "clients"
+
+#: What can be done to whom: shortest and longest duration (seconds), and weight.
+WORKER_BREAKAGES = {
+    "kill, start at once": (0.0, 0.0, 4),
+    "kill, start later": (_DEATH, 2 * _DEATH, 2),
+    "suspend for long": (1.2 * _DEATH, 2 * _DEATH, 3),
+    "suspend for short": (0.1, 0.8 * _DEATH, 1),
+    "terminate": (0.0, 1.0, 3),
+}
+CONNECTION_BREAKAGES = {
+    "cut": (0.0, 0.0, 2),
+    "hold replies, cut": (0.005, 0.1, 4),
+    "close port": (0.5, 1.5 * _DEATH, 2),
+    "hold for long": (1.2 * _DEATH, 2 * _DEATH, 1),
+}
+SERVER_BREAKAGES = {
+    "kill server": (0.0, 1.0, 3),
+    "disk full": (0.2, 1.5, 2),
+}
+
+#: How often each target's turn comes, a worker's being 4.
+WEIGHTS = {SERVER: 2, CLIENTS: 1}
+WORKER_WEIGHT = 4
+
+#: Seconds that a target is left alone after it was broken, so that it comes to do something.
+RECOVERY = 2.0
+
+
+class Breakage(NamedTuple):
+    """Something to be broken."""
+
+    #: Seconds from the beginning, and how long it is to last.
+    at: float
+    seconds: float
+    kind: str
+    target: str
+
+
+def plan(
+    seed: int, seconds: float, count: int, workers: Iterable[str], without: Iterable[str] = ()
+) -> list[Breakage]:
+    """What to break in so many seconds: as many things as wanted, or as many as can be.
+
+    `without`: kinds that are left out.
+    """
+    chance = random.Random(seed)
+    weights = {**dict.fromkeys(workers, WORKER_WEIGHT), **WEIGHTS}
+    free_at = dict.fromkeys(weights, 0.0)
+    planned = []
+    for at in sorted(chance.uniform(0.5, seconds) for _breakage in range(count)):
+        free = [target for target in weights if free_at[target] <= at and _kinds(target, without)]
+        if not free:
+            # Somewhat later, then.
+            target = min(free_at, key=lambda name: free_at[name])
+            at = free_at[target]
+            if at >= seconds or not _kinds(target, without):
+                continue
+        else:
+            (target,) = chance.choices(free, [weights[name] for name in free])
+        kinds = _kinds(target, without)
+        (kind,) = chance.choices(list(kinds), [weight for _s, _l, weight in kinds.values()])
+        shortest, longest, _weight = kinds[kind]
+        planned.append(Breakage(at, chance.uniform(shortest, longest), kind, target))
+        free_at[target] = at + planned[-1].seconds + RECOVERY
+    return sorted(planned)
+
+
+def _kinds(target: str, without: Iterable[str]) -> dict[str, tuple[float, float, int]]:
+    if target == SERVER:
+        kinds = SERVER_BREAKAGES
+    elif target == CLIENTS:
+        kinds = CONNECTION_BREAKAGES
+    else:
+        kinds = {**WORKER_BREAKAGES, **CONNECTION_BREAKAGES}
+    return {name: kind for name, kind in kinds.items() if name not in without}
+
+
+class Breaker:
+    """Breaks what is planned, each target in a thread of its own, and mends all in the end."""
+
+    def __init__(
+        self, server: StorageServer, workers: dict[str, Worker], proxies: dict[str, Proxy]
+    ) -> None:
+        self._server = server
+        self._workers = workers
+        self._proxies = proxies
+        self._ending = threading.Event()
+        self._began = threading.Event()
+        self._threads: list[threading.Thread] = []
+        #: Kept by whoever works at the server or at all connections.
+        self._network = threading.Lock()
+        #: How often what was broken. Each thread has keys of its own.
+        self.done: collections.Counter[str] = collections.Counter()
+        self._counting = threading.Lock()
+        #: What could not be done, and why.
+        self.problems: list[str] = []
+        self._actions: dict[str, Callable[[str, float], None]] = {
+            "kill, start at once": self._kill,
+            "kill, start later": self._kill,
+            "suspend for long": self._suspend,
+            "suspend for short": self._suspend,
+            "terminate": self._terminate,
+            "cut": self._cut,
+            "hold replies, cut": self._hold_replies,
+            "close port": self._close_port,
+            "hold for long": self._hold,
+            "kill server": self._kill_server,
+            "disk full": self._fill_disk,
+        }
+
+    def start(self, planned: list[Breakage], clock: Callable[[], float]) -> None:
+        """Begin. `clock` tells the seconds from the beginning."""
+        for target in {breakage.target for breakage in planned}:
+            mine = [breakage for breakage in planned if breakage.target == target]
+            thread = threading.Thread(
+                target=self._work, args=(mine, clock), name=f"breaker of {target}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """Mend all, and break no more."""
+        self._ending.set()
+        for thread in self._threads:
+            thread.join()
+        for worker in self._workers.values():
+            self._mend(worker)
+
+    def _work(self, planned: list[Breakage], clock: Callable[[], float]) -> None:
+        for at, seconds, kind, target in planned:
+            if self._ending.wait(max(0, at - clock())):
+                return
+            try:
+                self._mend(self._workers.get(target))
+                self._actions[kind](target, seconds)
+            except Exception as error:
+                self.problems.append(f"{kind} of {target}: {error!r}")
+                continue
+            with self._counting:
+                self.done[kind] += 1
+
+    def _mend(self, worker: Worker | None) -> None:
+        """Start a worker that ended though nobody asked it to."""
+        if worker is not None and worker.ended is not None:
+            self.problems.append(f"{worker.name} ended by itself with {worker.ended}")
+            worker.leave()
+            worker.start()
+
+    # -- workers
+
+    def _kill(self, target: str, seconds: float) -> None:
+        worker = self._workers[target]
+        worker.kill()
+        self._ending.wait(seconds)
+        worker.start()
+
+    def _suspend(self, target: str, seconds: float) -> None:
+        worker = self._workers[target]
+        worker.suspend()
+        self._ending.wait(seconds)
+        worker.resume()
+
+    def _terminate(self, target: str, seconds: float) -> None:
+        worker = self._workers[target]
+        try:
+            worker.terminate()
+        finally:
+            self._ending.wait(seconds)
+            worker.start()
+
+    # -- connections
+
+    def _cut(self, target: str, seconds: float) -> None:
+        self._proxies[target].cut()
+
+    def _hold_replies(self, target: str, seconds: float) -> None:
+        """What is committed meanwhile is committed, and its committer never hears of it."""
+        self._proxies[target].hold_replies()
+        self._ending.wait(seconds)
+        self._proxies[target].cut()
+
+    def _close_port(self, target: str, seconds: float) -> None:
+        self._proxies[target].close()
+        self._ending.wait(seconds)
+        with self._network:
+            self._proxies[target].open()
+
+    def _hold(self, target: str, seconds: float) -> None:
+        self._proxies[target].hold()
+        self._ending.wait(seconds)
+        with self._network:
+            self._proxies[target].open()
+
+    # -- the server
+
+    def _kill_server(self, target: str, seconds: float) -> None:
+        with self._network:
+            # A client that is accepted and let down again waits for ten seconds.
+            for proxy in self._proxies.values():
+                proxy.close()
+            self._server.kill()
+            self._ending.wait(seconds)
+            self._server.start()
+            for proxy in self._proxies.values():
+                proxy.open()
+
+    def _fill_disk(self, target: str, seconds: float) -> None:
+        self._server.fill_disk()
+        self._ending.wait(seconds)
+        self._server.clear_disk()

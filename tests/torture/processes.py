@@ -1,0 +1,222 @@
+"""The server and the workers: processes that can be stopped, killed and started again.
+
+    python -m tests.torture.processes HOST PORT SIZE GRACE
+
+runs a dispatcher until the standard input ends or a signal comes.
+"""
+
+import contextlib
+import datetime
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import ZEO.Exceptions
+import zope.component
+
+import zc.async_.configure
+import zc.async_.dispatcher
+import zc.async_.subscribers
+from benchmarks.children import child
+from benchmarks.storages import SERVER, Server, _free_port
+from benchmarks.workers import wait_until
+from zc.async_ import utils
+from zc.async_.dispatcher import polling
+from zc.async_.interfaces import DatabaseOpened, IDispatcherActivated, IJob, IRetryPolicy
+from zc.async_.retry import RetryCommonForever, RetryCommonFourTimes
+
+#: Of the dispatchers: short, so that what takes long in production happens often.
+POLL_INTERVAL = 0.3
+PING_INTERVAL = datetime.timedelta(seconds=0.5)
+PING_DEATH_INTERVAL = datetime.timedelta(seconds=2)
+
+#: Seconds to wait for a database that is out of reach: the first, step and longest wait.
+BACKOFF = (0.2, 0.2, 1.0)
+
+#: Seconds that a process is given to do as it was asked.
+PATIENCE = 30
+
+
+class Process:
+    """A process that is started again and again, each time with a log of its own."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        self.name = name
+        self._folder = folder
+        self._starts = 0
+        self._stack = contextlib.ExitStack()
+        self._process: Any = None
+
+    def _start(self, arguments: list[str], environment: dict[str, str] | None = None) -> None:
+        self._starts += 1
+        log = self._folder / f"{self.name}.{self._starts}.log"
+        self._process = self._stack.enter_context(child(arguments, log, environment))
+
+    @property
+    def ended(self) -> int | None:
+        """The exit code if it ended, else None."""
+        code: int | None = self._process.poll()
+        return code
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        return int(self._process.pid)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._stack.close()
+
+    def suspend(self) -> None:
+        """Have it do nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Have it go on."""
+        self._process.send_signal(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """Ask it to end, and wait until it has. TimeoutError if it does not."""
+        self._process.terminate()
+        try:
+            wait_until(lambda: self.ended is not None, PATIENCE, 0.05)
+        finally:
+            self.kill()
+
+    def leave(self) -> None:
+        """Have it end with its standard input."""
+        self._stack.close()
+
+
+class StorageServer(Process):
+    """The ZEO server."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__("server", folder)
+        self.address = "127.0.0.1", _free_port()
+        self._file = folder / "Data.fs"
+
+    def start(self) -> None:
+        """Start it, and wait until it can be reached."""
+        self._start([str(SERVER), ":".join(map(str, self.address)), str(self._file)])
+        wait_until(self._answers, PATIENCE)
+
+    def _answers(self) -> bool:
+        try:
+            socket.create_connection(self.address).close()
+        except OSError:
+            return False
+        return True
+
+    def fill_disk(self) -> None:
+        """Have the operating system refuse whatever would make the file longer."""
+        self._limit(self._file.stat().st_size)
+
+    def clear_disk(self) -> None:
+        """Let the file grow again."""
+        self._limit(resource.RLIM_INFINITY)
+
+    def _limit(self, size: int) -> None:
+        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+class Worker(Process):
+    """A process with a dispatcher; it keeps its UUID when it is started again."""
+
+    def __init__(
+        self, name: str, folder: Path, address: tuple[str, int], size: int, grace: float
+    ) -> None:
+        super().__init__(name, folder)
+        self._arguments = [*map(str, address), str(size), str(grace)]
+        self._environment = {**os.environ, "ZC_ASYNC_UUID": str(folder / f"{name}.uuid")}
+
+    def start(self) -> None:
+        """Start it, and do not wait."""
+        self._start(["-m", "tests.torture.processes", *self._arguments], self._environment)
+
+
+# -- in the process of a worker
+
+
+@zope.component.adapter(IDispatcherActivated)
+def ping_often(event: Any) -> None:
+    """Have siblings notice soon that this dispatcher is dead."""
+    event.object.ping_interval = PING_INTERVAL
+    event.object.ping_death_interval = PING_DEATH_INTERVAL
+
+
+def _impatient(policy: type) -> Any:
+    """A retry policy that waits less long for a database that is out of reach."""
+
+    def soon(rules: Any) -> Any:
+        return tuple((*rule[:3], *BACKOFF) if rule[0] == "disconnected" else rule for rule in rules)
+
+    return type(
+        f"Impatient{policy.__name__}",
+        (policy,),
+        {
+            "__module__": "tests.torture.processes",
+            "internal_exceptions": soon(policy.internal_exceptions),
+            "transaction_exceptions": soon(policy.transaction_exceptions),
+        },
+    )
+
+
+ImpatientRetryCommonFourTimes = _impatient(RetryCommonFourTimes)
+ImpatientRetryCommonForever = _impatient(RetryCommonForever)
+
+
+def _configure(size: int) -> None:
+    zc.async_.configure.base()
+    zope.component.provideHandler(zc.async_.subscribers.AgentInstaller("main", size=size))
+    zope.component.provideHandler(ping_often)
+    for name, policy in (
+        ("", ImpatientRetryCommonFourTimes),
+        ("callback", ImpatientRetryCommonForever),
+    ):
+        zope.component.provideAdapter(policy, (IJob,), IRetryPolicy, name)
+    utils.DISCONNECTED_BACKOFF = BACKOFF
+    polling.DISCONNECTED_BACKOFF = BACKOFF
+
+
+@contextlib.contextmanager
+def _database(address: tuple[str, int]) -> Any:
+    """The database, as soon as it can be reached."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            try:
+                yield stack.enter_context(Server(address).database())
+            except ZEO.Exceptions.ClientDisconnected:
+                logging.warning("no database yet")
+                continue
+            return
+
+
+def main(host: str, port: str, size: str, grace: str) -> None:
+    """Run a dispatcher until the standard input ends."""
+    logging.basicConfig(
+        level=logging.ERROR, format="%(asctime)s %(levelname)s %(name)s %(threadName)s %(message)s"
+    )
+    logging.getLogger("zc.async").setLevel(logging.INFO)
+    logging.getLogger("zc.async.trace").setLevel(logging.WARNING)
+    # Whatever measures the coverage may have put a handler of its own.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _configure(int(size))
+    with _database((host, int(port))) as database:
+        zc.async_.subscribers.ThreadedDispatcherInstaller(POLL_INTERVAL)(DatabaseOpened(database))
+        dispatcher = zc.async_.dispatcher.get()
+        dispatcher.shutdown_grace_period = float(grace)
+        sys.stdin.read()
+        zc.async_.subscribers.stop(dispatcher)
+
+
+if __name__ == "__main__":
+    import tests.torture.processes
+
+    tests.torture.processes.main(*sys.argv[1:])

@@ -1,0 +1,132 @@
+"""The network between clients and a server, in this process: it can be cut.
+
+A `Proxy` has a port of its own, and passes on what comes and goes.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.storages import _free_port
+
+#: Seconds that the thread is given to do what it is asked.
+PATIENCE = 10
+
+#: Bytes passed on at once.
+CHUNK = 1 << 16
+
+
+class Proxy:
+    """See the module. Its methods may be called by any thread, and return when all is done."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        self.address = "127.0.0.1", _free_port()
+        self._target = target
+        # All of this belongs to the thread of the loop.
+        self._loop = asyncio.new_event_loop()
+        self._listener: Any = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._requests_pass = asyncio.Event()
+        self._replies_pass = asyncio.Event()
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator["Proxy"]:
+        """Listen until the block ends."""
+        thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        thread.start()
+        try:
+            self.open()
+            yield self
+            self._call(self._end())
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join(PATIENCE)
+            self._loop.close()
+
+    def open(self) -> None:
+        """Let everything pass."""
+        self._call(self._open())
+
+    def close(self) -> None:
+        """Cut all connections, and refuse new ones."""
+        self._call(self._close())
+
+    def cut(self) -> None:
+        """Cut all connections. New ones are accepted."""
+        self._call(self._cut())
+
+    def hold_replies(self) -> None:
+        """From now on the server hears what it is asked, and nobody hears the answers."""
+        self._call(self._hold(self._replies_pass))
+
+    def hold(self) -> None:
+        """From now on nothing passes, in either direction, until `open`."""
+        self._call(self._hold(self._requests_pass, self._replies_pass))
+
+    def _call(self, coroutine: Any) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE)
+
+    # -- in the thread of the loop
+
+    async def _open(self) -> None:
+        self._requests_pass.set()
+        self._replies_pass.set()
+        if self._listener is None:
+            self._listener = await asyncio.start_server(self._accept, *self.address)
+
+    async def _close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        await self._cut()
+
+    async def _end(self) -> None:
+        await self._close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=PATIENCE / 2)
+
+    async def _cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        # Else what was held would go on for ever.
+        self._requests_pass.set()
+        self._replies_pass.set()
+
+    async def _hold(self, *events: asyncio.Event) -> None:
+        for event in events:
+            event.clear()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            server_reader, server_writer = await asyncio.open_connection(*self._target)
+        except OSError:
+            writer.transport.abort()
+            return
+        ends = {writer, server_writer}
+        self._writers |= ends
+        try:
+            # Either direction that ends, ends the other.
+            await asyncio.wait(
+                [
+                    asyncio.ensure_future(_pass_on(reader, server_writer, self._requests_pass)),
+                    asyncio.ensure_future(_pass_on(server_reader, writer, self._replies_pass)),
+                ],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+        finally:
+            self._writers -= ends
+            for end in ends:
+                end.transport.abort()
+
+
+async def _pass_on(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_pass: asyncio.Event
+) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := await reader.read(CHUNK):
+            await may_pass.wait()
+            writer.write(chunk)
+            await writer.drain()

@@ -1,0 +1,236 @@
+"""A run of the torture: everything is started, broken, mended, left to end, and judged."""
+
+import argparse
+import contextlib
+import logging
+import random
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import transaction
+import ZEO.Exceptions
+
+from benchmarks.storages import Server, add_queue
+from tests.torture import breaking, report, verdict
+from tests.torture.faults import Fault
+from tests.torture.processes import StorageServer, Worker
+from tests.torture.proxy import Proxy
+from tests.torture.putting import Putter, prepare
+from tests.torture.watching import Watcher
+
+WORKERS = ("worker-1", "worker-2", "worker-3")
+PUTTERS = 2
+
+#: Places of each worker's agent.
+SIZE = 3
+
+#: Seconds of grace that a worker gives its jobs: some of them none.
+GRACES = (0.0, 0.5, 2.0)
+
+#: Defaults: jobs and breakages in a second.
+JOBS_RATE = 40
+KILLS_RATE = 0.5
+
+#: Seconds without any progress after which what has not ended is stuck; longer than all waits that
+#: workers and clients of ZEO make. And the longest time that jobs are given to end at all.
+NO_PROGRESS = 25.0
+LONGEST_DRAIN = 240.0
+
+#: Seconds between two looks at what has not ended.
+PAUSE = 0.2
+
+
+class Options(NamedTuple):
+    """What is wanted."""
+
+    seconds: float
+    seed: int
+    jobs: int
+    kills: int
+    without: tuple[str, ...] = ()
+    keep: bool = False
+
+
+def options(arguments: list[str]) -> Options:
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, help="what is broken when (by default at random)")
+    parser.add_argument("--jobs", type=int, help="put at most so many (by default 40 a second)")
+    parser.add_argument("--kills", type=int, help="break so much (by default one in two seconds)")
+    parser.add_argument("--without", default="", help="kinds of breakages to leave out: a,b,c")
+    parser.add_argument("--keep", action="store_true", help="keep the logs in any case")
+    found = parser.parse_args(arguments)
+    seed = random.SystemRandom().randrange(1 << 32) if found.seed is None else found.seed
+    jobs = int(found.seconds * JOBS_RATE) if found.jobs is None else found.jobs
+    kills = int(found.seconds * KILLS_RATE) if found.kills is None else found.kills
+    without = tuple(name.strip() for name in found.without.split(",") if name.strip())
+    return Options(found.seconds, seed, jobs, kills, without, found.keep)
+
+
+def main(arguments: list[str]) -> int:
+    """Torture, print what came of it, and return the exit code."""
+    wanted = options(arguments)
+    print(f"seed {wanted.seed}", flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="zc.async-torture-"))
+    # What libraries tell of lost connections.
+    logging.basicConfig(filename=folder / "clients.log", level=logging.INFO)
+    good = False
+    try:
+        good = Torture(wanted, folder).run()
+    finally:
+        if good and not wanted.keep:
+            shutil.rmtree(folder)
+        else:
+            print(f"logs and database are kept in {folder}", flush=True)
+    return 0 if good else 1
+
+
+class Torture:
+    """See the module."""
+
+    def __init__(self, options: Options, folder: Path) -> None:
+        self._options = options
+        self._folder = folder
+        self._effects = folder / "effects"
+        self._faults: list[tuple[str, Fault]] = []
+
+    def run(self) -> bool:
+        """Do all of it; return whether all went well."""
+        with contextlib.ExitStack() as stack:
+            self._server = StorageServer(self._folder)
+            stack.callback(self._server.leave)
+            self._server.start()
+            database = stack.enter_context(Server(self._server.address).database())
+            add_queue(database)
+            with database.transaction() as connection:
+                prepare(connection, PUTTERS)
+            self._open_network(stack)
+            self._start_workers(stack)
+            clients = stack.enter_context(self._client_database())
+            self._break_while_jobs_are_put(database, clients)
+            self._end(database)
+            return not self._faults
+
+    def _open_network(self, stack: contextlib.ExitStack) -> None:
+        self._proxies = {
+            name: stack.enter_context(Proxy(self._server.address).running())
+            for name in (*WORKERS, breaking.CLIENTS)
+        }
+
+    def _client_database(self) -> Any:
+        return Server(self._proxies[breaking.CLIENTS].address).database()
+
+    def _start_workers(self, stack: contextlib.ExitStack) -> None:
+        self._workers = {
+            name: Worker(name, self._folder, self._proxies[name].address, SIZE, grace)
+            for name, grace in zip(WORKERS, GRACES, strict=True)
+        }
+        for worker in self._workers.values():
+            worker.start()
+            stack.callback(worker.leave)
+
+    def _break_while_jobs_are_put(self, database: Any, clients: Any) -> None:
+        self._putters = [
+            Putter(
+                clients, i, self._options.seed, str(self._effects), self._options.jobs // PUTTERS
+            )
+            for i in range(PUTTERS)
+        ]
+        self._watcher = Watcher(database)
+        self._breaker = breaking.Breaker(self._server, self._workers, self._proxies)
+        planned = breaking.plan(
+            self._options.seed,
+            self._options.seconds,
+            self._options.kills,
+            WORKERS,
+            self._options.without,
+        )
+        beginning = time.monotonic()
+        for thread in (*self._putters, self._watcher):
+            thread.start()
+        self._breaker.start(planned, lambda: time.monotonic() - beginning)
+        time.sleep(self._options.seconds)
+        self._breaker.stop()
+        for putter in self._putters:
+            putter.stop()
+
+    # -- the end
+
+    def _end(self, database: Any) -> None:
+        began = time.monotonic()
+        with _views(database) as view:
+            drained = self._drain(view)
+            self._watcher.stop()
+            self._judge(view())
+            self._print(view(), time.monotonic() - began, drained)
+
+    def _drain(self, view: Any) -> bool:
+        """Wait until all has ended; return whether it has."""
+        end = time.monotonic() + LONGEST_DRAIN
+        before, since = None, time.monotonic()
+        while (now := time.monotonic()) < end and now - since < NO_PROGRESS:
+            state = _state_of_what_is_left(view)
+            if not state:
+                return True
+            if state != before:
+                before, since = state, now
+            time.sleep(PAUSE)
+        return False
+
+    def _judge(self, connection: Any) -> None:
+        acknowledged = set().union(*(putter.acknowledged for putter in self._putters))
+        self._faults += verdict.judge(connection, self._effects, acknowledged)
+        self._faults += [("limited", fault) for fault in self._watcher.faults]
+        self._faults += [("", Fault("broken", text)) for text in self._breaker.problems]
+        for name, worker in self._workers.items():
+            if worker.ended is not None:
+                text = f"{name} ended by itself with {worker.ended}"
+                self._faults.append(("", Fault("broken", text)))
+        if not self._watcher.looks:
+            self._faults.append(("", Fault("broken", "nobody could look at the quotas")))
+
+    def _print(self, connection: Any, seconds: float, drained: bool) -> None:
+        print(report.table(verdict.counts(connection), self._faults))
+        print(report.tally("broken", self._breaker.done))
+        errors: Any = sum((putter.errors for putter in self._putters[1:]), self._putters[0].errors)
+        print(report.tally("errors of clients", errors))
+        print(report.tally("log records", report.log_levels(self._folder)))
+        print(f"{self._watcher.looks} looks at the quotas")
+        print(f"{'ended' if drained else 'NOT ENDED'} after {seconds:.1f} s more", flush=True)
+        if self._faults:
+            print(f"\n{report.details(self._folder, self._faults)}\n", flush=True)
+
+
+def _state_of_what_is_left(view: Any) -> set[Any]:
+    """Changes when something goes on, and is empty when all has ended."""
+    try:
+        connection = view()
+        jobs = verdict.unfinished(connection)
+        return {(job._p_oid, job.status, job._token) for job in jobs} or set(
+            verdict.left_behind(connection)
+        )
+    except ZEO.Exceptions.ClientDisconnected as error:
+        # The connection to the server that was killed, a moment ago.
+        return {str(error)}
+
+
+@contextlib.contextmanager
+def _views(database: Any) -> Iterator[Any]:
+    """Calls give the connection with a view that is as new as can be."""
+    manager = transaction.TransactionManager()
+    connection = database.open(manager)
+
+    def view() -> Any:
+        manager.begin()
+        return connection
+
+    try:
+        yield view
+    finally:
+        manager.abort()
+        connection.close()
