@@ -281,11 +281,6 @@ def end_process(client, job, seen):
     raise SystemExit
 
 
-@pytest.mark.xfail(
-    reason="a callback that committed by itself is ACTIVE in the database, which counts as having "
-    "had its turn: nobody goes on with it",
-    strict=True,
-)
 def test_a_callback_that_committed_itself_before_a_crash_runs_again(put, client, party, sibling):
     client.root["steps"] = 0
     job = client.queue.put(work.answer)
@@ -303,6 +298,76 @@ def test_a_callback_that_committed_itself_before_a_crash_runs_again(put, client,
 
 def commit_in_callback(result):
     commit_and_count()
+
+
+def do_nothing(result):
+    pass
+
+
+def test_a_callback_that_must_not_run_twice_does_not_run_after_a_crash(
+    put, client, counter, party, sibling
+):
+    """Its start is committed before, and so known to whoever comes after the crash."""
+    job = client.queue.put(work.answer)
+    callback = job.addCallback(counter.increase_with_hook, retry_policy_factory=NeverRetry)
+    behind = job.addCallback(client.root["log"].note)
+    client.manager.commit()
+    (claimed,) = party.claim()
+    seen = []
+    work.hooks.append(lambda: end_process(client, callback, seen))
+    with pytest.raises(SystemExit):
+        party.run(claimed)
+    assert seen == [ACTIVE]
+    die(party, sibling)
+    sibling.work()
+    client.manager.begin()
+    assert callback.result.type is AbortedError
+    assert (behind.status, job.status) == (COMPLETED, COMPLETED)
+    assert counter.count == 0
+    assert client.root["log"].entries == ((42,),)
+
+
+def test_a_callback_that_must_not_run_twice_runs_once(put, client, counter, party):
+    job = client.queue.put(work.answer)
+    callback = job.addCallback(counter.increase_with_hook, retry_policy_factory=NeverRetry)
+    client.manager.commit()
+    party.work()
+    client.manager.begin()
+    assert (callback.status, callback.result, job.status) == (COMPLETED, 1, COMPLETED)
+    assert counter.count == 1
+
+
+@pytest.mark.parametrize("policy", [None, NeverRetry])
+def test_a_callback_whose_worker_was_taken_for_dead_has_no_effect_there(
+    put, client, counter, party, sibling, policy
+):
+    job = client.queue.put(work.answer)
+    callback = job.addCallback(counter.increase_with_hook, retry_policy_factory=policy)
+    client.manager.commit()
+    (claimed,) = party.claim()
+    work.hooks.append(lambda: replace(party, sibling))
+    party.run(claimed)
+    client.manager.begin()
+    assert (callback.status, job.status) == (COMPLETED, COMPLETED)
+    # By the sibling, or not at all.
+    assert counter.count == (1 if policy is None else 0)
+
+
+def test_who_resumes_callbacks_leaves_one_alone_that_runs(put, client, party, sibling):
+    """It has committed, so that others see it, but its worker is at it."""
+    client.root["steps"] = 0
+    job = put(work.answer)
+    party.work()
+    client.manager.begin()
+    for callback in (commit_in_callback, do_nothing):
+        job.addCallback(callback)
+        client.manager.commit()
+    first, second = party.claim()
+    work.hooks.append(lambda: sibling.run(second))
+    party.run(first)
+    client.manager.begin()
+    assert client.root["steps"] == 2
+    assert [callback.status for callback in job.callbacks] == [COMPLETED] * 2
 
 
 # -- started, interrupted, waiting

@@ -7,7 +7,7 @@ from ZODB.POSException import ConflictError, ReadConflictError
 
 import zc.twist
 from tests.unit import calls
-from zc.async_ import running
+from zc.async_ import callback_runs, running
 from zc.async_.callbacks import CallbackProxy, performed
 from zc.async_.interfaces import (
     ACTIVE,
@@ -242,7 +242,7 @@ def test_a_callback_that_comes_just_before_the_completion_is_performed(
     client.put(job)
     agent.claimJob()._activate(clock.time)
     client.commit()
-    complete = running._complete
+    complete = callback_runs._complete
 
     def add_and_complete(job, *args):
         if len(job.callbacks) == 1:
@@ -251,7 +251,7 @@ def test_a_callback_that_comes_just_before_the_completion_is_performed(
             other.commit()
         return complete(job, *args)
 
-    monkeypatch.setattr(running, "_complete", add_and_complete)
+    monkeypatch.setattr(callback_runs, "_complete", add_and_complete)
     running.run_claimed(job, job._token)
     assert [entry[0] for entry in calls.happened] == ["first", CALLBACKS]
     assert job.status == COMPLETED

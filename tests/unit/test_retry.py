@@ -1,5 +1,6 @@
 """Retry policies: what becomes of a job that failed, could not commit or was interrupted."""
 
+import datetime
 import logging
 
 import pytest
@@ -67,11 +68,27 @@ def test_for_ever_for_transaction_errors(ask, sleeps, method, error):
     assert sleeps == []
 
 
+def seconds(*numbers):
+    """Answers: after so long."""
+    return [datetime.timedelta(seconds=number) for number in numbers]
+
+
 def test_errors_of_the_job_and_of_the_commit_are_counted_together(ask):
     policy = policy_of(RetryCommonFourTimes)
     answers, data = ask(policy, "jobError", ConflictError, 3)
     answers, data = ask(policy, "commitError", ConflictError, 2, data)
     assert answers == [True, False]
+
+
+def test_what_earlier_runs_counted_counts(ask):
+    """A job that was put off runs again, perhaps in another process."""
+    policy = policy_of(RetryCommonFourTimes)
+    _answers, data = ask(policy, "jobError", ClientDisconnected, 3)
+    policy.updateData(data)
+    assert ask(policy, "jobError", ClientDisconnected, 2)[0] == seconds(20, 25)
+    _answers, data = ask(policy, "commitError", ConflictError, 4)
+    policy.updateData(data)
+    assert ask(policy, "commitError", ConflictError, 1)[0] == [False]
 
 
 # -- a database out of reach
@@ -81,8 +98,8 @@ def test_errors_of_the_job_and_of_the_commit_are_counted_together(ask):
 @pytest.mark.parametrize("factory", [RetryCommonForever, RetryCommonFourTimes])
 def test_a_database_out_of_reach_is_waited_for_ever_longer(ask, sleeps, method, factory):
     answers, data = ask(policy_of(factory), method, ClientDisconnected, 15)
-    assert answers == [True] * 15
-    assert sleeps == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60, 60]
+    assert answers == seconds(5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60, 60)
+    assert sleeps == []
     assert data["disconnected"] == 15
     assert "transaction_error" not in data
 
@@ -102,9 +119,9 @@ def test_other_errors_of_the_job_are_not_tried_over_for_ever(ask):
 
 def test_other_errors_of_the_commit_are_tried_over_with_a_growing_pause(ask, sleeps):
     answers, data = ask(policy_of(RetryCommonForever), "commitError", ValueError, 70)
-    assert answers == [True] * 70
     # The first try is made at once; then a second more each time, at most a minute.
-    assert sleeps == [*range(1, 61), *[60] * 9]
+    assert answers == [True, *seconds(*range(1, 61)), *seconds(60) * 9]
+    assert sleeps == []
     assert data["other"] == 70
 
 
@@ -302,8 +319,8 @@ class RetrySpecial(RetryCommonFourTimes):
 def test_a_subclass_has_rules_of_its_own(ask, sleeps, caplog):
     policy = policy_of(RetrySpecial)
     answers, data = ask(policy, "jobError", Special, 3)
-    assert answers == [True, True, False]
-    assert sleeps == [1, 3]
+    assert answers == [*seconds(1, 3), False]
+    assert sleeps == []
     assert data == {"special": 3, "last_special": "the text"}
     assert len(caplog.records) == 2
     assert ask(policy, "commitError", Special, 1)[0] == [False]

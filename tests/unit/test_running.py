@@ -11,18 +11,21 @@ import ZODB
 from twisted.internet.defer import Deferred, fail, succeed
 from ZODB.POSException import ConflictError
 
+import zc.async_.answers
 import zc.twist
 from tests.unit import calls
 from zc.async_ import running
 from zc.async_.interfaces import (
     ACTIVE,
     ASSIGNED,
+    CALLBACKS,
     COMPLETED,
     NEW,
     PENDING,
     AbortedError,
     AsyncError,
     BadStatusError,
+    MissingCallableError,
     ReassignedError,
 )
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
@@ -569,21 +572,45 @@ def fail_first(*args, **kwargs):
     return args, kwargs
 
 
-def test_a_callback_can_wait_and_its_job_is_completed_meanwhile(
+def test_a_callback_can_wait_and_so_does_what_is_behind_it(
     client, agent, answers, clock, to_raise, happened
 ):
     answers(datetime.timedelta(minutes=5))
     job = client.put(calls.add)
     callback = job.addCallback(calls.raise_next, retry_policy_factory=calls.Policy)
+    behind = job.addCallback(calls.identity)
     client.commit()
     to_raise.append(ValueError())
     calls.run_next(agent)
-    assert job.status == COMPLETED
-    assert callback.status == PENDING
+    assert (job.status, callback.status, behind.status) == (CALLBACKS, NEW, NEW)
+    # It holds no place of the agent meanwhile, and no worker.
+    assert len(agent) == 0
+    assert calls.run_next(agent) is None
     clock.advance(minutes=5)
-    assert calls.run_next(agent) is callback
-    assert callback.status == COMPLETED
+    client.begin()
+    assert calls.run_next(agent.parent._system) is not None
+    assert (job.status, callback.status, behind.status) == (COMPLETED,) * 3
     assert happened[0] == happened[-1] == (0,)
+    assert callback._policy.parent is callback
+    assert len(client.queue) == 0
+
+
+def test_the_code_of_a_callback_may_be_missing_for_a_while(client, agent, clock, monkeypatch):
+    job = client.put(calls.add)
+    callback = job.addCallback(calls.identity)
+    callback._callable = "tests.unit.calls:installed_later"
+    client.commit()
+    calls.run_next(agent)
+    assert (job.status, callback.status, len(agent)) == (CALLBACKS, NEW, 0)
+    clock.advance(seconds=1)
+    client.begin()
+    calls.run_next(agent.parent._system)
+    assert (job.status, callback.status) == (CALLBACKS, NEW)
+    monkeypatch.setattr(calls, "installed_later", calls.identity, raising=False)
+    clock.advance(seconds=2)
+    client.begin()
+    calls.run_next(agent.parent._system)
+    assert (job.status, callback.result) == (COMPLETED, 0)
 
 
 def test_a_policy_that_raises_fails_the_job_and_is_logged(client, agent, answers, happened, caplog):
@@ -779,7 +806,7 @@ def test_the_policy_of_an_interrupted_job_is_kept(client, agent, clock):
 def test_a_job_in_no_queue_cannot_be_rescheduled():
     job = Job(calls.nothing)
     with pytest.raises(AsyncError, match="has no queue"):
-        running.reschedule(job, None)
+        zc.async_.answers.reschedule(job, True)
 
 
 # -- setUp and tearDown
@@ -1210,15 +1237,46 @@ def test_jobs_in_a_database_without_a_queue_can_be_called():
     database.close()
 
 
-@pytest.mark.xfail(reason="not built yet: such a job fails at its first try", strict=True)
-def test_a_job_whose_code_is_missing_waits_for_it(client, agent, clock, monkeypatch):
+def test_a_job_whose_code_is_missing_waits_for_it(client, agent, clock, monkeypatch, caplog):
+    job = client.put(calls.add)
+    job._callable = "tests.unit.calls:installed_later"
+    client.commit()
+    for seconds in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600):
+        calls.run_next(agent)
+        assert job.status == PENDING
+        assert len(client.queue) == 1
+        assert job.begin_after == clock.after(seconds=seconds)
+        clock.advance(seconds=seconds - 1)
+        client.begin()
+        assert calls.run_next(agent) is None
+        clock.advance(seconds=1)
+        client.begin()
+    assert "tests.unit.calls.installed_later" in caplog.text
+    # It did not count as a try.
+    assert job._policy is None
+    monkeypatch.setattr(calls, "installed_later", calls.add, raising=False)
+    calls.run_next(agent)
+    assert job.result == 0
+
+
+def test_a_job_does_not_wait_for_its_code_for_ever(client, agent, clock, caplog):
     job = client.put(calls.add)
     job._callable = "tests.unit.calls:installed_later"
     client.commit()
     calls.run_next(agent)
-    assert job.status == PENDING
-    assert len(client.queue) == 1
-    monkeypatch.setattr(calls, "installed_later", calls.add, raising=False)
-    clock.advance(minutes=10)
+    clock.advance(hours=24)
+    client.begin()
     calls.run_next(agent)
-    assert job.result == 0
+    assert job.result.check(MissingCallableError)
+    assert "and fails" in caplog.text
+
+
+def test_a_job_whose_code_is_missing_does_not_outlive_its_begin_by(client, agent, clock):
+    job = client.put(calls.add, begin_by=datetime.timedelta(minutes=1))
+    job._callable = "tests.unit.calls:installed_later"
+    client.commit()
+    calls.run_next(agent)
+    clock.advance(minutes=2)
+    client.begin()
+    assert calls.run_next(agent) is None
+    assert job.result.check(BeginByPassedError)

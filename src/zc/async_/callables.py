@@ -10,6 +10,8 @@ import inspect
 import types
 from typing import Any
 
+import ZODB.broken
+
 import zc.twist
 from zc.async_ import utils
 from zc.async_.interfaces import MissingCallableError
@@ -42,14 +44,33 @@ def to_stored(callable: Any) -> Stored:
 def from_stored(stored: Stored) -> Any:
     """The callable. `MissingCallableError` if its name leads nowhere."""
     if not isinstance(stored, str):
-        root, name = stored
-        return root if name is None else getattr(root, name)
+        return _method(*stored)
     try:
         return _resolve(stored)
     except (ImportError, AttributeError) as error:
         raise MissingCallableError(
             f"cannot import {stored.replace(':', '.')!r} ({error}): install or restore the code, "
             "or keep an alias under the old name until its jobs are done"
+        ) from error
+
+
+def _method(owner: Any, name: str | None) -> Any:
+    """A method of a stored object, or the object itself."""
+    kind = type(owner)
+    where = f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(owner, ZODB.broken.Broken):
+        raise MissingCallableError(f"the class {where} is missing: install or restore the code")
+    if name is None:
+        return owner
+    try:
+        return getattr(owner, name)
+    except AttributeError as error:
+        if hasattr(kind, name):
+            # A property of it, or an attribute it was computed from.
+            raise
+        raise MissingCallableError(
+            f"{where} has no {name!r} any more: restore it, or keep an alias under the old name "
+            "until its jobs are done"
         ) from error
 
 

@@ -123,7 +123,9 @@ class DispatcherAgents(PersistentMapping):
             self.queue.putBack(job)
         elif job.status == ACTIVE and not job._waits():
             self.queue.put(job._system_job(job.handleInterrupt))
-        elif job.status == CALLBACKS:
+        elif job.status == CALLBACKS and not job._waits():
+            # Whoever performs them so far must not commit anything more.
+            job._token += 1
             self.queue.put(job._system_job(job.resumeCallbacks))
 
 

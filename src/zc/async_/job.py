@@ -15,8 +15,11 @@ import zope.interface
 from ZODB.utils import z64
 
 import zc.async_.callables
+import zc.async_.callback_runs
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.interruptions
+import zc.async_.reporting
 import zc.async_.running
 import zc.async_.sidecar
 import zc.twist
@@ -79,6 +82,12 @@ class Job(persistent.Persistent):
     _end: int | None = None
     _callbacks_end: int | None = None
     _policy: Any = None
+    #: Since when, and how often in vain, somebody looked for the code.
+    _missing: tuple[int, int] | None = None
+    #: Of a callback that committed its start: the claimed job in whose thread it runs.
+    _runner: tuple[bytes, str, int] | None = None
+    #: Whether its callbacks were left for later: then no agent has it any more.
+    _left = False
     _system = False
     _failure_log_level: int | None = None
     _retry_policy_factory: Any = None
@@ -387,8 +396,22 @@ class Job(persistent.Persistent):
         self._start = now
 
     def _waits(self) -> bool:
-        """Whether the job waits for the result of another."""
+        """Whether the job waits for the result of another, or for the time of a callback."""
+        if self._status_id == _NUMBERS[CALLBACKS]:
+            return self._left
         return self._inner is not None and self._status_id == _NUMBERS[ACTIVE]
+
+    def _runner_lives(self) -> bool:
+        """Whether the thread in which this callback was started still has its job."""
+        if self._runner is None:
+            return False
+        oid, database_name, token = self._runner
+        try:
+            runner = self._p_jar.get_connection(database_name).get(oid)
+            return bool(runner._token == token and runner.status in (ACTIVE, CALLBACKS))
+        except (KeyError, AttributeError):
+            # It was removed (a POSKeyError is a KeyError), or is no job any more.
+            return False
 
     # -- callbacks
 
@@ -453,10 +476,17 @@ class Job(persistent.Persistent):
         queue = self.queue
         if queue is None:
             # Each callback is a transaction of its own, and one that fails is aborted.
-            zc.async_.running.manager_of(self).commit()
-            zc.async_.running.run_callbacks(self)
+            zc.async_.callback_runs.manager_of(self).commit()
+            zc.async_.callback_runs.run_callbacks(self)
         else:
             queue.put(self._system_job(self.resumeCallbacks))
+
+    def _go_on_at(self, when: int) -> None:
+        """Have any dispatcher go on with the callbacks at `when` (microseconds)."""
+        if self._status_id == _NUMBERS[CALLBACKS]:
+            self._left = True
+        begin_after = zc.async_.clock.to_datetime(when)
+        self.queue.put(self._system_job(self.resumeCallbacks), begin_after=begin_after)
 
     def _system_job(self, method: Any) -> "Job":
         """A job of a method of this one that any dispatcher runs, past filters and sizes."""
@@ -466,7 +496,7 @@ class Job(persistent.Persistent):
 
     def resumeCallbacks(self) -> None:
         """See `zc.async_.interfaces.IJob`."""
-        zc.async_.running.run_callbacks(self)
+        zc.async_.callback_runs.run_callbacks(self)
 
     # -- running and ending
 
@@ -491,6 +521,8 @@ class Job(persistent.Persistent):
         self._end = zc.async_.clock.microseconds()
         if self._inner is not None:
             self._inner = None
+        if self._runner is not None:
+            self._runner = None
         if all(performed(callback) for callback in self.callbacks):
             self._set_status(COMPLETED)
         else:
@@ -519,7 +551,7 @@ class Job(persistent.Persistent):
             self._parent._withdraw(self)
         self._end_with(failure)
         self._see_callbacks()
-        zc.async_.running.log_result(self, failure)
+        zc.async_.reporting.log_result(self, failure)
         if self._status_id == _NUMBERS[CALLBACKS]:
             self._start_callbacks()
 
@@ -545,8 +577,8 @@ class Job(persistent.Persistent):
             return
         self._end_with(result)
         self._see_callbacks()
-        zc.async_.running.log_result(self, result)
-        zc.async_.running.note_completed_elsewhere(self)
+        zc.async_.reporting.log_result(self, result)
+        zc.async_.reporting.note_completed_elsewhere(self)
         if self._status_id == _NUMBERS[CALLBACKS]:
             self._start_callbacks()
 
@@ -588,7 +620,7 @@ class Job(persistent.Persistent):
 
     def handleInterrupt(self) -> None:
         """See `zc.async_.interfaces.IJob`."""
-        zc.async_.running.handle_interrupt(self)
+        zc.async_.interruptions.handle_interrupt(self)
 
     # -- for people
 

@@ -1,7 +1,7 @@
 """Retry policies: what becomes of a job that failed, could not commit or was interrupted."""
 
+import datetime
 import logging
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -59,7 +59,8 @@ class _Policy(persistent.Persistent):
         for key, exceptions, most, first, step, longest in rules:
             if not failure.check(*exceptions):
                 continue
-            count = data_cache.get(key, 0) + 1
+            # What earlier runs counted was stored when the job was put off.
+            count = data_cache.get(key, self.data.get(key, 0)) + 1
             data_cache[key] = count
             data_cache[f"last_{key}"] = failure.getErrorMessage()
             if most is not None and count >= most:
@@ -68,9 +69,8 @@ class _Policy(persistent.Persistent):
             backoff = min(longest, first + step * (count - 1))
             if count % self.log_every == 1 or self.log_every == 1:
                 self._log_retry(method, key, count, backoff, failure)
-            if backoff:
-                time.sleep(backoff)
-            return True
+            # No worker waits: the job does, in its queue.
+            return datetime.timedelta(seconds=backoff) if backoff else True
         return False
 
     def _log_retry(self, method: str, key: str, count: int, backoff: float, failure: Any) -> None:
@@ -143,6 +143,9 @@ class RetryCommonForever(_Policy):
 @zope.interface.implementer(zc.async_.interfaces.IRetryPolicy)
 class NeverRetry:
     """For jobs that must not run twice, such as those with effects outside the database."""
+
+    #: Whether the start of a callback is committed before, so that it is known after a crash.
+    at_most_once = True
 
     def __init__(self, job: Any) -> None:
         self.parent = self.__parent__ = job

@@ -5,20 +5,23 @@ transaction manager of the job's connection. The job's changes, its result and i
 transaction; so is every callback's.
 """
 
-import datetime
 import inspect
+import time
 from typing import Any
 
-import transaction
+import persistent
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+import zc.async_.answers
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.missing
 import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
-from zc.async_.callbacks import CallbackProxy, pass_through, performed
+from zc.async_.answers import At, Meaning
+from zc.async_.callback_runs import PostponedError, manager_of, run_callbacks
 from zc.async_.interfaces import (
     ACTIVE,
     ASSIGNED,
@@ -29,16 +32,14 @@ from zc.async_.interfaces import (
     BadStatusError,
     ReassignedError,
 )
-from zc.async_.interfaces import TimeoutError as BeginByPassedError
+from zc.async_.missing import MissingCodeError
+from zc.async_.reporting import log_result
 from zc.async_.threadlocal import local
 
+#: Longest time (microseconds) that a job in no queue waits for its next try.
+LONGEST_SLEEP = 60_000_000
+
 _AGAIN = object()
-
-
-def manager_of(job: Any) -> Any:
-    """The transaction manager of a job's connection; this thread's if it has none."""
-    jar = job._p_jar
-    return transaction.manager if jar is None else jar.transaction_manager
 
 
 def run(job: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -55,15 +56,23 @@ def run_claimed(job: Any, token: int) -> Any:
     `ReassignedError` if the job is not this worker's, or no longer so.
     """
     run = _Run(job, token, (), {})
-    _in_job(job, run.go)
+    _in_claimed_job(job, token, run.go)
     return run.deferred
 
 
 def finish_deferred(job: Any, token: int, value: Any) -> Any:
     """End a job whose Deferred has fired with `value`, in a worker's thread."""
     run = _Run(job, token, (), {})
-    _in_job(job, lambda: run.end_with_deferred(value))
+    _in_claimed_job(job, token, lambda: run.end_with_deferred(value))
     return run.deferred
+
+
+def _in_claimed_job(job: Any, token: int, call: Any) -> None:
+    local.claimed = job._p_oid, job._p_jar.db().database_name, token
+    try:
+        _in_job(job, call)
+    finally:
+        local.claimed = None
 
 
 def _in_job(job: Any, call: Any) -> Any:
@@ -106,10 +115,13 @@ class _Run:
     def _try(self) -> Any:
         job = self.job
         self._check()
+        if self.token is None and self._is_at_most_once():
+            utils.never_fail_to(self._commit_start, f"starting {job!r}", self.manager)
         setup_info = None
         try:
             setup_info = job.setUp()
-            result = job.callable(*job._args, *self.args, **{**job._kwargs, **self.kwargs})
+            call = zc.async_.missing.find_callable(job)
+            result = call(*job._args, *self.args, **{**job._kwargs, **self.kwargs})
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()
             self._tear_down(setup_info)
@@ -117,6 +129,9 @@ class _Run:
         except ReassignedError:
             self._give_up(setup_info)
             raise
+        except MissingCodeError as error:
+            self._give_up(setup_info)
+            return self._wait_for_code(error.args[0])
         except Exception:
             return self._failed("jobError", setup_info)
         try:
@@ -151,6 +166,23 @@ class _Run:
             self._check_unclaimed()
             job._set_status(ACTIVE)
             job._start = self.start = zc.async_.clock.microseconds()
+            # Stored only if the job commits before its end: who comes after a crash needs it.
+            job._runner = local.claimed
+
+    def _is_at_most_once(self) -> bool:
+        """Whether the start is committed, so that whoever comes after a crash knows of it."""
+        try:
+            return bool(getattr(self._policy(), "at_most_once", False))
+        except utils.EXPLOSIVE_ERRORS:
+            raise
+        except Exception:
+            # It is asked again, and its error told, when there is something to decide.
+            return False
+
+    def _commit_start(self) -> None:
+        self.manager.begin()
+        self._check()
+        self.manager.commit()
 
     def _check_unclaimed(self) -> None:
         """See, before another try, that nobody else has run the job meanwhile.
@@ -229,36 +261,72 @@ class _Run:
         self.manager.begin()
         answer = self._ask_policy(method, failure)
         self.manager.begin()
-        if answer is True:
-            return _AGAIN
-        if answer is not False and self.job.queue is None:
-            utils.log.error("%r is in no queue that it could wait in: it fails", self.job)
-            answer = False
-        if answer is False:
+        if isinstance(answer, At):
+            return self._try_at(answer, failure)
+        return _AGAIN if answer else self._end_failed(failure)
+
+    def _try_at(self, when: At, failure: Any) -> Any:
+        """See that there is another try at that time, by whoever comes along."""
+        job = self.job
+        if self._is_callback():
+            self._renew(when)
+            raise PostponedError(when)
+        if job.queue is not None:
+            self._put_back(when)
+            return None
+        wait = max(0, when - zc.async_.clock.microseconds())
+        if wait > LONGEST_SLEEP:
+            utils.log.error("%r is in no queue that it could wait in: it fails", job)
             return self._end_failed(failure)
-        self._try_later(answer)
+        time.sleep(wait / 1_000_000)
+        self.manager.begin()
+        return _AGAIN
+
+    def _is_callback(self) -> bool:
+        """Whether this is run as a callback: who performs the callbacks sees to it."""
+        return self.token is None and not self.job._system and self.job._is_callback()
+
+    def _wait_for_code(self, error: Any) -> Any:
+        """Have the job tried again later, unless it has waited long enough or cannot wait."""
+        self.manager.begin()
+        job = self.job
+        when = None if job.queue is None else zc.async_.missing.next_try(job)
+        missing = job._missing
+        self.manager.abort()
+        zc.async_.missing.log(job, error, when)
+        if when is None:
+            return self._end_failed(zc.twist.Failure(error))
+        if self._is_callback():
+            self._renew(when, missing)
+            raise PostponedError(when)
+        self._put_back(when, missing)
         return None
 
-    def _ask_policy(self, method: str, failure: Any) -> Any:
+    def _ask_policy(self, method: str, failure: Any) -> Meaning:
         job = self.job
         try:
             # The database may be out of reach: that says nothing of the policy.
             policy = utils.never_fail_to(self._policy, "loading a retry policy", self.manager)
             answer = getattr(policy, method)(failure, self.data_cache)
+            answer = zc.async_.answers.meaning(answer)
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:
             utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
             return False
-        answer = _normalized(answer)
-        if answer is not False and _too_late(job, answer):
+        if answer is not False and zc.async_.answers.is_too_late(job, answer):
             utils.log.info("%r is not tried again: its begin_by has passed", job)
             return False
         return answer
 
     def _policy(self) -> Any:
         self.job._p_activate()
-        return self.job.getRetryPolicy()
+        policy = self.job.getRetryPolicy()
+        # What it counted is wanted, too.
+        for record in (policy, getattr(policy, "data", None)):
+            if isinstance(record, persistent.Persistent):
+                record._p_activate()
+        return policy
 
     def _end_failed(self, failure: Any) -> Any:
         def end() -> None:
@@ -274,19 +342,38 @@ class _Run:
             run_callbacks(self.job)
         return stored
 
-    def _try_later(self, when: datetime.timedelta | datetime.datetime) -> None:
+    def _put_back(self, when: At, missing: Any = None) -> None:
         def put_back() -> None:
             self.manager.begin()
             self._check()
-            self._update_policy()
+            self._note_vain_try(missing)
             if self.args:
                 self.job._args = [*self.job._args, *self.args]
             if self.kwargs:
                 self.job._kwargs = {**self.job._kwargs, **self.kwargs}
-            reschedule(self.job, when)
+            zc.async_.answers.reschedule(self.job, when)
             self.manager.commit()
 
         utils.never_fail(put_back, f"rescheduling {self.job!r}", self.manager)
+
+    def _renew(self, when: At, missing: Any = None) -> None:
+        """Have a callback be new again, for whoever performs the callbacks then."""
+
+        def renew() -> None:
+            self.manager.begin()
+            self._check()
+            self._note_vain_try(missing)
+            self.job._set_status(NEW)
+            self.job._runner = None
+            self.manager.commit()
+
+        utils.never_fail(renew, f"postponing {self.job!r}", self.manager)
+
+    def _note_vain_try(self, missing: Any) -> None:
+        if missing is None:
+            self._update_policy()
+        else:
+            self.job._missing = missing
 
     def _update_policy(self) -> None:
         policy = self.job.getRetryPolicy()
@@ -328,160 +415,3 @@ def to_result(value: Any) -> Any:
     if isinstance(value, Failure) and not isinstance(value, zc.twist.Failure):
         return zc.twist.sanitize(value)
     return value
-
-
-def reschedule(job: Any, when: datetime.timedelta | datetime.datetime | None) -> None:
-    """Put a job that somebody has into its queue again: at once, after a while or at a time."""
-    queue = job.queue
-    if queue is None:
-        raise AsyncError(f"{job!r} has no queue, so it cannot be tried at another time")
-    if when is None or _time_of(when) <= zc.async_.clock.microseconds():
-        queue.putBack(job)
-    else:
-        queue._put_later(job, _time_of(when))
-
-
-Answer = bool | datetime.timedelta | datetime.datetime
-
-
-def _normalized(answer: Any) -> Answer:
-    """What a retry policy answered, as it is meant."""
-    return answer if isinstance(answer, (datetime.timedelta, datetime.datetime)) else bool(answer)
-
-
-def _time_of(answer: Answer) -> int:
-    """When a retry policy wants the job to be tried again (microseconds)."""
-    if isinstance(answer, datetime.datetime):
-        return zc.async_.clock.to_microseconds(answer)
-    now = zc.async_.clock.microseconds()
-    if isinstance(answer, datetime.timedelta):
-        return now + zc.async_.clock.interval_microseconds(answer)
-    return now
-
-
-def _too_late(job: Any, answer: Answer) -> bool:
-    """Whether the job must have begun before the time of the retry."""
-    deadline = job._deadline()
-    return deadline is not None and _time_of(answer) >= deadline
-
-
-def handle_interrupt(job: Any) -> None:
-    """Ask the retry policy of a job whose process is gone, and do as it says."""
-    if job.status in (CALLBACKS, COMPLETED):
-        # Its worker came to the result all the same, perhaps without seeing a late callback.
-        run_callbacks(job)
-        return
-    if job.status not in (ASSIGNED, ACTIVE) or job._waits():
-        return
-    answer = _ask_after_interruption(job)
-    if answer is False:
-        job.fail()
-    elif _too_late(job, answer):
-        job.fail(BeginByPassedError())
-    else:
-        # Its old worker must not commit anything more, even before somebody claims the job.
-        job._token += 1
-        reschedule(job, None if answer is True else answer)
-
-
-def _ask_after_interruption(job: Any) -> Answer:
-    try:
-        policy = job.getRetryPolicy()
-        answer = policy.interrupted()
-    except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
-        raise
-    except Exception:
-        utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
-        return False
-    job._policy = policy
-    return _normalized(answer)
-
-
-# -- callbacks
-
-
-def run_callbacks(job: Any) -> None:
-    """Perform the callbacks that have not had their turn, and complete the job.
-
-    Commits after each.
-    """
-    manager = manager_of(job)
-    while True:
-        callback = next((c for c in job.callbacks if not performed(c)), None)
-        if callback is not None:
-            _perform(callback, job.result, manager)
-            manager.begin()
-            continue
-        for callback in job.callbacks:
-            _resume(callback)
-        if job.status != CALLBACKS:
-            return
-        utils.never_fail(lambda: _complete(job, manager), f"completing {job!r}", manager)
-
-
-def _resume(callback: Any) -> None:
-    """Go on with the callbacks of a callback whose process is gone."""
-    while isinstance(callback, CallbackProxy):
-        callback = callback.job
-    if callback is not None and callback.status == CALLBACKS:
-        run_callbacks(callback)
-
-
-def _complete(job: Any, manager: Any) -> None:
-    manager.begin()
-    if job.status == CALLBACKS and all(performed(callback) for callback in job.callbacks):
-        job._complete()
-        manager.commit()
-
-
-def _perform(callback: Any, result: Any, manager: Any) -> None:
-    while isinstance(callback, CallbackProxy):
-        callback = _choose(callback, result, manager)
-        if callback is None:
-            return
-    if performed(callback):
-        return
-    if utils.tracelog.isEnabledFor(10):
-        utils.tracelog.debug("starting callback %r to %r", callback, callback.parent)
-    try:
-        callback(result)
-    except ReassignedError:
-        # Either somebody else has performed it, and there is nothing to do, or it is the business
-        # of this worker no more.
-        manager.begin()
-        if not performed(callback):
-            raise
-
-
-def _choose(proxy: CallbackProxy, result: Any, manager: Any) -> Any:
-    """Commit the choice first: the chosen job then has its own transaction and tries."""
-
-    def choose() -> Any:
-        manager.begin()
-        chosen = proxy.getJob(result)
-        manager.commit()
-        return chosen
-
-    return utils.never_fail(choose, f"choosing a callback of {proxy.parent!r}", manager)
-
-
-def note_completed_elsewhere(job: Any) -> None:
-    """Tell the worker of this thread that another job was completed by what it runs."""
-    if local.completed is not None and job._p_oid is not None:
-        local.completed.append(job)
-
-
-def log_result(job: Any, result: Any) -> None:
-    """Log the end of a job: failures among the events, the rest in the trace."""
-    if isinstance(result, zc.twist.Failure):
-        if getattr(job, "_callable", None) == _PASS_THROUGH:
-            return
-        level = job._effective_log_level()
-        if utils.log.isEnabledFor(level):
-            text = result.getTraceback(detail="verbose", elideFrameworkCode=False)
-            utils.log.log(level, "%r failed:\n%s", job, text)
-    elif utils.tracelog.isEnabledFor(20):
-        utils.tracelog.info("%r succeeded with result:\n%s", job, utils.custom_repr(result))
-
-
-_PASS_THROUGH = f"{pass_through.__module__}:{pass_through.__qualname__}"

@@ -25,6 +25,8 @@ class Local(threading.local):
 
     #: The job that runs in this thread, a callback included.
     job: Any = None
+    #: The claimed job that this thread was given: its oid, the name of its database, its token.
+    claimed: tuple[bytes, str, int] | None = None
     #: The dispatcher whose worker this thread is.
     dispatcher: Any = None
     #: The name of the agent that this thread works for.

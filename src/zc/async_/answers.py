@@ -1,0 +1,51 @@
+"""What retry policies answer, and what is done about it."""
+
+import datetime
+from typing import Any
+
+import zc.async_.clock
+from zc.async_.interfaces import AsyncError
+
+
+class At(int):
+    """A time: microseconds since the epoch."""
+
+
+#: Try again now, give up, or try again then.
+Meaning = bool | At
+
+
+def meaning(answer: Any) -> Meaning:
+    """What a retry policy answered, with a duration counted from now.
+
+    Raises TypeError or ValueError for a date without a time zone.
+    """
+    if isinstance(answer, datetime.datetime):
+        return At(zc.async_.clock.to_microseconds(answer))
+    if isinstance(answer, datetime.timedelta):
+        now = zc.async_.clock.microseconds()
+        return At(now + zc.async_.clock.interval_microseconds(answer))
+    return bool(answer)
+
+
+def is_too_late(job: Any, answer: Meaning) -> bool:
+    """Whether the job must have begun before the time of the retry."""
+    deadline = job._deadline()
+    if deadline is None:
+        return False
+    moment = answer if isinstance(answer, At) else zc.async_.clock.microseconds()
+    return bool(moment >= deadline)
+
+
+def reschedule(job: Any, answer: Meaning) -> None:
+    """Put a job that somebody has into its queue again, for now or for later.
+
+    Raises AsyncError if it has no queue.
+    """
+    queue = job.queue
+    if queue is None:
+        raise AsyncError(f"{job!r} has no queue, so it cannot be tried at another time")
+    if isinstance(answer, At) and answer > zc.async_.clock.microseconds():
+        queue._put_later(job, answer)
+    else:
+        queue.putBack(job)

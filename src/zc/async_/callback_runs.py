@@ -1,0 +1,163 @@
+"""Performing the callbacks of a job whose result is known, in the order of adding.
+
+Each is a transaction of its own. One that is to be tried later holds up those behind it, but no
+worker: the job is then left alone until a job of the system goes on with it.
+"""
+
+import time
+from typing import Any
+
+import transaction
+
+import zc.async_.clock
+import zc.async_.interruptions
+from zc.async_ import utils
+from zc.async_.answers import At
+from zc.async_.callbacks import CallbackProxy, performed
+from zc.async_.interfaces import ACTIVE, CALLBACKS, NEW, ReassignedError
+from zc.async_.reporting import note_completed_elsewhere
+
+
+class PostponedError(Exception):
+    """A callback is to be tried again at `when`; it is new again in the database."""
+
+    def __init__(self, when: At) -> None:
+        super().__init__(when)
+        self.when = when
+
+
+def manager_of(job: Any) -> Any:
+    """The transaction manager of a job's connection; this thread's if it has none."""
+    jar = job._p_jar
+    return transaction.manager if jar is None else jar.transaction_manager
+
+
+def run_callbacks(job: Any) -> None:
+    """Perform the callbacks that have not had their turn, and complete the job.
+
+    Commits after each.
+    """
+    manager = manager_of(job)
+    while True:
+        callback = next((c for c in job.callbacks if _has_turn(c)), None)
+        if callback is not None:
+            try:
+                _perform(callback, job.result, manager)
+            except PostponedError as postponed:
+                if _leave_until(job, postponed.when, manager):
+                    return
+            manager.begin()
+            continue
+        for callback in job.callbacks:
+            _resume(callback)
+        if job.status != CALLBACKS:
+            return
+        utils.never_fail(lambda: _complete(job, manager), f"completing {job!r}", manager)
+
+
+def _has_turn(callback: Any) -> bool:
+    return not performed(callback) or _is_interrupted(_chosen(callback))
+
+
+def _chosen(callback: Any) -> Any:
+    """What a callback comes down to: a job, or None if that is not known yet."""
+    while isinstance(callback, CallbackProxy):
+        callback = callback.job
+    return callback
+
+
+def _is_interrupted(callback: Any) -> bool:
+    """Whether a callback that committed its start is nobody's business any more."""
+    return bool(
+        callback is not None
+        and callback.status == ACTIVE
+        and not callback._waits()
+        and not callback._runner_lives()
+    )
+
+
+def _leave_until(job: Any, when: At, manager: Any) -> bool:
+    """Have somebody go on with a job at `when`; return False if that is now, and here."""
+
+    def leave() -> bool:
+        manager.begin()
+        if job.queue is None:
+            return False
+        job._go_on_at(when)
+        manager.commit()
+        return True
+
+    if utils.never_fail(leave, f"postponing the callbacks of {job!r}", manager):
+        return True
+    time.sleep(max(0, when - zc.async_.clock.microseconds()) / 1_000_000)
+    return False
+
+
+def _resume(callback: Any) -> None:
+    """Go on with the callbacks of a callback whose process is gone."""
+    callback = _chosen(callback)
+    if callback is not None and callback.status == CALLBACKS:
+        run_callbacks(callback)
+
+
+def _complete(job: Any, manager: Any) -> None:
+    manager.begin()
+    if job.status == CALLBACKS and not any(map(_has_turn, job.callbacks)):
+        job._complete()
+        manager.commit()
+        if job._left:
+            # No agent has it any more.
+            note_completed_elsewhere(job)
+
+
+def _perform(callback: Any, result: Any, manager: Any) -> None:
+    while isinstance(callback, CallbackProxy):
+        callback = _choose(callback, result, manager)
+        if callback is None:
+            return
+    if _is_interrupted(callback):
+        _handle_interrupt(callback, manager)
+    if performed(callback):
+        return
+    if utils.tracelog.isEnabledFor(10):
+        utils.tracelog.debug("starting callback %r to %r", callback, callback.parent)
+    try:
+        callback(result)
+    except ReassignedError:
+        # Either somebody else has performed it, and there is nothing to do, or it is the business
+        # of this worker no more.
+        manager.begin()
+        if not performed(callback):
+            raise
+
+
+def _handle_interrupt(callback: Any, manager: Any) -> None:
+    """Ask the policy of an interrupted callback; it is new or has failed then."""
+
+    def handle() -> Any:
+        manager.begin()
+        if not _is_interrupted(callback):
+            return None
+        answer = zc.async_.interruptions.ask(callback)
+        if answer is False:
+            callback.fail()
+        else:
+            callback._set_status(NEW)
+        manager.commit()
+        return answer
+
+    answer = utils.never_fail(handle, f"the interruption of {callback!r}", manager)
+    if isinstance(answer, At) and answer > zc.async_.clock.microseconds():
+        raise PostponedError(answer)
+
+
+def _choose(proxy: CallbackProxy, result: Any, manager: Any) -> Any:
+    """Commit the choice first: the chosen job then has its own transaction and tries."""
+
+    def choose() -> Any:
+        manager.begin()
+        chosen = proxy.getJob(result)
+        manager.commit()
+        return chosen
+
+    return utils.never_fail(choose, f"choosing a callback of {proxy.parent!r}", manager)
