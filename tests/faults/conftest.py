@@ -1,6 +1,7 @@
 """Dispatchers on a virtual reactor, and what has to be so after every fault."""
 
 import contextlib
+import time
 import uuid
 
 import pytest
@@ -25,6 +26,10 @@ from tests.dispatcher.conftest import (
     two_databases,
 )
 from zc.async_.dispatcher import Dispatcher
+from zc.async_.interfaces import COMPLETED
+
+#: Real seconds for what cannot come late.
+SOON = 1.5
 
 __all__ = [
     "agents_of",
@@ -87,6 +92,25 @@ def failed(client, completed, goes_on):
         return failure
 
     return failed
+
+
+@pytest.fixture
+def soon(client, reactor):
+    """Asserts that jobs complete within a second or so: for faults that are known not to end."""
+
+    def soon(*jobs):
+        end = time.monotonic() + SOON
+        while True:
+            while reactor.time_passes():
+                pass
+            client.manager.begin()
+            if all(job.status == COMPLETED for job in jobs):
+                return
+            assert time.monotonic() < end, f"not completed: {jobs}"
+            reactor.time_flies(1)
+            reactor.wait_until_asked(0.01)
+
+    return soon
 
 
 @pytest.fixture
