@@ -22,12 +22,19 @@ from ZODB.FileStorage import FileStorage  # noqa: E402
 
 import zc.async_.dispatcher  # noqa: E402
 import zc.async_.instanceuuid  # noqa: E402
+import zc.async_.interruptions  # noqa: E402
 import zc.async_.processslot  # noqa: E402
 import zc.async_.subscribers  # noqa: E402
 import zc.async_.testing  # noqa: E402
 
 #: Real seconds that threads of dispatchers are given to end after a test.
 PATIENCE = 5
+
+
+@pytest.fixture(autouse=True)
+def no_respite(monkeypatch):
+    """Interrupted jobs of tests, whose time often stands still, need not wait."""
+    monkeypatch.setattr(zc.async_.interruptions, "RESPITE", 0)
 
 
 @pytest.fixture(autouse=True)

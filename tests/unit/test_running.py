@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from ZODB.POSException import ConflictError
 
 import zc.async_.answers
+import zc.async_.interruptions
 import zc.twist
 from tests.unit import calls
 from zc.async_ import running
@@ -792,6 +793,26 @@ def test_only_a_job_that_somebody_had_is_interrupted(status, happened):
     job.handleInterrupt()
     assert happened == []
     assert job.status == status
+
+
+def test_an_interrupted_job_is_given_a_moment_and_then_runs_before_others(
+    client, agent, clock, monkeypatch
+):
+    monkeypatch.setattr(zc.async_.interruptions, "RESPITE", 250_000)
+    job, other = client.put(calls.nothing), client.put(calls.nothing)
+    agent.claimJob()._activate(clock.time)
+    client.commit()
+    job.handleInterrupt()
+    client.commit()
+    assert job.status == PENDING
+    assert client.queue[0] is job
+    assert calls.run_next(agent) is other
+    clock.advance(milliseconds=249)
+    last = client.put(calls.nothing)
+    assert calls.run_next(agent) is last
+    clock.advance(milliseconds=1)
+    client.put(calls.nothing)
+    assert calls.run_next(agent) is job
 
 
 def test_the_policy_of_an_interrupted_job_is_kept(client, agent, clock):

@@ -4,10 +4,15 @@ from typing import Any
 
 import zc.async_.answers
 import zc.async_.callback_runs
+import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.answers import Meaning
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
+
+#: Microseconds that an interrupted job waits at least. One that ends its process then does not do
+#: so as fast as processes can be started, and whoever looks sees it wait.
+RESPITE = 250_000
 
 
 def handle_interrupt(job: Any) -> None:
@@ -26,7 +31,10 @@ def handle_interrupt(job: Any) -> None:
     else:
         # Its old worker must not commit anything more, even before somebody claims the job.
         job._token += 1
-        zc.async_.answers.reschedule(job, answer)
+        if answer is True:
+            job.queue._put_back(job, zc.async_.clock.microseconds() + RESPITE)
+        else:
+            zc.async_.answers.reschedule(job, answer)
 
 
 def ask(job: Any) -> Meaning:

@@ -122,10 +122,14 @@ class Queue(persistent.Persistent):
 
     def putBack(self, job: Any) -> None:
         """See `zc.async_.interfaces.IQueue`."""
+        self._put_back(job, zc.async_.clock.microseconds())
+
+    def _put_back(self, job: Any, moment: int) -> None:
+        """Have a claimed job run before others, from `moment` (microseconds) on."""
         self._take_back(job)
         now = zc.async_.clock.microseconds()
-        if job._begin_after is not None and job._begin_after > now:
-            job._wait_until(now)
+        if moment > now or (job._begin_after is not None and job._begin_after > moment):
+            job._wait_until(moment)
         job._put_back = True
         self._file(job, keep_arrival=True)
 
