@@ -24,6 +24,7 @@ import zc.async_.dispatcher  # noqa: E402
 import zc.async_.instanceuuid  # noqa: E402
 import zc.async_.interruptions  # noqa: E402
 import zc.async_.processslot  # noqa: E402
+import zc.async_.queue  # noqa: E402
 import zc.async_.subscribers  # noqa: E402
 import zc.async_.testing  # noqa: E402
 
@@ -35,6 +36,12 @@ PATIENCE = 5
 def no_respite(monkeypatch):
     """Interrupted jobs of tests, whose time often stands still, need not wait."""
     monkeypatch.setattr(zc.async_.interruptions, "RESPITE", 0)
+
+
+@pytest.fixture(autouse=True)
+def no_puts_before(monkeypatch):
+    """The time of a put is later than that of all before in this process, not in other tests."""
+    monkeypatch.setattr(zc.async_.queue, "_last_key", 0)
 
 
 @pytest.fixture(autouse=True)

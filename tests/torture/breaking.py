@@ -6,30 +6,33 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from tests.torture.processes import PING_DEATH_INTERVAL, StorageServer, Worker
+from tests.torture.processes import DATABASE_TIMEOUT, StorageServer, Worker
 from tests.torture.proxy import Proxy
 
-_DEATH = PING_DEATH_INTERVAL.total_seconds()
+#: Seconds after its last ping when a worker that is to be killed is taken for dead.
+DEATH = 2.0
 
 #: Names of the targets that are no workers.
 SERVER, CLIENTS = "server", "clients"
 
 #: What can be done to whom: shortest and longest duration (seconds), and weight.
 WORKER_BREAKAGES = {
-    "kill, start at once": (0.0, 0.0, 4),
-    "kill, start later": (_DEATH, 2 * _DEATH, 2),
-    "suspend for long": (1.2 * _DEATH, 2 * _DEATH, 3),
-    "suspend for short": (0.1, 0.8 * _DEATH, 1),
+    "kill": (0.0, 0.0, 4),
+    "kill for long": (DEATH, 2 * DEATH, 2),
+    "suspend for long": (1.2 * DEATH, 2 * DEATH, 3),
+    "suspend for short": (0.1, 0.8 * DEATH, 1),
     "terminate": (0.0, 1.0, 3),
 }
 CONNECTION_BREAKAGES = {
     "cut": (0.0, 0.0, 2),
-    "hold replies, cut": (0.005, 0.1, 4),
-    "close port": (0.5, 1.5 * _DEATH, 2),
-    "hold for long": (1.2 * _DEATH, 2 * _DEATH, 1),
+    "hold replies": (0.005, 0.1, 2),
+    "lose reply to commit": (0.05, 0.2, 6),
+    "close port": (0.5, 1.5 * DEATH, 2),
+    "hold for long": (1.2 * DEATH, 2 * DEATH, 1),
 }
 SERVER_BREAKAGES = {
     "kill server": (0.0, 1.0, 3),
+    "suspend server": (0.2, 1.7 * DATABASE_TIMEOUT, 2),
     "disk full": (0.2, 1.5, 2),
 }
 
@@ -52,42 +55,49 @@ class Breakage(NamedTuple):
 
 
 def plan(
-    seed: int, seconds: float, count: int, workers: Iterable[str], without: Iterable[str] = ()
+    seed: int,
+    seconds: float,
+    count: int,
+    workers: Iterable[str],
+    steady: Iterable[str] = (),
+    without: Iterable[str] = (),
 ) -> list[Breakage]:
     """What to break in so many seconds: as many things as wanted, or as many as can be.
 
-    `without`: kinds that are left out.
+    `workers`: whom all can happen to. `steady`: those that only lose their connections. `without`:
+    kinds that are left out.
     """
     chance = random.Random(seed)
-    weights = {**dict.fromkeys(workers, WORKER_WEIGHT), **WEIGHTS}
+    kinds_of = {
+        name: {kind: span for kind, span in kinds.items() if kind not in without}
+        for name, kinds in (
+            *((worker, {**WORKER_BREAKAGES, **CONNECTION_BREAKAGES}) for worker in workers),
+            *((worker, CONNECTION_BREAKAGES) for worker in steady),
+            (CLIENTS, CONNECTION_BREAKAGES),
+            (SERVER, SERVER_BREAKAGES),
+        )
+    }
+    weights = {name: WEIGHTS.get(name, WORKER_WEIGHT) for name, kinds in kinds_of.items() if kinds}
+    if not weights:
+        return []
     free_at = dict.fromkeys(weights, 0.0)
     planned = []
     for at in sorted(chance.uniform(0.5, seconds) for _breakage in range(count)):
-        free = [target for target in weights if free_at[target] <= at and _kinds(target, without)]
-        if not free:
+        free = [target for target in weights if free_at[target] <= at]
+        if free:
+            (target,) = chance.choices(free, [weights[name] for name in free])
+        else:
             # Somewhat later, then.
             target = min(free_at, key=lambda name: free_at[name])
             at = free_at[target]
-            if at >= seconds or not _kinds(target, without):
-                continue
-        else:
-            (target,) = chance.choices(free, [weights[name] for name in free])
-        kinds = _kinds(target, without)
+            if at >= seconds:
+                break
+        kinds = kinds_of[target]
         (kind,) = chance.choices(list(kinds), [weight for _s, _l, weight in kinds.values()])
         shortest, longest, _weight = kinds[kind]
         planned.append(Breakage(at, chance.uniform(shortest, longest), kind, target))
         free_at[target] = at + planned[-1].seconds + RECOVERY
     return sorted(planned)
-
-
-def _kinds(target: str, without: Iterable[str]) -> dict[str, tuple[float, float, int]]:
-    if target == SERVER:
-        kinds = SERVER_BREAKAGES
-    elif target == CLIENTS:
-        kinds = CONNECTION_BREAKAGES
-    else:
-        kinds = {**WORKER_BREAKAGES, **CONNECTION_BREAKAGES}
-    return {name: kind for name, kind in kinds.items() if name not in without}
 
 
 class Breaker:
@@ -110,16 +120,18 @@ class Breaker:
         #: What could not be done, and why.
         self.problems: list[str] = []
         self._actions: dict[str, Callable[[str, float], None]] = {
-            "kill, start at once": self._kill,
-            "kill, start later": self._kill,
+            "kill": self._kill,
+            "kill for long": self._kill,
             "suspend for long": self._suspend,
             "suspend for short": self._suspend,
             "terminate": self._terminate,
             "cut": self._cut,
-            "hold replies, cut": self._hold_replies,
+            "hold replies": self._hold_replies,
+            "lose reply to commit": self._lose_reply,
             "close port": self._close_port,
             "hold for long": self._hold,
             "kill server": self._kill_server,
+            "suspend server": self._suspend_server,
             "disk full": self._fill_disk,
         }
 
@@ -194,6 +206,14 @@ class Breaker:
         self._ending.wait(seconds)
         self._proxies[target].cut()
 
+    def _lose_reply(self, target: str, seconds: float) -> None:
+        """Somebody will not hear that his commit succeeded."""
+        proxy = self._proxies[target]
+        proxy.hold_replies_from(b"tpc_finish")
+        proxy.sprung.wait(RECOVERY)
+        self._ending.wait(seconds)
+        proxy.cut()
+
     def _close_port(self, target: str, seconds: float) -> None:
         self._proxies[target].close()
         self._ending.wait(seconds)
@@ -218,6 +238,12 @@ class Breaker:
             self._server.start()
             for proxy in self._proxies.values():
                 proxy.open()
+
+    def _suspend_server(self, target: str, seconds: float) -> None:
+        """What is committed when this ends may be given up long since."""
+        self._server.suspend()
+        self._ending.wait(seconds)
+        self._server.resume()
 
     def _fill_disk(self, target: str, seconds: float) -> None:
         self._server.fill_disk()

@@ -1,6 +1,6 @@
 """The server and the workers: processes that can be stopped, killed and started again.
 
-    python -m tests.torture.processes HOST PORT SIZE GRACE
+    python -m tests.torture.processes HOST PORT SIZE GRACE DEATH
 
 runs a dispatcher until the standard input ends or a signal comes.
 """
@@ -14,8 +14,9 @@ import signal
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import ZEO
 import ZEO.Exceptions
 import zope.component
 
@@ -23,7 +24,7 @@ import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
 from benchmarks.children import child
-from benchmarks.storages import SERVER, Server, _free_port
+from benchmarks.storages import SERVER, _free_port
 from benchmarks.workers import wait_until
 from zc.async_ import utils
 from zc.async_.dispatcher import polling
@@ -33,10 +34,12 @@ from zc.async_.retry import RetryCommonForever, RetryCommonFourTimes
 #: Of the dispatchers: short, so that what takes long in production happens often.
 POLL_INTERVAL = 0.3
 PING_INTERVAL = datetime.timedelta(seconds=0.5)
-PING_DEATH_INTERVAL = datetime.timedelta(seconds=2)
 
 #: Seconds to wait for a database that is out of reach: the first, step and longest wait.
 BACKOFF = (0.2, 0.2, 1.0)
+
+#: Seconds after which a worker takes a server that does not answer for out of reach.
+DATABASE_TIMEOUT = 3
 
 #: Seconds that a process is given to do as it was asked.
 PATIENCE = 30
@@ -126,14 +129,25 @@ class StorageServer(Process):
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
+class Settings(NamedTuple):
+    """Of a worker."""
+
+    #: Places of its agent.
+    size: int
+    #: Seconds that its jobs are given when it is asked to end.
+    grace: float
+    #: Seconds after its last ping when it is taken for dead.
+    death: float
+
+
 class Worker(Process):
     """A process with a dispatcher; it keeps its UUID when it is started again."""
 
     def __init__(
-        self, name: str, folder: Path, address: tuple[str, int], size: int, grace: float
+        self, name: str, folder: Path, address: tuple[str, int], settings: Settings
     ) -> None:
         super().__init__(name, folder)
-        self._arguments = [*map(str, address), str(size), str(grace)]
+        self._arguments = [*map(str, address), *map(str, settings)]
         self._environment = {**os.environ, "ZC_ASYNC_UUID": str(folder / f"{name}.uuid")}
 
     def start(self) -> None:
@@ -144,11 +158,17 @@ class Worker(Process):
 # -- in the process of a worker
 
 
-@zope.component.adapter(IDispatcherActivated)
-def ping_often(event: Any) -> None:
-    """Have siblings notice soon that this dispatcher is dead."""
-    event.object.ping_interval = PING_INTERVAL
-    event.object.ping_death_interval = PING_DEATH_INTERVAL
+class PingInstaller:
+    """Has a dispatcher ping often, and siblings notice that it is dead."""
+
+    def __init__(self, death: float) -> None:
+        zope.component.adapter(IDispatcherActivated)(self)
+        self._death = datetime.timedelta(seconds=death)
+
+    def __call__(self, event: Any) -> None:
+        """Set the intervals, in the transaction of the activation."""
+        event.object.ping_interval = PING_INTERVAL
+        event.object.ping_death_interval = self._death
 
 
 def _impatient(policy: type) -> Any:
@@ -172,10 +192,10 @@ ImpatientRetryCommonFourTimes = _impatient(RetryCommonFourTimes)
 ImpatientRetryCommonForever = _impatient(RetryCommonForever)
 
 
-def _configure(size: int) -> None:
+def _configure(settings: Settings) -> None:
     zc.async_.configure.base()
-    zope.component.provideHandler(zc.async_.subscribers.AgentInstaller("main", size=size))
-    zope.component.provideHandler(ping_often)
+    zope.component.provideHandler(zc.async_.subscribers.AgentInstaller("main", size=settings.size))
+    zope.component.provideHandler(PingInstaller(settings.death))
     for name, policy in (
         ("", ImpatientRetryCommonFourTimes),
         ("callback", ImpatientRetryCommonForever),
@@ -191,15 +211,18 @@ def _database(address: tuple[str, int]) -> Any:
     with contextlib.ExitStack() as stack:
         while True:
             try:
-                yield stack.enter_context(Server(address).database())
+                database = ZEO.DB(address, wait=True, wait_timeout=DATABASE_TIMEOUT)
+                stack.callback(database.close)
+                yield database
             except ZEO.Exceptions.ClientDisconnected:
                 logging.warning("no database yet")
                 continue
             return
 
 
-def main(host: str, port: str, size: str, grace: str) -> None:
+def main(host: str, port: str, size: str, grace: str, death: str) -> None:
     """Run a dispatcher until the standard input ends."""
+    settings = Settings(int(size), float(grace), float(death))
     logging.basicConfig(
         level=logging.ERROR, format="%(asctime)s %(levelname)s %(name)s %(threadName)s %(message)s"
     )
@@ -207,11 +230,11 @@ def main(host: str, port: str, size: str, grace: str) -> None:
     logging.getLogger("zc.async.trace").setLevel(logging.WARNING)
     # Whatever measures the coverage may have put a handler of its own.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _configure(int(size))
+    _configure(settings)
     with _database((host, int(port))) as database:
         zc.async_.subscribers.ThreadedDispatcherInstaller(POLL_INTERVAL)(DatabaseOpened(database))
         dispatcher = zc.async_.dispatcher.get()
-        dispatcher.shutdown_grace_period = float(grace)
+        dispatcher.shutdown_grace_period = settings.grace
         sys.stdin.read()
         zc.async_.subscribers.stop(dispatcher)
 

@@ -30,6 +30,9 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._requests_pass = asyncio.Event()
         self._replies_pass = asyncio.Event()
+        self._trap: bytes | None = None
+        #: Set when replies are held because of a request. For any thread.
+        self.sprung = threading.Event()
 
     @contextlib.contextmanager
     def running(self) -> Iterator["Proxy"]:
@@ -61,6 +64,10 @@ class Proxy:
         """From now on the server hears what it is asked, and nobody hears the answers."""
         self._call(self._hold(self._replies_pass))
 
+    def hold_replies_from(self, word: bytes) -> None:
+        """As `hold_replies`, but not before a request passes that has this word."""
+        self._call(self._set_trap(word))
+
     def hold(self) -> None:
         """From now on nothing passes, in either direction, until `open`."""
         self._call(self._hold(self._requests_pass, self._replies_pass))
@@ -71,8 +78,7 @@ class Proxy:
     # -- in the thread of the loop
 
     async def _open(self) -> None:
-        self._requests_pass.set()
-        self._replies_pass.set()
+        self._let_pass()
         if self._listener is None:
             self._listener = await asyncio.start_server(self._accept, *self.address)
 
@@ -92,8 +98,16 @@ class Proxy:
         for writer in self._writers:
             writer.transport.abort()
         # Else what was held would go on for ever.
+        self._let_pass()
+
+    def _let_pass(self) -> None:
+        self._trap = None
         self._requests_pass.set()
         self._replies_pass.set()
+
+    async def _set_trap(self, word: bytes) -> None:
+        self.sprung.clear()
+        self._trap = word
 
     async def _hold(self, *events: asyncio.Event) -> None:
         for event in events:
@@ -111,8 +125,8 @@ class Proxy:
             # Either direction that ends, ends the other.
             await asyncio.wait(
                 [
-                    asyncio.ensure_future(_pass_on(reader, server_writer, self._requests_pass)),
-                    asyncio.ensure_future(_pass_on(server_reader, writer, self._replies_pass)),
+                    asyncio.ensure_future(self._pass_requests(reader, server_writer)),
+                    asyncio.ensure_future(self._pass_replies(server_reader, writer)),
                 ],
                 return_when=asyncio.FIRST_COMPLETED,
             )
@@ -121,12 +135,19 @@ class Proxy:
             for end in ends:
                 end.transport.abort()
 
+    async def _pass_requests(self, reader: Any, writer: Any) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(CHUNK):
+                await self._requests_pass.wait()
+                if self._trap is not None and self._trap in chunk:
+                    self._replies_pass.clear()
+                    self.sprung.set()
+                writer.write(chunk)
+                await writer.drain()
 
-async def _pass_on(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, may_pass: asyncio.Event
-) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := await reader.read(CHUNK):
-            await may_pass.wait()
-            writer.write(chunk)
-            await writer.drain()
+    async def _pass_replies(self, reader: Any, writer: Any) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(CHUNK):
+                await self._replies_pass.wait()
+                writer.write(chunk)
+                await writer.drain()

@@ -15,21 +15,26 @@ import transaction
 import ZEO.Exceptions
 
 from benchmarks.storages import Server, add_queue
+from benchmarks.workers import wait_until
+from tests.processes import queue_of
 from tests.torture import breaking, report, verdict
 from tests.torture.faults import Fault
-from tests.torture.processes import StorageServer, Worker
+from tests.torture.processes import PATIENCE, Settings, StorageServer, Worker
 from tests.torture.proxy import Proxy
 from tests.torture.putting import Putter, prepare
 from tests.torture.watching import Watcher
 
-WORKERS = ("worker-1", "worker-2", "worker-3")
+#: Workers that are killed and suspended.
+WORKERS = {
+    "worker-1": Settings(size=3, grace=0, death=breaking.DEATH),
+    "worker-2": Settings(size=3, grace=1, death=breaking.DEATH),
+}
+
+#: Workers that only lose their connections. Nobody takes them for dead, and so nobody else takes
+#: care of jobs that they forget.
+STEADY_WORKERS = {"worker-3": Settings(size=3, grace=0, death=600)}
+
 PUTTERS = 2
-
-#: Places of each worker's agent.
-SIZE = 3
-
-#: Seconds of grace that a worker gives its jobs: some of them none.
-GRACES = (0.0, 0.5, 2.0)
 
 #: Defaults: jobs and breakages in a second.
 JOBS_RATE = 40
@@ -111,6 +116,7 @@ class Torture:
                 prepare(connection, PUTTERS)
             self._open_network(stack)
             self._start_workers(stack)
+            self._wait_for_workers(database)
             clients = stack.enter_context(self._client_database())
             self._break_while_jobs_are_put(database, clients)
             self._end(database)
@@ -119,7 +125,7 @@ class Torture:
     def _open_network(self, stack: contextlib.ExitStack) -> None:
         self._proxies = {
             name: stack.enter_context(Proxy(self._server.address).running())
-            for name in (*WORKERS, breaking.CLIENTS)
+            for name in (*WORKERS, *STEADY_WORKERS, breaking.CLIENTS)
         }
 
     def _client_database(self) -> Any:
@@ -127,12 +133,20 @@ class Torture:
 
     def _start_workers(self, stack: contextlib.ExitStack) -> None:
         self._workers = {
-            name: Worker(name, self._folder, self._proxies[name].address, SIZE, grace)
-            for name, grace in zip(WORKERS, GRACES, strict=True)
+            name: Worker(name, self._folder, self._proxies[name].address, settings)
+            for name, settings in {**WORKERS, **STEADY_WORKERS}.items()
         }
         for worker in self._workers.values():
             worker.start()
             stack.callback(worker.leave)
+
+    def _wait_for_workers(self, database: Any) -> None:
+        def all_active() -> bool:
+            agents = queue_of(view()).dispatchers.values()
+            return sum(bool(one.activated) for one in agents) == len(self._workers)
+
+        with _views(database) as view:
+            wait_until(all_active, PATIENCE, PAUSE)
 
     def _break_while_jobs_are_put(self, database: Any, clients: Any) -> None:
         self._putters = [
@@ -148,6 +162,7 @@ class Torture:
             self._options.seconds,
             self._options.kills,
             WORKERS,
+            STEADY_WORKERS,
             self._options.without,
         )
         beginning = time.monotonic()
