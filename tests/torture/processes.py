@@ -205,19 +205,13 @@ def _configure(settings: Settings) -> None:
     polling.DISCONNECTED_BACKOFF = BACKOFF
 
 
-@contextlib.contextmanager
-def _database(address: tuple[str, int]) -> Any:
+def _open_database(address: tuple[str, int]) -> Any:
     """The database, as soon as it can be reached."""
-    with contextlib.ExitStack() as stack:
-        while True:
-            try:
-                database = ZEO.DB(address, wait=True, wait_timeout=DATABASE_TIMEOUT)
-                stack.callback(database.close)
-                yield database
-            except ZEO.Exceptions.ClientDisconnected:
-                logging.warning("no database yet")
-                continue
-            return
+    while True:
+        try:
+            return ZEO.DB(address, wait=True, wait_timeout=DATABASE_TIMEOUT)
+        except ZEO.Exceptions.ClientDisconnected:
+            logging.warning("no database yet")
 
 
 def main(host: str, port: str, size: str, grace: str, death: str) -> None:
@@ -231,7 +225,7 @@ def main(host: str, port: str, size: str, grace: str, death: str) -> None:
     # Whatever measures the coverage may have put a handler of its own.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _configure(settings)
-    with _database((host, int(port))) as database:
+    with contextlib.closing(_open_database((host, int(port)))) as database:
         zc.async_.subscribers.ThreadedDispatcherInstaller(POLL_INTERVAL)(DatabaseOpened(database))
         dispatcher = zc.async_.dispatcher.get()
         dispatcher.shutdown_grace_period = settings.grace

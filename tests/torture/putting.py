@@ -71,7 +71,7 @@ class Putter(threading.Thread):
             # Its commit may have succeeded all the same: its numbers are not used again.
             manager.abort()
             self.errors[type(error).__name__] += 1
-            logging.info("%s: %s", self.name, error)
+            logging.info("%s: %s", self.name, error, exc_info=True)
             return False
         self.acknowledged |= numbers
         self._left -= len(numbers)
