@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?=
 ARGS ?=
+SECONDS ?= 120
 
 # Prints the first interpreter that really runs, is new enough and can make a virtual environment. Every match on PATH
 # is tried, not only the first: version managers leave shims there that exist and yet fail.
@@ -71,6 +72,10 @@ check: $(STAMP) ## linter, formatter, types
 .PHONY: bench
 bench: $(STAMP) ## measure; ARGS="..." replaces `--json bench.json`
 	$(BIN)/python -m benchmarks $(or $(ARGS),--json bench.json)
+
+.PHONY: torture
+torture: $(STAMP) ## break everything while jobs run, for SECONDS=120; ARGS="--seed S" and others
+	$(BIN)/python -m tests.torture --seconds $(SECONDS) $(ARGS)
 
 .PHONY: clean
 clean: ## remove .venv and everything made

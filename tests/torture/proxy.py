@@ -42,8 +42,8 @@ class Proxy:
         try:
             self.open()
             yield self
-            self._call(self._end())
         finally:
+            self._call(self._end())
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(PATIENCE)
             self._loop.close()

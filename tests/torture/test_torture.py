@@ -1,0 +1,365 @@
+"""Nothing is lost or done twice, whatever breaks; and the torture would notice."""
+
+import collections
+import contextlib
+import datetime
+import os
+import random
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from ZODB.POSException import ConflictError
+from ZODB.utils import z64
+
+import zc.async_.configure
+import zc.async_.testing
+import zc.twist
+from benchmarks.workers import wait_until
+from tests.processes import queue_of, write_line
+from tests.races.parties import Dispatcher, make_queue
+from tests.torture import breaking, kinds, report, verdict, work
+from tests.torture.faults import Fault
+from tests.torture.processes import PATIENCE
+from tests.torture.proxy import Proxy
+from tests.torture.putting import prepare
+from tests.torture.run import options
+from tests.torture.watching import Watcher
+from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def torture(tmp_path, *arguments):
+    """Run the command; the logs of one that fails are kept with those of the test."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.torture", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+def test_jobs_take_effect_once_whatever_breaks(tmp_path):
+    finished = torture(tmp_path, "--seconds", "10", "--seed", "1", "--kills", "10")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert "seed 1" in finished.stdout
+    assert "\nbroken 0" not in finished.stdout
+    assert list(tmp_path.glob("zc.async-torture-*")) == []
+
+
+@pytest.mark.slow
+def test_jobs_take_effect_once_whatever_breaks_for_long(tmp_path):
+    finished = torture(tmp_path, "--seconds", "60")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+# -- that what is wrong is found
+
+
+@pytest.fixture
+def torn(db, tmp_path, monkeypatch):
+    """A database with a record of each kind, whose jobs have ended well, as `Torn`."""
+    monkeypatch.setattr(work, "USUAL", 0)
+    monkeypatch.setattr(work, "LONG", 0)
+    zc.async_.configure.base()
+    zc.async_.testing.set_now(zc.async_.testing.BEGINNING)
+    make_queue(db)
+    with contextlib.closing(Torn(db, tmp_path / "effects")) as torn:
+        torn.put()
+        torn.work()
+        yield torn
+
+
+class Torn:
+    """What is judged, and somebody who does the jobs."""
+
+    def __init__(self, database, effects):
+        self.effects = effects
+        self.dispatcher = Dispatcher(database)
+        self.manager = self.dispatcher.manager
+        self.connection = self.dispatcher.connection
+        prepare(self.connection, 1)
+        self.manager.commit()
+        self.records = self.connection.root()[work.ROOT]["records"][0]
+
+    def put(self):
+        shared = self.connection.root()[work.ROOT]["shared"]
+        place = kinds.Place(str(self.effects), shared, random.Random(1))
+        for number, kind in enumerate(kinds.KINDS):
+            record = self.records[number] = kinds.make(kind, place, number)
+            queue_of(self.connection).put(record.job)
+        self.manager.commit()
+
+    def work(self):
+        later = zc.async_.testing.BEGINNING + datetime.timedelta(seconds=10)
+        self.dispatcher.work()
+        zc.async_.testing.set_now(later)
+        self.dispatcher.work()
+        self.manager.begin()
+
+    def record(self, kind):
+        return next(record for record in self.records.values() if record.kind == kind)
+
+    def problems(self, acknowledged=()):
+        found = verdict.judge(self.connection, self.effects, set(acknowledged))
+        return [(kind, fault.problem) for kind, fault in found]
+
+    def close(self):
+        self.dispatcher.close()
+
+
+def test_jobs_of_all_kinds_that_ended_well_are_in_order(torn):
+    assert torn.problems(range(len(kinds.KINDS))) == []
+    counts = verdict.counts(torn.connection)
+    assert {kind: counter["completed"] for kind, counter in counts.items()} == dict.fromkeys(
+        kinds.KINDS, 1
+    )
+    assert [kind for kind, counter in counts.items() if counter["ended badly"]] == ["raising"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry"),
+    [
+        (kind, entry)
+        for kind, entries in {
+            "plain": [0],
+            "delayed": [0],
+            "never again": [0],
+            "followed": [0, 1, 3],
+            "raising": [2, 3],
+            "serial": [0, 1, 3],
+            "parallel": [0, 1, 3],
+            "limited": [0],
+            "returning": [0, 1],
+            "conflicting": [0],
+            "committing": [0, 1],
+        }.items()
+        for entry in entries
+    ],
+)
+def test_what_had_no_effect_is_lost(torn, kind, entry):
+    torn.record(kind).entries[entry].count -= 1
+    assert (kind, "lost") in torn.problems()
+
+
+@pytest.mark.parametrize(
+    ("kind", "entry"),
+    [
+        *((kind, 0) for kind in kinds.KINDS if kind != "committing"),
+        ("followed", 2),
+        ("raising", 1),
+        ("serial", 3),
+        ("returning", 1),
+        ("committing", 1),
+    ],
+)
+def test_what_took_effect_twice_is_doubled(torn, kind, entry):
+    torn.record(kind).entries[entry].count += 1
+    assert (kind, "doubled") in torn.problems()
+
+
+def test_what_begins_twice_is_doubled_if_it_must_not(torn):
+    for kind in ("plain", "never again"):
+        write_line(torn.effects, torn.record(kind).number)
+    assert torn.problems() == [("never again", "doubled")]
+
+
+def test_what_was_put_and_is_not_there_is_lost(torn):
+    assert torn.problems([0, 1000]) == [("", "lost")]
+
+
+def test_what_has_not_ended_is_stuck_and_told_in_full(torn, tmp_path):
+    job = torn.record("plain").job
+    job._set_status(ACTIVE)
+    assert torn.problems() == [("plain", "stuck")]
+    log = tmp_path / "worker-1.1.log"
+    log.write_text(f"what became of (oid {int.from_bytes(job._p_oid)}, db 'unnamed')\nmore\n")
+    faults = list(verdict.judge(torn.connection, torn.effects, set()))
+    text = report.details(tmp_path, faults)
+    assert "tests.torture.work.count" in text
+    assert "active-status" in text
+    assert "what became of" in text
+    assert "more" not in text
+
+
+def test_what_nobody_has_done_yet_is_stuck(torn):
+    torn.put()
+    problems = set(torn.problems())
+    assert {(kind, "stuck") for kind in kinds.KINDS} <= problems
+    assert ("", "stuck") in problems
+    assert verdict.unfinished(torn.connection)
+
+
+def test_a_job_that_fails_for_no_good_reason_is_found(torn):
+    record = torn.record("plain")
+    record.job._result = zc.twist.Failure(ZeroDivisionError())
+    record.entries[0].count = 0
+    assert torn.problems() == [("plain", "failed")]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space"), ConflictError(serials=(z64, z64))])
+def test_a_job_may_fail_if_its_storage_is_full_or_gives_oids_twice(torn, error):
+    record = torn.record("plain")
+    record.job._result = zc.twist.Failure(error)
+    record.entries[0].count = 0
+    assert torn.problems() == []
+
+
+def test_the_watcher_finds_more_jobs_than_places_whatever_the_quota_says(torn):
+    watcher = Watcher(None)
+    torn.put()
+    watcher.look(torn.connection)
+    assert watcher.faults == []
+    for record in torn.records.values():
+        record.job.quota_names = ("one",) if record.job.status == PENDING else ()
+    watcher = Watcher(None)
+    for record in torn.records.values():
+        record.job._set_status(ACTIVE)
+    watcher.look(torn.connection)
+    assert [fault.problem for fault in watcher.faults] == ["over quota"]
+    # What has ended is not looked at again.
+    for record in torn.records.values():
+        record.job._set_status(COMPLETED)
+    watcher.look(torn.connection)
+    assert watcher._open == {}
+
+
+@pytest.mark.parametrize("wrong", [{"places": 9}, {"has_place": False}])
+def test_a_job_that_saw_its_quota_overfilled_tells(torn, wrong):
+    vars(torn.record("limited").entries[0]).update(wrong)
+    assert torn.problems() == [("limited", "over quota")]
+
+
+def test_a_shared_counter_tells_what_was_lost(torn):
+    torn.connection.root()[work.ROOT]["shared"].count = 0
+    assert torn.problems() == [("conflicting", "lost")]
+
+
+# -- that it breaks what it says
+
+
+def test_a_plan_follows_from_its_seed_and_breaks_nothing_twice_at_a_time():
+    plan = breaking.plan(1, 120, 60, ["a", "b"], ["c"])
+    assert plan == breaking.plan(1, 120, 60, ["a", "b"], ["c"])
+    assert plan != breaking.plan(2, 120, 60, ["a", "b"], ["c"])
+    assert len(plan) >= 50
+    assert {one.kind for one in plan if one.target == "c"} <= set(breaking.CONNECTION_BREAKAGES)
+    free_at = {}
+    for one in plan:
+        assert one.at >= free_at.get(one.target, 0)
+        free_at[one.target] = one.at + one.seconds
+
+
+def test_a_plan_leaves_out_what_it_is_told_to():
+    without = set(breaking.CONNECTION_BREAKAGES) | set(breaking.SERVER_BREAKAGES)
+    assert {one.target for one in breaking.plan(1, 60, 40, ["a"], ["c"], without)} == {"a"}
+    assert breaking.plan(1, 60, 40, [], ["c"], without) == []
+
+
+def test_the_command_line_says_how_much_is_wanted():
+    assert options(["--seconds", "10", "--seed", "3"])[:4] == (10, 3, 400, 5)
+    wanted = options(["--jobs", "7", "--kills", "2", "--without", "cut, kill"])
+    assert (wanted.jobs, wanted.kills, wanted.without) == (7, 2, ("cut", "kill"))
+
+
+@pytest.fixture
+def echo():
+    """The address of a server that sends back what it gets, and what it got."""
+    got = []
+
+    def serve():
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = listener.accept()
+                threading.Thread(target=answer, args=(connection,), daemon=True).start()
+
+    def answer(connection):
+        with connection, contextlib.suppress(OSError):
+            while chunk := connection.recv(100):
+                got.append(chunk)
+                connection.sendall(chunk)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname(), got
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def proxy(echo):
+    with Proxy(echo[0]).running() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def client(proxy):
+    with socket.create_connection(proxy.address, PATIENCE) as client:
+        client.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+        yield client
+
+
+def is_cut(client):
+    try:
+        return client.recv(100) == b""
+    except ConnectionResetError:
+        return True
+
+
+def test_a_cut_ends_connections_and_new_ones_are_accepted(proxy, client):
+    proxy.cut()
+    assert is_cut(client)
+    with socket.create_connection(proxy.address, PATIENCE) as other:
+        other.sendall(b"again")
+        assert other.recv(100) == b"again"
+
+
+def test_a_closed_proxy_refuses_connections_until_it_is_opened(proxy, client):
+    proxy.close()
+    assert is_cut(client)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(proxy.address, PATIENCE)
+    proxy.open()
+    socket.create_connection(proxy.address, PATIENCE).close()
+
+
+def test_replies_are_held_from_a_request_on_that_is_heard(proxy, client, echo):
+    proxy.hold_replies_from(b"finish")
+    client.sendall(b"begin")
+    assert client.recv(100) == b"begin"
+    assert not proxy.sprung.is_set()
+    client.sendall(b"finish")
+    assert proxy.sprung.wait(PATIENCE)
+    wait_until(lambda: echo[1][-1] == b"finish", PATIENCE)
+    proxy.cut()
+    assert is_cut(client)
+
+
+def test_what_was_held_passes_when_the_proxy_is_opened(proxy, client, echo):
+    proxy.hold()
+    client.sendall(b"late")
+    client.settimeout(0.1)
+    with pytest.raises(TimeoutError):
+        client.recv(100)
+    client.settimeout(PATIENCE)
+    proxy.open()
+    assert client.recv(100) == b"late"
+
+
+# -- the report
+
+
+def test_the_table_has_a_line_for_each_kind_and_for_what_is_of_none():
+    counts = {"plain": collections.Counter(put=2, completed=1)}
+    faults = [("plain", Fault("stuck", "")), ("", Fault("broken", ""))]
+    lines = [line.split() for line in report.table(counts, faults).splitlines()]
+    assert lines[1] == ["plain", "2", "1", "0", ".", ".", "1", ".", ".", "."]
+    assert lines[2][:3] == ["(no", "single", "job)"]
+    assert lines[2][-1] == "1"
+    assert lines[3] == ["all", "2", "1", "0", ".", ".", "1", ".", ".", "1"]
