@@ -9,7 +9,7 @@ import transaction
 import ZEO.Exceptions
 import ZODB
 from twisted.internet.defer import Deferred, fail, succeed
-from ZODB.POSException import ConflictError
+from ZODB.POSException import ConflictError, POSKeyError
 
 import zc.async_.answers
 import zc.async_.interruptions
@@ -1301,3 +1301,93 @@ def test_a_job_whose_code_is_missing_does_not_outlive_its_begin_by(client, agent
     client.begin()
     assert calls.run_next(agent) is None
     assert job.result.check(BeginByPassedError)
+
+
+# -- several databases
+
+
+@pytest.fixture
+def two(clock, connect, uuid_1):
+    """A client of a queue whose database has another one beside it, and an agent."""
+    databases = {}
+    main = ZODB.DB(None, databases=databases, database_name="main")
+    ZODB.DB(None, databases=databases, database_name="content")
+    client = connect(main)
+    calls.make_queue(client)
+    yield client, client.agent(uuid_1)
+    client.close()
+    for database in databases.values():
+        database.close()
+
+
+def run_in_worker(client, agent, clock):
+    """Claim and run a job as a dispatcher and its worker do."""
+    job = agent.claimJob()
+    job._activate(clock.time)
+    client.commit()
+    running.run_claimed(job, job._token)
+    client.begin()
+    return job
+
+
+def test_an_object_of_another_database_may_be_on_its_way(two, clock, to_raise):
+    """Of two databases, one after the other finishes the commit that put the job."""
+    client, agent = two
+    job = client.put(calls.raise_next, retry_policy_factory=NeverRetry)
+    to_raise[:] = [POSKeyError(b"12345678")] * 2
+    for _vain in range(2):
+        assert run_in_worker(client, agent, clock) is job
+        assert job.status == PENDING
+        assert agent.claimJob() is None
+        clock.advance(milliseconds=200)
+        client.begin()
+    run_in_worker(client, agent, clock)
+    assert job.status == COMPLETED
+    # It counted as nothing: no policy was asked.
+    assert job._policy is None
+
+
+def test_an_object_that_is_missing_for_ten_seconds_is_missing(two, clock, to_raise):
+    client, agent = two
+    job = client.put(calls.raise_next)
+    clock.advance(seconds=10)
+    client.begin()
+    to_raise[:] = [POSKeyError(b"12345678")]
+    run_in_worker(client, agent, clock)
+    assert job.result.check(POSKeyError)
+
+
+def test_in_a_single_database_a_missing_object_does_not_come(client, agent, clock, to_raise):
+    job = client.put(calls.raise_next)
+    to_raise[:] = [POSKeyError(b"12345678")]
+    run_in_worker(client, agent, clock)
+    assert job.result.check(POSKeyError)
+
+
+# -- what only the commit finds out
+
+
+def keep(value):
+    """Return a new record that refers to the value."""
+    log = calls.Log()
+    log.value = value
+    return log
+
+
+@pytest.mark.parametrize("policy", [None, RetryCommonForever])
+@pytest.mark.parametrize(
+    "value", [threading.Lock, lambda: lambda: None, lambda: (n for n in ())], ids="lfg"
+)
+def test_what_cannot_be_stored_inside_of_a_new_record_fails_at_once(
+    client, agent, clock, policy, value, sleeps
+):
+    job = client.put(make_and_keep, retry_policy_factory=policy)
+    calls.make = value
+    run_in_worker(client, agent, clock)
+    assert job.status == COMPLETED
+    assert "pickle" in job.result.getErrorMessage().lower()
+    assert sleeps == []
+
+
+def make_and_keep():
+    return keep(calls.make())

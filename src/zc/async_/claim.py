@@ -8,8 +8,9 @@ on the number of groups and of new entries, not on how many jobs wait.
 
 import heapq
 import itertools
+import logging
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ZODB.POSException import POSKeyError
 from ZODB.utils import oid_repr
@@ -44,6 +45,9 @@ FILTER_LIMIT = 500
 
 #: Microseconds for which a job that cannot be read is left alone.
 UNREADABLE_DELAY = 60_000_000
+#: The same for one that was put this short a time ago.
+NEW_DELAY = 1_000_000
+NEW_FOR = 10_000_000
 
 #: How many jobs of a group are asked for at once, from a storage behind a network.
 PREFETCH_STORED = 16
@@ -125,16 +129,20 @@ class Claim:
         problem = _problem(job)
         if problem is None:
             return True
-        seconds = UNREADABLE_DELAY // 1_000_000
-        utils.log.error(
+        # Of several databases, one after the other finishes a commit: it may be on its way.
+        is_new = problem.may_come and self._now - entry_key < NEW_FOR
+        delay = NEW_DELAY if is_new else UNREADABLE_DELAY
+        seconds = delay // 1_000_000
+        utils.log.log(
+            logging.INFO if is_new else logging.ERROR,
             "a job of queue %r (oid %s) is left alone for %d s: %s. Install the code, or restore "
             "the record",
             self._queue.name,
             oid_repr(job._p_oid),
             seconds,
-            problem,
+            problem.text,
         )
-        key = sort_key(0, self._now + UNREADABLE_DELAY, self._now, entry_key, job._p_oid)
+        key = sort_key(0, self._now + delay, self._now, entry_key, job._p_oid)
         self._backlog.later[later_key(key)] = job
         self._later += 1
         self.changed = True
@@ -374,16 +382,22 @@ def _numbered(numbered_lane: tuple[int, Any]) -> Iterator[tuple[int, int, Any, A
         yield entry_key, number, job, segment, position
 
 
-def _problem(job: Any) -> str | None:
+class _Problem(NamedTuple):
+    text: str
+    #: Whether the record may be part of a commit that is not finished.
+    may_come: bool
+
+
+def _problem(job: Any) -> _Problem | None:
     """Why a job cannot be read; None if it can."""
     try:
         job._p_activate()
     except POSKeyError as error:
-        return f"it cannot be loaded ({error})"
+        return _Problem(f"it cannot be loaded ({error})", True)
     kind = type(job)
     if hasattr(kind, "_entry_key"):
         return None
-    return f"its class {kind.__module__}.{kind.__qualname__} is missing"
+    return _Problem(f"its class {kind.__module__}.{kind.__qualname__} is missing", False)
 
 
 def _accepts(filter: Callable[[Any], Any], job: Any) -> bool:

@@ -5,13 +5,16 @@ transaction manager of the job's connection. The job's changes, its result and i
 transaction; so is every callback's.
 """
 
+import functools
 import inspect
 import time
+from collections.abc import Callable
 from typing import Any
 
 import persistent
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+from ZODB.POSException import POSKeyError
 
 import zc.async_.answers
 import zc.async_.clock
@@ -38,6 +41,11 @@ from zc.async_.threadlocal import local
 
 #: Longest time (microseconds) that a job in no queue waits for its next try.
 LONGEST_SLEEP = 60_000_000
+
+#: Microseconds from the put for which an object of another database may be missing, and between
+#: two looks for it.
+COMMIT_PATIENCE = 10_000_000
+MOMENT = 200_000
 
 _AGAIN = object()
 
@@ -132,6 +140,13 @@ class _Run:
         except MissingCodeError as error:
             self._give_up(setup_info)
             return self._wait_for_code(error.args[0])
+        except POSKeyError as error:
+            if not self._may_still_come():
+                return self._failed("jobError", setup_info)
+            self._give_up(setup_info)
+            utils.log.info("%r waits for an object that is being committed: %s", job, error)
+            self._put_back(At(zc.async_.clock.microseconds() + MOMENT), lambda: None)
+            return None
         except Exception:
             return self._failed("jobError", setup_info)
         try:
@@ -149,8 +164,12 @@ class _Run:
             failure = zc.twist.Failure(captureVars=True)
             self._give_up(setup_info)
             return self._end_failed(failure)
-        except Exception:
+        except Exception as error:
             self.deferred = None
+            if zc.async_.storable.is_about_storing(error):
+                failure = zc.twist.Failure(captureVars=True)
+                self._give_up(setup_info)
+                return self._end_failed(failure)
             return self._failed("commitError", setup_info)
         self._tear_down(setup_info)
         self._after(result)
@@ -183,6 +202,17 @@ class _Run:
         self.manager.begin()
         self._check()
         self.manager.commit()
+
+    def _may_still_come(self) -> bool:
+        """Whether an object that is not there may be part of the commit that put the job.
+
+        Of several databases, one after the other finishes a commit.
+        """
+        job = self.job
+        if self.token is None or len(job._p_jar.db().databases) < 2:
+            return False
+        put = job._arrival or job._entry_key
+        return bool(zc.async_.clock.microseconds() - put < COMMIT_PATIENCE)
 
     def _check_unclaimed(self) -> None:
         """See, before another try, that nobody else has run the job meanwhile.
@@ -269,10 +299,10 @@ class _Run:
         """See that there is another try at that time, by whoever comes along."""
         job = self.job
         if self._is_callback():
-            self._renew(when)
+            self._renew(self._update_policy)
             raise PostponedError(when)
         if job.queue is not None:
-            self._put_back(when)
+            self._put_back(when, self._update_policy)
             return None
         wait = max(0, when - zc.async_.clock.microseconds())
         if wait > LONGEST_SLEEP:
@@ -296,10 +326,11 @@ class _Run:
         zc.async_.missing.log(job, error, when)
         if when is None:
             return self._end_failed(zc.twist.Failure(error))
+        note = functools.partial(self._note_missing, missing)
         if self._is_callback():
-            self._renew(when, missing)
+            self._renew(note)
             raise PostponedError(when)
-        self._put_back(when, missing)
+        self._put_back(when, note)
         return None
 
     def _ask_policy(self, method: str, failure: Any) -> Meaning:
@@ -342,11 +373,13 @@ class _Run:
             run_callbacks(self.job)
         return stored
 
-    def _put_back(self, when: At, missing: Any = None) -> None:
+    def _put_back(self, when: At, note: Callable[[], Any]) -> None:
+        """Have a job wait in its queue; `note` writes down why."""
+
         def put_back() -> None:
             self.manager.begin()
             self._check()
-            self._note_vain_try(missing)
+            note()
             if self.args:
                 self.job._args = [*self.job._args, *self.args]
             if self.kwargs:
@@ -356,24 +389,21 @@ class _Run:
 
         utils.never_fail(put_back, f"rescheduling {self.job!r}", self.manager)
 
-    def _renew(self, when: At, missing: Any = None) -> None:
+    def _renew(self, note: Callable[[], Any]) -> None:
         """Have a callback be new again, for whoever performs the callbacks then."""
 
         def renew() -> None:
             self.manager.begin()
             self._check()
-            self._note_vain_try(missing)
+            note()
             self.job._set_status(NEW)
             self.job._runner = None
             self.manager.commit()
 
         utils.never_fail(renew, f"postponing {self.job!r}", self.manager)
 
-    def _note_vain_try(self, missing: Any) -> None:
-        if missing is None:
-            self._update_policy()
-        else:
-            self.job._missing = missing
+    def _note_missing(self, missing: Any) -> None:
+        self.job._missing = missing
 
     def _update_policy(self) -> None:
         policy = self.job.getRetryPolicy()

@@ -63,6 +63,17 @@ def check(what: str, value: Any, connection: Any = None) -> None:
         raise UnstorableError(f"{what} ({kind}) cannot be stored: {error}") from error
 
 
+def is_about_storing(error: BaseException) -> bool:
+    """Whether a commit failed because something cannot be pickled; another try would be in vain.
+
+    What is inside of new persistent objects is seen there only.
+    """
+    if isinstance(error, pickle.PicklingError):
+        return True
+    # Of locks, open files and local functions, in the words of the Python versions.
+    return isinstance(error, (TypeError, AttributeError)) and "pickle" in str(error).lower()
+
+
 def check_job(job: Any) -> None:
     """Raise `UnstorableError` if what a job is to call, or to call it with, cannot be stored."""
     check("the callable", getattr(job, "_callable", None))

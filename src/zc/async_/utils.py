@@ -1,5 +1,6 @@
 """Small things that several modules need: loggers, readable reprs, patient transactions."""
 
+import contextlib
 import logging
 import time
 import types
@@ -27,6 +28,11 @@ EXPLOSIVE_ERRORS = (SystemExit, KeyboardInterrupt, GeneratorExit)
 #: The database is out of reach; asking again later is all that can be done. Checked before the
 #: transient errors, because ZEO's exception is one of these too.
 DISCONNECTED_ERRORS: tuple[type[BaseException], ...] = (ZEO.Exceptions.ClientDisconnected,)
+
+with contextlib.suppress(ImportError):  # what RelStorage says of a commit, where that is installed
+    from relstorage.storage.interfaces import StorageDisconnectedDuringCommit
+
+    DISCONNECTED_ERRORS += (StorageDisconnectedDuringCommit,)
 
 #: The transaction met another one; a new try can succeed.
 TRANSIENT_ERRORS: tuple[type[BaseException], ...] = (
