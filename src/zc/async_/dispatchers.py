@@ -15,9 +15,10 @@ from persistent.mapping import PersistentMapping
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.liveness
+import zc.async_.receipts
 from zc.async_ import utils
 from zc.async_.agent import SystemAgent
-from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED
 
 
 class Ping(persistent.Persistent):
@@ -114,8 +115,16 @@ class DispatcherAgents(PersistentMapping):
     def _hand_back(self) -> None:
         """Give the jobs of all agents to whoever works for the queue."""
         for agent in self._agents():
+            self._see_receipts(agent)
             for job in agent._take_all():
                 self._hand_back_job(job)
+
+    def _see_receipts(self, agent: Any) -> None:
+        """Find jobs that ended, but without effect in another database: see `receipts`."""
+        for job in agent._running.jobs:
+            if job.status in (CALLBACKS, COMPLETED) and zc.async_.receipts.is_without_effect(job):
+                utils.log.warning("%r took no effect before a crash: no receipt", job)
+                job._undo_end()
 
     def _hand_back_job(self, job: Any) -> None:
         """Give a job that no thread goes on with to whoever works for the queue."""

@@ -88,6 +88,8 @@ class Job(persistent.Persistent):
     _runner: tuple[bytes, str, int] | None = None
     #: Whether its callbacks were left for later: then no agent has it any more.
     _left = False
+    #: The names of the databases in which it left receipts.
+    _receipts: tuple[str, ...] = ()
     _system = False
     _failure_log_level: int | None = None
     _retry_policy_factory: Any = None
@@ -459,6 +461,15 @@ class Job(persistent.Persistent):
             self._p_jar.readCurrent(self)
         if self._status_id == _NUMBERS[COMPLETED]:
             self._start_callbacks()
+
+    def _undo_end(self) -> None:
+        """The job ended, but its transaction did not take effect everywhere: it is active again.
+
+        Callbacks are performed after the end of the transaction, so none was.
+        """
+        self._result = self._end = self._callbacks_end = None
+        self._receipts = ()
+        self._set_status(ACTIVE)
 
     def _set_up_as_callback(
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any

@@ -20,6 +20,7 @@ import zc.async_.answers
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.missing
+import zc.async_.receipts
 import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
@@ -64,7 +65,7 @@ def run_claimed(job: Any, token: int) -> Any:
     `ReassignedError` if the job is not this worker's, or no longer so.
     """
     run = _Run(job, token, (), {})
-    _in_claimed_job(job, token, run.go)
+    _in_claimed_job(job, token, run.go if token == 1 else run.go_again)
     return run.deferred
 
 
@@ -120,6 +121,18 @@ class _Run:
             if result is not _AGAIN:
                 return result
 
+    def go_again(self) -> Any:
+        """As `go`, for a job that may have taken effect in another database."""
+        if len(self.job._p_jar.db().databases) < 2:
+            return self.go()
+        receipt = utils.never_fail_to(
+            lambda: zc.async_.receipts.find(self.job), "looking for a receipt", self.manager
+        )
+        if receipt is None:
+            return self.go()
+        utils.log.warning("%r took effect before a crash, as its receipt says", self.job)
+        return self._end_quietly(receipt[1])
+
     def _try(self) -> Any:
         job = self.job
         self._check()
@@ -151,6 +164,7 @@ class _Run:
             return self._failed("jobError", setup_info)
         try:
             result = self._note(result)
+            zc.async_.receipts.leave(job)
             self.manager.commit()
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()
@@ -360,18 +374,22 @@ class _Run:
         return policy
 
     def _end_failed(self, failure: Any) -> Any:
+        return self._end_quietly(zc.twist.sanitize(failure), failure)
+
+    def _end_quietly(self, result: Any, told: Any = None) -> Any:
+        """Store a result that no transaction of the job goes with; tell of it, or of `told`."""
+
         def end() -> None:
             self.manager.begin()
             self._check()
-            self._end_with(stored)
+            self._end_with(result)
             self.manager.commit()
 
-        stored = zc.twist.sanitize(failure)
-        utils.never_fail(end, f"storing the failure of {self.job!r}", self.manager)
-        log_result(self.job, failure)
+        utils.never_fail(end, f"storing the result of {self.job!r}", self.manager)
+        log_result(self.job, result if told is None else told)
         if self.job.status == CALLBACKS:
             run_callbacks(self.job)
-        return stored
+        return result
 
     def _put_back(self, when: At, note: Callable[[], Any]) -> None:
         """Have a job wait in its queue; `note` writes down why."""

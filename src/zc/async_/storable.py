@@ -17,6 +17,11 @@ from zc.async_.interfaces import AsyncError
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
+def is_plain(value: Any) -> bool:
+    """Whether a value is a number, a text or the like."""
+    return type(value) in _PLAIN
+
+
 class UnstorableError(AsyncError, TypeError):
     """A value that belongs to a job cannot be stored."""
 
@@ -54,7 +59,7 @@ def check(what: str, value: Any, connection: Any = None) -> None:
 
     With a connection, persistent objects in the value must belong to it or to nobody yet.
     """
-    if type(value) in _PLAIN:
+    if is_plain(value):
         return
     try:
         _Pickler(connection).dump(value)

@@ -1,0 +1,220 @@
+"""Jobs that change another database than the queue's, and processes that die in their commits."""
+
+import uuid
+
+import pytest
+import ZODB
+
+import zc.async_.receipts
+from tests.unit import calls
+from zc.async_ import running
+from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
+from zc.async_.job import Job
+from zc.async_.retry import NeverRetry
+
+
+@pytest.fixture
+def databases(clock):
+    """The database of the queue, and another one that has a counter."""
+    databases = {}
+    for name in ("main", "content"):
+        ZODB.DB(None, databases=databases, database_name=name)
+    with databases["content"].transaction() as connection:
+        connection.root()["counter"] = calls.Counter()
+    yield databases
+    for database in databases.values():
+        database.close()
+
+
+@pytest.fixture
+def receipts(databases):
+    """Have jobs leave receipts."""
+    zc.async_.receipts.install(databases["content"])
+    zc.async_.receipts.install(databases["content"])
+
+
+@pytest.fixture
+def client(databases, connect):
+    """A client of the queue."""
+    client = connect(databases["main"])
+    calls.make_queue(client)
+    return client
+
+
+def counter(client):
+    return client.connection.get_connection("content").root()["counter"]
+
+
+def count(by=1):
+    """Count in the other database; return something plain."""
+    job = zc.async_.local.getJob()
+    counter = job._p_jar.get_connection("content").root()["counter"]
+    counter.count += by
+    return counter.count
+
+
+def count_and_return_record():
+    count()
+    return calls.Log()
+
+
+class Worker:
+    """A process: a connection, and an agent whose jobs are run in it."""
+
+    def __init__(self, client, number, clock):
+        self.client = client
+        self.agent = client.agent(uuid.UUID(int=number))
+        self.clock = clock
+
+    def claim(self):
+        self.client.begin()
+        self.agent.queue.dispatchers.ping(self.agent.parent.UUID)
+        job = self.agent.claimJob()
+        if job is not None:
+            job._activate(self.clock.time)
+        self.client.commit()
+        return job
+
+    def run(self):
+        job = self.claim()
+        running.run_claimed(job, job._token)
+
+    def run_all(self):
+        while True:
+            self.client.begin()
+            self.agent.queue.dispatchers.ping(self.agent.parent.UUID)
+            system = self.agent.parent._system.claimJob()
+            self.client.commit()
+            if system is not None:
+                system()
+                continue
+            job = self.claim()
+            if job is None:
+                return
+            running.run_claimed(job, job._token)
+
+    def die_in_commit(self, first):
+        """Run a job, and die after the database `first` has finished its commit."""
+        job = self.claim()
+        connections = self.client.connection.connections
+        connections.setdefault("content", self.client.connection.get_connection("content"))
+        with pytest.MonkeyPatch.context() as patch:
+            for name, connection in connections.items():
+                patch.setattr(connection, "sortKey", lambda n=name: "12"[n != first])
+                if name != first:
+                    patch.setattr(connection._storage, "tpc_finish", die)
+            with pytest.raises(SystemExit):
+                running.run_claimed(job, job._token)
+
+
+def die(*args):
+    raise SystemExit
+
+
+@pytest.fixture
+def dead(client, connect, clock, databases):
+    """Puts a job, and has a process die in its commit; returns another process."""
+
+    def dead(first, job, **options):
+        other = connect(databases["main"])
+        worker = Worker(other, 1, clock)
+        job = client.put(job, **options)
+        client.commit()
+        worker.die_in_commit(first)
+        successor = Worker(connect(databases["main"]), 2, clock)
+        clock.advance(minutes=2)
+        successor.run_all()
+        client.begin()
+        return job
+
+    return dead
+
+
+def test_a_job_that_took_effect_and_does_not_know_it_is_not_run_again(
+    client, dead, receipts, caplog
+):
+    job = dead("content", Job(count))
+    assert (job.status, job.result) == (COMPLETED, 1)
+    assert counter(client).count == 1
+    assert "as its receipt says" in caplog.text
+
+
+def test_a_result_that_is_no_plain_value_is_lost_with_the_process(client, dead, receipts):
+    job = dead("content", Job(count_and_return_record))
+    assert (job.status, job.result) == (COMPLETED, None)
+    assert counter(client).count == 1
+
+
+def test_a_job_that_took_effect_only_in_the_queue_runs_again(client, dead, receipts, caplog):
+    job = dead("main", Job(count))
+    assert (job.status, job.result) == (COMPLETED, 1)
+    assert counter(client).count == 1
+    assert "took no effect before a crash" in caplog.text
+
+
+def test_callbacks_of_such_jobs_are_performed_once(client, dead, receipts, happened):
+    for first in ("content", "main"):
+        job = Job(count)
+        callback = job.addCallback(calls.happen)
+        dead(first, job)
+        assert (job.status, callback.status) == (COMPLETED, COMPLETED)
+    assert happened == [(1,), (2,)]
+
+
+def test_a_job_that_must_not_run_twice_does_not(client, dead, receipts):
+    job = dead("main", Job(count), retry_policy_factory=NeverRetry)
+    assert job.result.check(zc.async_.interfaces.AbortedError)
+    assert counter(client).count == 0
+
+
+@pytest.mark.parametrize(("first", "times"), [("content", 2), ("main", 0)])
+def test_without_receipts_nobody_knows(client, dead, first, times):
+    """At least once, if the queue comes last; its name decides that."""
+    job = dead(first, Job(count))
+    assert job.status == COMPLETED
+    assert counter(client).count == times
+
+
+def test_a_job_that_changes_the_queues_database_only_leaves_none(client, clock, receipts):
+    worker = Worker(client, 1, clock)
+    job = client.put(calls.nothing)
+    worker.run()
+    assert job._receipts == ()
+    content = client.connection.get_connection("content").root()
+    assert len(content[zc.async_.receipts.KEY].current) == 1
+
+
+def test_a_process_without_the_other_database_says_so(client, clock, receipts, caplog):
+    worker = Worker(client, 1, clock)
+    job = client.put(count)
+    worker.run()
+    job._receipts = ("elsewhere",)
+    assert not zc.async_.receipts.is_without_effect(job)
+    assert "has no database 'elsewhere'" in caplog.text
+
+
+def test_old_receipts_are_dropped(clock):
+    receipts = zc.async_.receipts.Receipts()
+    receipts.add(b"a", (1, None))
+    clock.advance(days=8)
+    receipts.add(b"b", (1, None))
+    assert receipts.get(b"a") == (1, None)
+    clock.advance(days=8)
+    receipts.add(b"c", (1, None))
+    assert [receipts.get(key) for key in (b"a", b"b", b"c")] == [None, (1, None), (1, None)]
+
+
+def test_a_job_that_is_interrupted_before_its_commit_leaves_none_and_runs_again(
+    client, connect, databases, clock, receipts
+):
+    worker = Worker(connect(databases["main"]), 1, clock)
+    job = client.put(count)
+    worker.claim()
+    client.begin()
+    assert job.status == ACTIVE
+    Worker(connect(databases["main"]), 2, clock)
+    clock.advance(minutes=2)
+    Worker(connect(databases["main"]), 3, clock).run_all()
+    client.begin()
+    assert job.status != PENDING
+    assert counter(client).count == 1
