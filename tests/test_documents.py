@@ -4,6 +4,7 @@ import doctest
 import os
 import pathlib
 import pprint
+import re
 import sys
 import types
 
@@ -80,7 +81,7 @@ def test_the_usage_document_does_what_it_says(module):
     transaction.begin()
     queue.dispatchers[dispatcher.UUID]["main"] = Agent()
     transaction.commit()
-    module.__dict__.update(zc=zc, connection=connection, run=reactor.wait_for)
+    module.__dict__.update(zc=zc, connection=connection, run=reactor.wait_for, reactor=reactor)
     try:
         run_document("docs/usage.rst", module)
     finally:
@@ -88,3 +89,10 @@ def test_the_usage_document_does_what_it_says(module):
         transaction.abort()
         connection.close()
         database.close()
+
+
+def test_the_tests_that_the_readme_names_exist():
+    named = re.findall(r"``(tests/[\w/]+\.py)::(\w+)``", (ROOT / "README.rst").read_text("utf-8"))
+    assert len(named) > 20
+    for path, name in named:
+        assert f"\ndef {name}(" in (ROOT / path).read_text("utf-8"), (path, name)
