@@ -1,0 +1,90 @@
+"""Real processes that crash, on a real ZEO server."""
+
+import datetime
+
+import pytest
+
+from benchmarks.storages import server
+from benchmarks.workers import wait_until
+from tests import processes
+from tests.faults.deaths import die_always
+from tests.processes import PATIENCE, lines, worker
+from zc.async_.interfaces import COMPLETED, AbortedError
+from zc.async_.job import Job, NeverRetry
+
+
+@pytest.fixture
+def zeo(tmp_path, base):
+    """A ZEO server of a FileStorage with a queue."""
+    with server(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def database(zeo):
+    """The database as a client of the server sees it."""
+    with zeo.database() as database:
+        yield database
+
+
+@pytest.fixture
+def wait_for(client):
+    """Waits until jobs are completed."""
+
+    def wait_for(*jobs):
+        def all_completed():
+            client.manager.begin()
+            return all(job.status == COMPLETED for job in jobs)
+
+        wait_until(all_completed, PATIENCE)
+
+    return wait_for
+
+
+def die_soon(client):
+    """Have the processes that are registered count as dead a second after their last ping."""
+    client.manager.begin()
+    for agents in client.queue.dispatchers.values():
+        agents.ping_death_interval = datetime.timedelta(seconds=1)
+        agents.ping_interval = datetime.timedelta(seconds=0.3)
+    client.manager.commit()
+
+
+@pytest.mark.slow
+def test_a_killed_process_that_is_started_again_does_its_work_again(
+    zeo, tmp_path, client, wait_for
+):
+    path = tmp_path / "begun"
+    with worker(zeo, tmp_path, "one") as one:
+        die_soon(client)
+        job = client.queue.put(Job(processes.wait_once, path))
+        client.manager.commit()
+        wait_until(lambda: lines(path), PATIENCE)
+        one.kill()
+        one.wait(PATIENCE)
+    with worker(zeo, tmp_path, "one") as again:
+        assert again.uuid == one.uuid
+        wait_for(job)
+        assert job.result == again.pid
+    assert [int(pid) for (pid,) in lines(path)] == [one.pid, again.pid]
+    assert job.getRetryPolicy().data["interruptions"] == 1
+
+
+@pytest.mark.slow
+def test_a_job_that_kills_its_process_is_aborted_by_a_sibling_and_others_run(
+    zeo, tmp_path, client, wait_for
+):
+    path = tmp_path / "died"
+    with worker(zeo, tmp_path, "one") as one:
+        die_soon(client)
+        job = client.queue.put(Job(die_always, path), retry_policy_factory=NeverRetry)
+        client.manager.commit()
+        assert one.wait(PATIENCE) == 7
+    with worker(zeo, tmp_path, "two"):
+        other = client.queue.put(processes.part)
+        client.manager.commit()
+        wait_for(job, other)
+    assert job.result.check(AbortedError)
+    assert [int(pid) for (pid,) in lines(path)] == [one.pid]
+    client.manager.begin()
+    assert len(client.queue) == 0
