@@ -1,9 +1,9 @@
 """Worker processes on a ZEO server, and what their jobs call.
 
-    python -m tests.processes HOST PORT SIZE FILTER
+    python -m tests.processes HOST PORT SIZE FILTER GRACE
 
 runs a dispatcher until the standard input ends or a signal comes. FILTER is the name of a function
-of this module, or "-".
+of this module, or "-"; GRACE are the seconds that jobs are given at the end.
 """
 
 import contextlib
@@ -72,6 +72,13 @@ def part():
     return os.getpid()
 
 
+def take_a_moment(entry):
+    """Take effect in the database after a while; return the process."""
+    threading.Event().wait(0.05)
+    entry.count += 1
+    return os.getpid()
+
+
 def collect(*parts):
     """The process of the postprocessing, and those of the parts."""
     return os.getpid(), [one.result for one in parts]
@@ -103,11 +110,11 @@ def is_no_part(job):
 
 
 @contextlib.contextmanager
-def worker(server, folder, name, size=3, filter="-"):
+def worker(server, folder, name, size=3, filter="-", grace=0):
     """A worker process of its own identity, once it has polled. Gives the process."""
     log = folder / f"{name}.log"
     environment = {**os.environ, "ZC_ASYNC_UUID": str(folder / f"{name}.uuid")}
-    arguments = ["-m", "tests.processes", *map(str, server.address), str(size), filter]
+    arguments = ["-m", "tests.processes", *map(str, server.address), str(size), filter, str(grace)]
     with child(arguments, log, environment) as process:
         assert said(process, log) == "ready"
         process.log = log
@@ -115,7 +122,7 @@ def worker(server, folder, name, size=3, filter="-"):
         yield process
 
 
-def main(host, port, size, filter):
+def main(host, port, size, filter, grace):
     """Run a dispatcher until the standard input ends."""
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("zc.async").setLevel(logging.WARNING)
@@ -131,7 +138,9 @@ def main(host, port, size, filter):
         )
     )
     with Server((host, int(port))).database() as database:
-        zc.async_.subscribers.ThreadedDispatcherInstaller()(DatabaseOpened(database))
+        zc.async_.subscribers.ThreadedDispatcherInstaller(shutdown_grace_period=float(grace))(
+            DatabaseOpened(database)
+        )
         dispatcher = zc.async_.dispatcher.get()
         zc.async_.testing.get_poll(dispatcher, 0, PATIENCE)
         print("ready", flush=True)

@@ -160,6 +160,31 @@ def test_a_terminated_process_hands_back_its_work(zeo, tmp_path, client, wait_fo
     assert one.log.read_text() == ""
 
 
+def test_a_rolling_restart_loses_nothing_and_interrupts_nothing(
+    zeo, tmp_path, client, wait_for, see
+):
+    """Each worker is stopped and started again while it has jobs that end within the grace."""
+    entries = add_entries(client, 120)
+    with contextlib.ExitStack() as stack:
+        workers = {
+            name: stack.enter_context(worker(zeo, tmp_path, name, grace=PATIENCE))
+            for name in ("one", "two")
+        }
+        jobs = [client.queue.put(Job(processes.take_a_moment, entry)) for entry in entries]
+        client.manager.commit()
+        for name, old in workers.items():
+            agents = client.queue.dispatchers[old.uuid]
+            see(lambda agents=agents: len(agents["main"]) > 0)
+            old.send_signal(signal.SIGTERM)
+            assert old.wait(PATIENCE) == -signal.SIGTERM
+            see(lambda agents=agents: not agents.activated)
+            stack.enter_context(worker(zeo, tmp_path, name, grace=PATIENCE))
+        wait_for(*jobs)
+    assert [entry.count for entry in entries] == [1] * len(entries)
+    assert not any("interruptions" in job.getRetryPolicy().data for job in jobs)
+    assert [old.log.read_text() for old in workers.values()] == [""] * 2
+
+
 def test_the_work_of_a_killed_process_is_done_by_another(zeo, tmp_path, client, wait_for):
     """At once, since both are on one host: the pings are missed only after a minute."""
     path = tmp_path / "begun"

@@ -3,7 +3,7 @@
 import pytest
 
 from zc.async_.backlog import SHARDS, STRETCH, Group, GroupKey, sort_key
-from zc.async_.candidates import Candidates
+from zc.async_.candidates import MOST_AHEAD, Candidates
 
 PLAIN = GroupKey(False, (), ())
 
@@ -66,6 +66,17 @@ def test_a_share_does_not_go_before_a_better_rank():
     candidates = Candidates(PLAIN, group, 1)
     candidates.push((key(10_000, rank=-1), "urgent", None))
     assert next(taken(candidates)) == "urgent"
+
+
+def test_a_share_does_not_get_far_ahead_of_the_rest():
+    group = Group(2)
+    old = [(key(number), number) for number in range(3)]
+    young = [(key(MOST_AHEAD + number), f"young {number}") for number in range(3)]
+    for shard, entries in zip(group.shards, (old, young), strict=True):
+        for entry in entries:
+            shard.add(*entry)
+    order = list(taken(Candidates(PLAIN, group, 1)))
+    assert order == ["young 0", 0, "young 1", 1, "young 2", 2]
 
 
 def test_an_empty_share_leaves_the_order_as_it_is():

@@ -34,6 +34,11 @@ def rank_of(key: SortKey) -> bytes:
     return key[:8]
 
 
+def effective_of(key: SortKey) -> int:
+    """The time (microseconds) in a `SortKey` from which the job may run."""
+    return _NUMBER.unpack_from(key, 8)[0]
+
+
 def entry_of(key: SortKey) -> int:
     """The key of the entry in a `SortKey`."""
     return _NUMBER.unpack_from(key, 24)[0]

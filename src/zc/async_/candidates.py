@@ -5,7 +5,11 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-from zc.async_.backlog import Group, GroupKey, Shard, SortKey, rank_of
+from zc.async_.backlog import Group, GroupKey, Shard, SortKey, effective_of, rank_of
+
+#: Microseconds by which a job of a share may be younger than the first of all and yet go before it:
+#: no job is passed over for longer.
+MOST_AHEAD = 2_000_000
 
 #: A waiting job with its place in the order and the shard it is stored in (None: read from a lane).
 Waiting = tuple[SortKey, Any, Shard | None]
@@ -64,14 +68,16 @@ class Candidates:
 
     def pop(self) -> Waiting:
         """Take the first job, or one of the same rank if there is a share."""
-        source = self._first_source()
-        mine = self._mine
-        if mine is not None and mine.next is not None:
-            first_key = self.peek()
-            assert first_key is not None
-            if rank_of(mine.next[0]) == rank_of(first_key):
-                source = mine
+        source = self._mine if self._may_go_first(self._mine) else self._first_source()
         return heapq.heappop(self._heap) if source is None else source.take()
+
+    def _may_go_first(self, source: _Source | None) -> bool:
+        if source is None or source.next is None:
+            return False
+        key, first = source.next[0], self.peek()
+        assert first is not None
+        ahead = effective_of(key) - effective_of(first)
+        return rank_of(key) == rank_of(first) and ahead <= MOST_AHEAD
 
     def first_stored(self, count: int) -> Iterator[Any]:
         """Jobs that are stored, in the order in which they are likely to be wanted."""

@@ -136,7 +136,7 @@ class _Run:
     def _try(self) -> Any:
         job = self.job
         self._check()
-        if self.token is None and self._is_at_most_once():
+        if self._is_callback() and self._is_at_most_once():
             utils.never_fail_to(self._commit_start, f"starting {job!r}", self.manager)
         setup_info = None
         try:
@@ -213,7 +213,6 @@ class _Run:
             return False
 
     def _commit_start(self) -> None:
-        self.manager.begin()
         self._check()
         self.manager.commit()
 

@@ -117,11 +117,14 @@ class ThreadedDispatcherInstaller:
         poll_interval: float = 5,
         reactor_factory: Callable[[], Any] = twisted.internet.selectreactor.SelectReactor,
         uuid: Any = None,
+        shutdown_grace_period: float = 0,
     ) -> None:
         """`poll_interval`: seconds. `reactor_factory`: makes a reactor as those of Twisted, with
-        `run` and `stop`. `uuid`: by default the `IUUID` utility.
+        `run` and `stop`. `uuid`: by default the `IUUID` utility. `shutdown_grace_period`: seconds
+        that running jobs are given at a stop.
         """
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
+        self.shutdown_grace_period = shutdown_grace_period
         self.poll_interval = poll_interval
         self.reactor_factory = reactor_factory
         self.uuid = uuid
@@ -137,7 +140,11 @@ class ThreadedDispatcherInstaller:
         if _has_dispatcher(event.database, self.uuid):
             return
         dispatcher = zc.async_.dispatcher.Dispatcher(
-            event.database, self.reactor_factory(), self.poll_interval, self.uuid
+            event.database,
+            self.reactor_factory(),
+            self.poll_interval,
+            self.uuid,
+            shutdown_grace_period=self.shutdown_grace_period,
         )
         dispatcher.thread = threading.Thread(
             target=_run,
@@ -158,9 +165,14 @@ threaded_dispatcher_installer = ThreadedDispatcherInstaller()
 class TwistedDispatcherInstaller:
     """Puts a dispatcher on Twisted's installed reactor, which the application runs."""
 
-    def __init__(self, poll_interval: float = 5, uuid: Any = None) -> None:
-        """`poll_interval`: seconds. `uuid`: by default the `IUUID` utility."""
+    def __init__(
+        self, poll_interval: float = 5, uuid: Any = None, shutdown_grace_period: float = 0
+    ) -> None:
+        """`poll_interval`: seconds. `uuid`: by default the `IUUID` utility.
+        `shutdown_grace_period`: seconds that running jobs are given at a stop.
+        """
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
+        self.shutdown_grace_period = shutdown_grace_period
         self.poll_interval = poll_interval
         self.uuid = uuid
 
@@ -174,7 +186,11 @@ class TwistedDispatcherInstaller:
         if _has_dispatcher(event.database, self.uuid):
             return
         dispatcher = zc.async_.dispatcher.Dispatcher(
-            event.database, None, self.poll_interval, self.uuid
+            event.database,
+            None,
+            self.poll_interval,
+            self.uuid,
+            shutdown_grace_period=self.shutdown_grace_period,
         )
         dispatcher.activate()
 
