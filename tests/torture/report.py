@@ -82,7 +82,7 @@ def _detail(folder: Path, kind: str, fault: Fault) -> str:
         f"  result {job.result!r}, retries {_retries(job)}",
     ]
     oid = re.compile(rf"\boid {int.from_bytes(job._p_oid)}\b")
-    told = [line for line in _lines(folder) if oid.search(line)]
+    told = sorted(line for line in _lines(folder) if oid.search(line) and _RECORD.match(line))
     return "\n".join(found + [f"  | {line}" for line in told[-MOST_LINES:]])
 
 
