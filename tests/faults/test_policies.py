@@ -1,37 +1,60 @@
 """Errors of a job, and of its commit, under each policy that comes with the library."""
 
+import itertools
+
 import pytest
 import ZEO.Exceptions
 from ZODB.POSException import ConflictError
 
 import zc.async_
-import zc.async_.dispatcher
+import zc.async_.clock
+import zc.async_.testing
 from tests.dispatcher import work
 from tests.faults.participant import Participant
+from zc.async_.interfaces import COMPLETED, PENDING
 from zc.async_.job import NeverRetry, RetryCommonForever, RetryCommonFourTimes
 
 #: What happens to the next tries of `fail_as_told` and `commit_as_told`, an error each.
 errors = []
+
+#: When they began (virtual seconds).
+times = []
 
 
 @pytest.fixture(autouse=True)
 def no_errors():
     """No error is left from another test."""
     errors.clear()
+    times.clear()
     yield
     errors.clear()
 
 
-@pytest.fixture(autouse=True)
-def sleeps(monkeypatch):
-    """The seconds that policies sleep; nobody does."""
-    seconds = []
-    monkeypatch.setattr("zc.async_.retry.time.sleep", seconds.append)
-    return seconds
+@pytest.fixture
+def in_time(client, reactor, settle):
+    """Lets time pass until a job has completed; between two tries are no more than 60 seconds."""
+
+    def in_time(job):
+        def is_idle():
+            client.manager.begin()
+            return job.status in (PENDING, COMPLETED)
+
+        while True:
+            settle(is_idle)
+            if job.status == COMPLETED:
+                return
+            reactor.time_flies(1)
+
+    return in_time
+
+
+def note_time():
+    times.append(round((zc.async_.clock.now() - zc.async_.testing.BEGINNING).total_seconds()))
 
 
 def fail_as_told():
     """Count in the database, and raise what the test wants."""
+    note_time()
     zc.async_.local.getJob()._p_jar.root()["counter"].increase()
     if errors:
         raise errors.pop(0)
@@ -40,6 +63,7 @@ def fail_as_told():
 
 def commit_as_told():
     """Count in the database, and have the commit raise what the test wants."""
+    note_time()
     jar = zc.async_.local.getJob()._p_jar
     jar.root()["counter"].increase()
     if errors:
@@ -52,7 +76,7 @@ CONFLICT, DISCONNECT, OTHER = ConflictError, ZEO.Exceptions.ClientDisconnected, 
 
 
 @pytest.mark.parametrize(
-    ("factory", "call", "error", "times", "survives"),
+    ("factory", "call", "error", "count", "survives"),
     [
         pytest.param(FOUR, fail_as_told, CONFLICT, 4, True, id="four, conflicts in the job"),
         pytest.param(FOUR, fail_as_told, CONFLICT, 5, False, id="four, too many in the job"),
@@ -77,13 +101,13 @@ CONFLICT, DISCONNECT, OTHER = ConflictError, ZEO.Exceptions.ClientDisconnected, 
     ],
 )
 def test_a_job_is_tried_as_often_as_its_policy_says_and_takes_effect_once_or_not_at_all(
-    dispatcher, client, put, completed, goes_on, factory, call, error, times, survives
+    dispatcher, client, put, in_time, goes_on, factory, call, error, count, survives
 ):
-    errors.extend(error("as told") for _ in range(times))
+    errors.extend(error("as told") for _ in range(count))
     job = put(call, retry_policy_factory=factory)
-    completed(job)
+    in_time(job)
     assert errors == []
-    assert work.happened == ["increase"] * (times + survives)
+    assert work.happened == ["increase"] * (count + survives)
     assert client.root["counter"].count == survives
     if survives:
         assert job.result == "done"
@@ -95,11 +119,12 @@ def test_a_job_is_tried_as_often_as_its_policy_says_and_takes_effect_once_or_not
 @pytest.mark.parametrize("call", [fail_as_told, commit_as_told])
 @pytest.mark.parametrize("factory", [FOUR, FOREVER])
 def test_the_pause_before_a_database_out_of_reach_is_tried_again_grows_to_a_minute(
-    dispatcher, put, completed, sleeps, factory, call
+    dispatcher, put, in_time, factory, call
 ):
     errors.extend(DISCONNECT() for _ in range(14))
-    completed(put(call, retry_policy_factory=factory))
-    assert sleeps == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60]
+    in_time(put(call, retry_policy_factory=factory))
+    pauses = [later - earlier for earlier, later in itertools.pairwise(times)]
+    assert pauses == [5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60]
 
 
 def test_a_job_that_conflicts_and_fails_logs_an_error_that_names_it(

@@ -59,6 +59,21 @@ def forget(database):
     database.cacheMinimize()
 
 
+@pytest.fixture
+def waits(client, settle):
+    """Waits until a job is in its queue: a worker may just be looking for its code."""
+
+    def waits(job):
+        def is_pending():
+            client.manager.begin()
+            return job.status == PENDING
+
+        settle(is_pending)
+        assert job in client.queue
+
+    return waits
+
+
 # -- the code of the callable
 
 
@@ -77,7 +92,7 @@ def remove_function(code, monkeypatch):
 
 @pytest.mark.parametrize("go", [remove_module, rename_module, remove_function])
 def test_a_job_whose_code_is_gone_waits_and_runs_when_the_code_is_back(
-    dispatcher, client, put, reactor, completed, errors_told, code, monkeypatch, go
+    dispatcher, client, put, reactor, completed, waits, errors_told, code, monkeypatch, go
 ):
     job = client.queue.put(code.answer)
     with monkeypatch.context() as patch:
@@ -85,9 +100,7 @@ def test_a_job_whose_code_is_gone_waits_and_runs_when_the_code_is_back(
         client.manager.commit()
         completed(put(work.answer))
         reactor.time_flies(60)
-        client.manager.begin()
-        assert job.status == PENDING
-        assert list(client.queue) == [job]
+        waits(job)
         assert "code_of_this_test.answer" in errors_told()
     reactor.time_flies(LONGEST_WAIT + 5)
     completed(job)
@@ -96,15 +109,14 @@ def test_a_job_whose_code_is_gone_waits_and_runs_when_the_code_is_back(
 
 
 def test_a_job_whose_code_does_not_come_back_within_a_day_fails(
-    dispatcher, client, reactor, completed, failed, code, monkeypatch
+    dispatcher, client, reactor, waits, failed, code, monkeypatch
 ):
     job = client.queue.put(code.answer)
     remove_module(code, monkeypatch)
     client.manager.commit()
     for _hour in range(23):
         reactor.time_flies(3600)
-        client.manager.begin()
-        assert job.status == PENDING
+        waits(job)
     for _ in range(3):
         reactor.time_flies(3600)
     assert "code_of_this_test.answer" in failed(job, MissingCallableError).getErrorMessage()
@@ -147,7 +159,17 @@ def take_out(database, record):
 
 @pytest.mark.parametrize("name", ["Plain", "Record"])
 def test_a_job_whose_argument_has_no_class_waits_for_it_and_holds_up_nobody(
-    dispatcher, client, connect, database, reactor, completed, errors_told, code, monkeypatch, name
+    dispatcher,
+    client,
+    connect,
+    database,
+    reactor,
+    completed,
+    waits,
+    errors_told,
+    code,
+    monkeypatch,
+    name,
 ):
     job = client.queue.put(Job(look_at, getattr(code, name)()), begin_after=soon_enough())
     client.manager.commit()
@@ -156,16 +178,14 @@ def test_a_job_whose_argument_has_no_class_waits_for_it_and_holds_up_nobody(
         forget(database)
         reactor.time_flies(120)
         completed(client_put(client))
-        client.manager.begin()
-        assert job.status == PENDING
-        assert list(client.queue) == [job]
+        waits(job)
         assert f"code_of_this_test.{name}" in errors_told()
     # What the record said is in it still, for a process that has the code.
     assert connect().connection.get(job._p_oid).args[0].content == name.lower()
 
 
 def test_a_method_of_an_object_without_its_class_waits_for_it_too(
-    dispatcher, client, database, reactor, completed, errors_told, code, monkeypatch
+    dispatcher, client, database, reactor, completed, waits, errors_told, code, monkeypatch
 ):
     job = client.queue.put(code.Record().method, begin_after=soon_enough())
     client.manager.commit()
@@ -174,8 +194,7 @@ def test_a_method_of_an_object_without_its_class_waits_for_it_too(
         forget(database)
         reactor.time_flies(120)
         completed(client_put(client))
-        client.manager.begin()
-        assert job.status == PENDING
+        waits(job)
         assert "code_of_this_test.Record" in errors_told()
     forget(database)
     reactor.time_flies(LONGEST_WAIT + 5)
