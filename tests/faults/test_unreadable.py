@@ -108,6 +108,7 @@ def test_a_job_whose_code_is_gone_waits_and_runs_when_the_code_is_back(
     assert len(client.queue) == 0
 
 
+@pytest.mark.slow
 def test_a_job_whose_code_does_not_come_back_within_a_day_fails(
     dispatcher, client, reactor, waits, failed, code, monkeypatch
 ):
