@@ -500,6 +500,18 @@ def test_claims_whose_answer_was_lost_are_claimed_anew(
     assert poller.poll(busy={("", "main"): 2}).jobs == []
 
 
+def test_an_activation_whose_answer_was_lost_is_known_again(make_poller, client, lose_answer):
+    poller = make_poller()
+    lose_answer(poller, ZEO.Exceptions.ClientDisconnected(), stored=True)
+    assert poller.poll().failed
+    client.manager.begin()
+    activated = client.queue.dispatchers[poller.uuid].activated
+    assert activated
+    assert poller.poll().info == {"": {}}
+    client.manager.begin()
+    assert client.queue.dispatchers[poller.uuid].activated == activated
+
+
 def test_a_conflict_leaves_no_claim_unanswered(active, put):
     poller, sibling = active(chooser=choose_with_hook), active(size=1)
     put(work.answer)

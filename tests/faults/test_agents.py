@@ -128,10 +128,6 @@ def test_a_filter_that_puts_jobs_loses_none(
     goes_on()
 
 
-@pytest.mark.xfail(
-    reason="the claim hands out the job though its filter has removed it",
-    strict=True,
-)
 def test_a_filter_that_removes_the_job_keeps_it_from_running(
     dispatcher, client, agents_of, put, reactor, soon
 ):
@@ -231,10 +227,6 @@ def test_a_job_that_a_chooser_takes_from_another_queue_runs(
     goes_on()
 
 
-@pytest.mark.xfail(
-    reason="the job is taken while it waits; its entry is dropped later, and len is wrong for ever",
-    strict=True,
-)
 def test_a_job_that_a_chooser_has_not_claimed_is_refused_or_leaves_the_queue_intact(
     dispatcher, client, agents_of, put, reactor, soon
 ):
@@ -248,10 +240,6 @@ def test_a_job_that_a_chooser_has_not_claimed_is_refused_or_leaves_the_queue_int
     assert len(client.queue) == 0
 
 
-@pytest.mark.xfail(
-    reason="the poll of the queue fails each time, so no agent of the dispatcher gets a job",
-    strict=True,
-)
 def test_a_chooser_that_makes_a_job_of_its_own_does_not_keep_others_from_working(
     dispatcher, client, agents_of, put, reactor, soon
 ):
@@ -260,7 +248,6 @@ def test_a_chooser_that_makes_a_job_of_its_own_does_not_keep_others_from_working
     soon(put(work.answer))
 
 
-@pytest.mark.xfail(reason="it is assigned and run again, whatever its status", strict=True)
 def test_a_chooser_that_answers_with_a_completed_job_does_not_have_it_run_again(
     dispatcher, client, agents_of, put, completed, soon
 ):
@@ -276,7 +263,6 @@ def test_a_chooser_that_answers_with_a_completed_job_does_not_have_it_run_again(
     assert old.status == COMPLETED
 
 
-@pytest.mark.xfail(reason="it is claimed and nobody's: lost without a word", strict=True)
 def test_jobs_that_a_chooser_claims_and_does_not_return_are_not_lost(
     dispatcher, client, agents_of, reactor, soon
 ):

@@ -142,10 +142,6 @@ def test_what_tear_down_changes_is_not_committed(dispatcher, client, put, comple
     assert client.root["counter"].count == 0
 
 
-@pytest.mark.xfail(
-    reason="the worker wants to show the job before it runs it: it is lost and interrupted",
-    strict=True,
-)
 def test_a_job_whose_repr_raises_runs(dispatcher, client, put, completed):
     job = put(RaisesInRepr(client.root["counter"].increase))
     completed(put(work.answer))
@@ -264,14 +260,10 @@ def test_a_job_that_leaves_its_agent_completes(dispatcher, put, completed, goes_
     goes_on()
 
 
-@pytest.mark.xfail(reason="it waits for itself, for ever", strict=True)
 def test_a_job_that_returns_itself_ends(dispatcher, put, soon):
     soon(put(return_itself))
 
 
-@pytest.mark.xfail(
-    reason="its entry is dropped though nothing was withdrawn: len is 1", strict=True
-)
 def test_a_job_that_puts_itself_back_leaves_the_queue_intact(
     dispatcher, client, put, soon, reactor
 ):

@@ -185,10 +185,6 @@ def test_a_time_that_never_comes_holds_up_the_job_and_nobody_else(
     assert len(client.queue) == 0
 
 
-@pytest.mark.xfail(
-    reason="no claim of the queue can be written any more: the time does not fit into its key",
-    strict=True,
-)
 def test_an_interval_that_leads_beyond_all_times_holds_up_nobody_else(dispatcher, put, soon):
     put(fail, retry_policy_factory=TOO_LONG)
     soon(put(work.answer))
@@ -239,10 +235,6 @@ def test_a_factory_that_makes_no_policy_is_refused_or_told_of(
     goes_on()
 
 
-@pytest.mark.xfail(
-    reason="the job is never brought to an end: its worker tries for ever to note the data",
-    run=False,
-)
 @pytest.mark.parametrize("policy", [RaisesInUpdate, CannotBeStored])
 def test_a_policy_that_cannot_note_its_data_is_told_of_and_the_job_fails(
     dispatcher, put, soon, errors_told, policy

@@ -86,10 +86,6 @@ def test_a_job_that_is_never_retried_ends_its_thread_once(dispatcher, client, pu
     assert client.root["counter"].count == 0
 
 
-@pytest.mark.xfail(
-    reason="the thread dies without a word, and the job stays active with a place taken",
-    strict=True,
-)
 def test_an_error_that_is_no_exception_is_the_end_of_the_job_and_not_of_its_thread(
     dispatcher, client, put, soon, errors_told
 ):
@@ -254,7 +250,8 @@ def test_a_job_that_closes_its_connection_with_changes_fails(dispatcher, client,
 
 
 @pytest.mark.xfail(
-    reason="the worker keeps the closed connection, and its thread never ends", run=False
+    reason="the closed connection is given to another worker while this one is at its end",
+    run=False,
 )
 @pytest.mark.parametrize("call", [close_connection, commit_and_close_connection])
 def test_a_job_that_closes_its_connection_does_no_harm_to_others(dispatcher, put, soon, call):

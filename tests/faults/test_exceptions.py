@@ -211,7 +211,6 @@ def test_a_long_chain_of_causes_is_stored_in_a_record_of_bounded_size(
     assert len(data) < 20_000
 
 
-@pytest.mark.xfail(reason="the text of an exception is stored whole", strict=True)
 def test_the_text_of_an_exception_is_stored_in_a_record_of_bounded_size(
     dispatcher, database, put, completed
 ):

@@ -84,9 +84,6 @@ def never():
     return datetime.datetime(2100, 1, 1, tzinfo=datetime.UTC)
 
 
-@pytest.mark.xfail(
-    reason="the removed queue is not found, and with it the others are not left", strict=True
-)
 def test_a_dispatcher_that_stops_leaves_its_other_queues_though_one_was_removed(
     dispatcher, client, put, begun, reactor, agents_of, errors_told
 ):

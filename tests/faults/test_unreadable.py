@@ -212,7 +212,6 @@ def client_put(client):
 POISON = "a record that raises when it is loaded fails each poll: nothing of the queue is claimed"
 
 
-@pytest.mark.xfail(reason=POISON, strict=True)
 def test_an_argument_whose_member_of_an_enumeration_is_gone_does_not_hold_up_others(
     dispatcher, client, database, reactor, soon, errors_told, code, monkeypatch
 ):
@@ -222,7 +221,6 @@ def test_an_argument_whose_member_of_an_enumeration_is_gone_does_not_hold_up_oth
     assert_that_it_holds_up_nobody(client, database, reactor, soon, errors_told, job)
 
 
-@pytest.mark.xfail(reason=POISON, strict=True)
 def test_an_argument_whose_class_refuses_its_state_does_not_hold_up_others(
     dispatcher, client, database, reactor, soon, errors_told, code
 ):

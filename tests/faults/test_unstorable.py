@@ -122,7 +122,6 @@ class Caller:
     call = __call__
 
 
-@pytest.mark.xfail(reason="the message names the tuple that the callable is kept in", strict=True)
 def test_put_names_the_type_of_a_callable_that_cannot_be_stored(dispatcher, client):
     with pytest.raises(UnstorableError, match="Caller"):
         client.queue.put(Caller(lock()))
@@ -165,7 +164,6 @@ def test_a_callback_or_an_annotation_that_cannot_be_stored_makes_the_commit_fail
     goes_on()
 
 
-@pytest.mark.xfail(reason="callbacks are not looked at before the commit", strict=True)
 def test_put_refuses_a_callback_that_cannot_be_stored_and_names_it(client):
     job = Job(echo)
     job.addCallback(lambda result: None)
@@ -173,7 +171,6 @@ def test_put_refuses_a_callback_that_cannot_be_stored_and_names_it(client):
         client.queue.put(job)
 
 
-@pytest.mark.xfail(reason="put looks at the job before it sets the policy on it", strict=True)
 def test_a_policy_factory_that_cannot_be_stored_is_refused(dispatcher, client, goes_on):
     with pytest.raises(UnstorableError, match="the retry_policy_factory"):
         client.queue.put(echo, retry_policy_factory=lambda job: None)

@@ -14,7 +14,13 @@ import zc.twist
 from tests.unit import calls
 from zc.async_.interfaces import COMPLETED, IJob, IRetryPolicy
 from zc.async_.job import Job
-from zc.async_.retry import DISCONNECTED, NeverRetry, RetryCommonForever, RetryCommonFourTimes
+from zc.async_.retry import (
+    DISCONNECTED,
+    NeverRetry,
+    RetryCommonForever,
+    RetryCommonFourTimes,
+    RetrySystem,
+)
 
 ClientDisconnected = ZEO.Exceptions.ClientDisconnected
 
@@ -245,7 +251,11 @@ def test_by_default_jobs_are_tried_four_times_more_and_callbacks_for_ever():
 
 def test_jobs_of_the_system_are_tried_for_ever():
     job = Job(calls.nothing)
-    assert type(job._system_job(job.handleInterrupt).getRetryPolicy()) is RetryCommonForever
+    assert type(job._system_job(job.handleInterrupt).getRetryPolicy()) is RetrySystem
+
+
+def test_an_error_of_a_job_of_the_system_is_tried_over(ask):
+    assert ask(policy_of(RetrySystem), "jobError", ValueError, 2)[0] == [True, *seconds(1)]
 
 
 def test_the_defaults_are_the_adapters_of_two_names():

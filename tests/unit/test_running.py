@@ -1391,3 +1391,84 @@ def test_what_cannot_be_stored_inside_of_a_new_record_fails_at_once(
 
 def make_and_keep():
     return keep(calls.make())
+
+
+# -- commits whose answer is lost
+
+
+@pytest.fixture
+def lose_answer(client, monkeypatch, sleeps):
+    """Has the storage store the next transaction of a job, and raise then."""
+    storage = client.connection._storage
+    finish = storage.tpc_finish
+
+    def lose_answer(error):
+        def fail(*args):
+            monkeypatch.setattr(storage, "tpc_finish", finish)
+            finish(*args)
+            raise error
+
+        monkeypatch.setattr(storage, "tpc_finish", fail)
+
+    calls.lose_answer = lose_answer
+    yield
+    del calls.lose_answer
+
+
+def lose_answer_and(kind):
+    """Count, and have the commit of the job be done without an answer."""
+    calls.happened.append(kind)
+    calls.lose_answer(
+        {"disconnected": ZEO.Exceptions.ClientDisconnected(), "other": OSError()}[kind]
+    )
+
+
+def and_return_job(kind):
+    lose_answer_and(kind)
+    return local.getJob().queue.put(calls.nothing)
+
+
+def and_return_deferred(kind):
+    lose_answer_and(kind)
+    return Deferred()
+
+
+@pytest.mark.parametrize("kind", ["disconnected", "other"])
+@pytest.mark.parametrize(
+    ("function", "status"),
+    [(lose_answer_and, COMPLETED), (and_return_job, ACTIVE), (and_return_deferred, ACTIVE)],
+)
+def test_a_job_whose_commit_was_done_without_an_answer_is_not_run_again(
+    client, agent, clock, lose_answer, happened, function, status, kind
+):
+    job = client.put(Job(function, kind))
+    callback = job.addCallback(calls.nothing)
+    client.commit()
+    claimed = agent.claimJob()
+    claimed._activate(clock.time)
+    client.commit()
+    deferred = running.run_claimed(job, job._token)
+    client.begin()
+    assert happened == [kind]
+    assert job.status == status
+    assert (deferred is not None) == (function is and_return_deferred)
+    assert callback.status == (COMPLETED if status == COMPLETED else NEW)
+
+
+def test_a_callback_whose_commit_was_done_without_an_answer_is_not_run_again(
+    client, agent, clock, lose_answer, happened
+):
+    job = client.put(calls.nothing)
+    callback = job.addCallback(return_job_as_callback)
+    client.commit()
+    agent.claimJob()._activate(clock.time)
+    client.commit()
+    running.run_claimed(job, job._token)
+    client.begin()
+    assert happened == ["disconnected"]
+    assert callback.status == ACTIVE
+
+
+def return_job_as_callback(result):
+    lose_answer_and("disconnected")
+    return local.getJob().queue.put(calls.nothing)

@@ -102,7 +102,7 @@ class Agent(persistent.Persistent):
     def claimJob(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
         agents = self.parent
-        if not agents.activated or agents.dead:
+        if not agents.activated or agents._is_silent():
             return None
         # Most often the list itself is short enough, and no job needs to be looked at.
         if len(self._running.jobs) >= self.size and len(self) >= self.size:
@@ -113,9 +113,23 @@ class Agent(persistent.Persistent):
             jar.readCurrent(agents)
         job = self._choose()
         if job is not None:
+            self._check_is_claimed(job)
             job._assign(self)
             self._running.jobs += (job,)
         return job
+
+    def _check_is_claimed(self, job: Any) -> None:
+        claimed = (
+            zc.async_.interfaces.IJob.providedBy(job)
+            and job.status == NEW
+            and job.parent is None
+            and (self._p_jar is None or getattr(job, "_p_jar", None) is not None)
+        )
+        if not claimed:
+            raise zc.async_.interfaces.BadStatusError(
+                f"the chooser of agent {self.name!r} answered {utils.custom_repr(job)}: it has to "
+                "return a job that it got from queue.claim(), or None"
+            )
 
     def _choose(self) -> Any:
         """Claim and return a job, or return None. For subclasses that prefer some jobs."""

@@ -74,6 +74,8 @@ class Claim:
         self._deletions: list[tuple[Shard, SortKey]] = []
         self._due: list[bytes] = []
         self._deadlines: dict[Any, Any] = {}
+        #: What was handed out.
+        self.taken: list[Any] = []
         #: Whether there is more to do now than one claim does.
         self.more = False
         #: Whether anything was or will be written.
@@ -260,6 +262,9 @@ class Claim:
                         self.more = True
                         return None
                     continue
+                if not self._still_waits(waiting):
+                    # The filter has done something with it.
+                    continue
                 return self._take(waiting)
         finally:
             for candidates, waiting in refused:
@@ -322,6 +327,7 @@ class Claim:
                 quota._add(job)
                 self._places[name] -= 1
         job._claimed()
+        self.taken.append(job)
         return job
 
     # -- for those who look at the queue meanwhile, such as choosers
@@ -394,6 +400,11 @@ def _problem(job: Any) -> _Problem | None:
         job._p_activate()
     except POSKeyError as error:
         return _Problem(f"it cannot be loaded ({error})", True)
+    except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+        raise
+    except Exception as error:
+        # Whatever the state of an argument raises: this job's problem, and nobody else's.
+        return _Problem(f"it cannot be loaded ({error!r})", False)
     kind = type(job)
     if hasattr(kind, "_entry_key"):
         return None

@@ -48,6 +48,10 @@ def to_microseconds(moment: datetime.datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
+#: The last moment (microseconds since the epoch) that a datetime can tell.
+LATEST = to_microseconds(datetime.datetime.max.replace(tzinfo=UTC))
+
+
 def interval_microseconds(interval: datetime.timedelta) -> int:
     """A timedelta in whole microseconds."""
     return interval // _MICROSECOND

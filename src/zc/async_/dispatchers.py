@@ -60,8 +60,11 @@ class DispatcherAgents(PersistentMapping):
     @property
     def dead(self) -> bool:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        if self.activated and zc.async_.liveness.is_gone(self._holder):
-            return True
+        gone = self.activated and zc.async_.liveness.is_gone(self._holder)
+        return bool(gone or self._is_silent())
+
+    def _is_silent(self) -> bool:
+        """Whether it has not pinged for too long."""
         last = self.last_ping.value
         if self.activated and (last is None or self.activated > last):
             last = self.activated
@@ -138,6 +141,22 @@ class DispatcherAgents(PersistentMapping):
             self.queue.put(job._system_job(job.resumeCallbacks))
 
 
+def _say_once_committed(agents: DispatcherAgents) -> None:
+    """Say that a dispatcher was taken for dead, though its try to come back may fail often."""
+    text = (
+        "dispatcher %s was taken for dead, and is not: its process was paused for longer than "
+        "ping_death_interval (%s), or clocks of machines differ"
+    )
+    uuid, interval = agents.UUID, agents.ping_death_interval
+    jar = agents._p_jar
+    if jar is None:
+        utils.log.critical(text, uuid, interval)
+        return
+    jar.transaction_manager.get().addAfterCommitHook(
+        lambda committed: utils.log.critical(text, uuid, interval) if committed else None
+    )
+
+
 @zope.interface.implementer(zc.async_.interfaces.IDispatchers)
 class Dispatchers(persistent.Persistent):
     """See `zc.async_.interfaces.IDispatchers`."""
@@ -175,14 +194,10 @@ class Dispatchers(persistent.Persistent):
         last = agents.last_ping.value
         pinged = True
         if not agents.activated:
-            utils.log.critical(
-                "dispatcher %s was taken for dead, and is not: its process was paused for longer "
-                "than ping_death_interval (%s), or clocks of machines differ",
-                uuid,
-                agents.ping_death_interval,
-            )
+            _say_once_committed(agents)
             agents.reactivate()
-        elif last is None or last + agents.ping_interval <= now:
+        elif last is None or last + agents.ping_interval <= now or agents._is_silent():
+            # Silent for a short `ping_death_interval`, though it is no more than an interval late.
             agents.last_ping.value = now
         else:
             pinged = False

@@ -38,7 +38,7 @@ from zc.async_.interfaces import (
     AbortedError,
     BadStatusError,
 )
-from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes
+from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes, RetrySystem
 
 _STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
 _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
@@ -347,6 +347,7 @@ class Job(persistent.Persistent):
     def _wait_until(self, moment: int) -> None:
         """Have a claimed job begin at `moment`. The time by which it must have begun stays."""
         deadline = self._deadline()
+        moment = min(moment, zc.async_.clock.LATEST)
         self._begin_after = moment
         if deadline is not None:
             self._begin_by = max(0, deadline - moment)
@@ -602,6 +603,8 @@ class Job(persistent.Persistent):
         return self._policy
 
     def _make_policy(self) -> Any:
+        if self._system:
+            return RetrySystem(self)
         factory = self.retry_policy_factory
         name = factory if isinstance(factory, str) else self._default_policy_name()
         if factory is None or isinstance(factory, str):

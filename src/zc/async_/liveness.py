@@ -6,6 +6,7 @@ a sibling on the same host - need not wait for the pings to be missed. What is t
 and where there are no locks, is left to the pings.
 """
 
+import functools
 import os
 import threading
 import time
@@ -103,8 +104,13 @@ def _process_id(path: str) -> str:
 
 
 def _boot() -> str:
+    return _read_boot_id(_BOOT_ID)
+
+
+@functools.cache
+def _read_boot_id(path: Path) -> str:
     try:
-        return _BOOT_ID.read_text().strip()
+        return path.read_text().strip()
     except OSError:
         return ""
 

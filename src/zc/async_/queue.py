@@ -14,7 +14,6 @@ from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 from ZODB.interfaces import IConnection
-from ZODB.POSException import POSKeyError
 
 import zc.async_.claim
 import zc.async_.clock
@@ -22,6 +21,7 @@ import zc.async_.interfaces
 import zc.async_.lane
 import zc.async_.storable
 import zc.twist
+from zc.async_ import utils
 from zc.async_.backlog import Backlog
 from zc.async_.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, BadStatusError
@@ -97,7 +97,7 @@ class Queue(persistent.Persistent):
     ) -> Any:
         """See `zc.async_.interfaces.IQueue`."""
         job = as_job(item)
-        self._check_can_wait(job)
+        self._check_is_new(job)
         if begin_after is not None:
             job.begin_after = begin_after
         if begin_by is not None:
@@ -108,17 +108,17 @@ class Queue(persistent.Persistent):
             job.retry_policy_factory = retry_policy_factory
         if priority is not None:
             job.priority = priority
+        zc.async_.storable.check_job(job)
         uuid = zope.component.queryUtility(zc.async_.interfaces.IUUID)
         job._assigner = None if uuid is None else uuid.bytes
         self._file(job)
         return job
 
-    def _check_can_wait(self, job: Any) -> None:
+    def _check_is_new(self, job: Any) -> None:
         if job.status != NEW:
             raise BadStatusError(f"only a new job can be put into a queue; this is {job.status}")
         if job._quota_names:
             check_quota_names(self, job._quota_names)
-        zc.async_.storable.check_job(job)
 
     def putBack(self, job: Any) -> None:
         """See `zc.async_.interfaces.IQueue`."""
@@ -189,7 +189,9 @@ class Queue(persistent.Persistent):
             return False
         try:
             job._p_activate()
-        except POSKeyError:
+        except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
             return False
         return bool(job._entry_key == entry_key and job.status == PENDING and job.parent is self)
 

@@ -132,11 +132,20 @@ class RetryCommonForever(_Policy):
     error of the commit.
     """
 
-    internal_exceptions = (
+    internal_exceptions: tuple[ErrorRule, ...] = (
         DISCONNECTED,
         ("transaction_error", utils.TRANSIENT_ERRORS, None, 0, 0, 0),
     )
-    transaction_exceptions = (*internal_exceptions, ("other", (Exception,), None, 0, 1, 60))
+    transaction_exceptions: tuple[ErrorRule, ...] = (
+        *internal_exceptions,
+        ("other", (Exception,), None, 0, 1, 60),
+    )
+
+
+class RetrySystem(RetryCommonForever):
+    """For what the system itself puts into a queue: nobody else would go on with it."""
+
+    internal_exceptions = RetryCommonForever.transaction_exceptions
 
 
 @zope.component.adapter(zc.async_.interfaces.IJob)

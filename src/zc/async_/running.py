@@ -32,6 +32,7 @@ from zc.async_.interfaces import (
     CALLBACKS,
     COMPLETED,
     NEW,
+    PENDING,
     AsyncError,
     BadStatusError,
     ReassignedError,
@@ -97,6 +98,14 @@ class CannotWaitError(AsyncError):
     """A job that no dispatcher runs, such as a callback, returned a Deferred or coroutine."""
 
 
+class InvalidEndError(AsyncError):
+    """A job ended in a way that it could not be brought to an end."""
+
+
+class ConnectionClosedError(AsyncError):
+    """A job has closed the connection that it was loaded from: nothing can be stored."""
+
+
 class _Run:
     """The tries of one job, until it has ended or somebody else has to go on with it."""
 
@@ -143,11 +152,12 @@ class _Run:
             setup_info = job.setUp()
             call = zc.async_.missing.find_callable(job)
             result = call(*job._args, *self.args, **{**job._kwargs, **self.kwargs})
+            self._check_is_open()
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()
             self._tear_down(setup_info)
             raise
-        except ReassignedError:
+        except (ReassignedError, ConnectionClosedError):
             self._give_up(setup_info)
             raise
         except MissingCodeError as error:
@@ -160,11 +170,14 @@ class _Run:
             utils.log.info("%r waits for an object that is being committed: %s", job, error)
             self._put_back(At(zc.async_.clock.microseconds() + MOMENT), lambda: None)
             return None
-        except Exception:
+        except BaseException:
+            # Of others than exceptions, such as asyncio's CancelledError, the thread knows nothing.
             return self._failed("jobError", setup_info)
+        serial = None
         try:
             result = self._note(result)
             zc.async_.receipts.leave(job)
+            serial = job._p_serial
             self.manager.commit()
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()
@@ -173,21 +186,42 @@ class _Run:
         except ReassignedError:
             self._give_up(setup_info)
             raise
-        except (zc.async_.storable.UnstorableError, CannotWaitError):
+        except (zc.async_.storable.UnstorableError, CannotWaitError, InvalidEndError):
             # Nothing that a policy could do something about.
             failure = zc.twist.Failure(captureVars=True)
             self._give_up(setup_info)
             return self._end_failed(failure)
         except Exception as error:
-            self.deferred = None
             if zc.async_.storable.is_about_storing(error):
                 failure = zc.twist.Failure(captureVars=True)
                 self._give_up(setup_info)
                 return self._end_failed(failure)
-            return self._failed("commitError", setup_info)
+            failure = zc.twist.Failure(captureVars=True)
+            if not self._was_committed(serial, error):
+                self.deferred = None
+                return self._failed("commitError", setup_info, failure)
         self._tear_down(setup_info)
         self._after(result)
         return result
+
+    def _was_committed(self, serial: bytes | None, error: Exception) -> bool:
+        """Whether the commit was done and only its answer was lost. `serial`: of the job before it.
+
+        Each commit of a try writes the job, which is nobody else's meanwhile.
+        """
+        conflict = isinstance(error, utils.TRANSIENT_ERRORS)
+        if serial is None or (conflict and not isinstance(error, utils.DISCONNECTED_ERRORS)):
+            return False
+        job = self.job
+
+        def look() -> bool:
+            self.manager.abort()
+            self.manager.begin()
+            job._p_activate()
+            ours = job._start == self.start if self.token is None else job._token == self.token
+            return bool(ours and job._p_serial != serial)
+
+        return bool(utils.never_fail_to(look, f"looking at {job!r}", self.manager))
 
     def _check(self) -> None:
         """See that the job is still ours to run, and that it is active."""
@@ -257,7 +291,11 @@ class _Run:
         job = self.job
         if isinstance(result, Deferred):
             result = _value_of(result)
+        if job.status == PENDING:
+            raise InvalidEndError(f"{job!r} has put itself into a queue, where it cannot end")
         while zc.async_.interfaces.IJob.providedBy(result):
+            if result is job:
+                raise InvalidEndError(f"{job!r} returned itself, and would wait for ever")
             if result.status != COMPLETED:
                 job._wait_for(result)
                 return result
@@ -296,9 +334,9 @@ class _Run:
 
     # -- a bad end
 
-    def _failed(self, method: str, setup_info: Any) -> Any:
+    def _failed(self, method: str, setup_info: Any, failure: Any = None) -> Any:
         """Have the retry policy decide; return `_AGAIN` or the failure."""
-        failure = zc.twist.Failure(captureVars=True)
+        failure = failure or zc.twist.Failure(captureVars=True)
         self.manager.abort()
         self._tear_down(setup_info)
         self.manager.begin()
@@ -375,6 +413,12 @@ class _Run:
     def _end_failed(self, failure: Any) -> Any:
         return self._end_quietly(zc.twist.sanitize(failure), failure)
 
+    def _check_is_open(self) -> None:
+        jar = self.job._p_jar
+        if jar is not None and jar.opened is None:
+            # Before a commit, which would keep the lock of the storage.
+            raise ConnectionClosedError("a job has closed its connection: leave that to its worker")
+
     def _end_quietly(self, result: Any, told: Any = None) -> Any:
         """Store a result that no transaction of the job goes with; tell of it, or of `told`."""
 
@@ -384,6 +428,7 @@ class _Run:
             self._end_with(result)
             self.manager.commit()
 
+        self._check_is_open()
         utils.never_fail(end, f"storing the result of {self.job!r}", self.manager)
         log_result(self.job, result if told is None else told)
         if self.job.status == CALLBACKS:
@@ -423,8 +468,17 @@ class _Run:
         self.job._missing = missing
 
     def _update_policy(self) -> None:
-        policy = self.job.getRetryPolicy()
-        policy.updateData(self.data_cache)
+        """Have the policy keep its counts; the job goes on without them if it cannot."""
+        try:
+            policy = self.job.getRetryPolicy()
+            policy.updateData(self.data_cache)
+            if self.job._p_jar is not None:
+                zc.async_.storable.check_new("the retry policy", policy, self.job._p_jar)
+        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            utils.log.critical("retry policy of %r cannot note its data", self.job, exc_info=True)
+            return
         self.job._policy = policy
 
     # -- the end of a Deferred

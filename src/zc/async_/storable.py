@@ -9,8 +9,11 @@ import pickle
 from typing import Any
 
 import persistent
+from BTrees.OOBTree import OOBTree
+from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 
+import zc.async_.interfaces
 from zc.async_.interfaces import AsyncError
 
 #: Of these nothing has to be tried.
@@ -81,9 +84,42 @@ def is_about_storing(error: BaseException) -> bool:
 
 def check_job(job: Any) -> None:
     """Raise `UnstorableError` if what a job is to call, or to call it with, cannot be stored."""
-    check("the callable", getattr(job, "_callable", None))
+    stored = getattr(job, "_callable", None)
+    check("the callable", stored[0] if isinstance(stored, tuple) else stored)
+    for callback in job._callbacks:
+        _check_callback(callback)
     for position, argument in enumerate(job._args):
         check(f"argument {position}", argument)
     for name, argument in job._kwargs.items():
         check(f"argument {name!r}", argument)
     check("the retry_policy_factory", job._retry_policy_factory)
+
+
+def _check_callback(callback: Any) -> None:
+    """Look into a callback, or the choice of a proxy, as far as it is new."""
+    if callback is None or callback._p_jar is not None:
+        return
+    if not zc.async_.interfaces.ICallbackProxy.providedBy(callback):
+        check_job(callback)
+        return
+    proxy: Any = callback
+    for choice in (proxy.success, proxy.failure):
+        _check_callback(choice)
+    for behind, _level, factory in proxy._callbacks:
+        check("the retry_policy_factory", factory)
+        _check_callback(behind)
+
+
+def check_new(what: str, record: Any, connection: Any) -> None:
+    """As `check`, and look into a persistent object and those in its attributes."""
+    if not isinstance(record, persistent.Persistent):
+        check(what, record, connection)
+        return
+    record._p_activate()
+    for name, value in (getattr(record, "__dict__", None) or {}).items():
+        if name.startswith("_v_"):
+            continue
+        check(f"{name} of {what}", value, connection)
+        if isinstance(value, (OOBTree, PersistentMapping)):
+            for item in value.values():
+                check(f"{name} of {what}", item, connection)

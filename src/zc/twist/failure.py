@@ -25,6 +25,9 @@ Frame = tuple[str, str, int, tuple[tuple[str, str], ...], tuple[()]]
 #: or `CONTEXT`) that leads over to the next.
 Link = tuple[tuple[Frame, ...], str, str]
 
+#: Characters kept of the text of an exception; one that has more is kept as text alone.
+MAX_TEXT = 20_000
+
 #: Characters kept of the text of one local variable.
 MAX_LOCAL_TEXT = 1000
 
@@ -304,6 +307,8 @@ def _copy(value: Any, type_name: str) -> BaseException:
     would make one of the message with every loading.
     """
     text = safe_str(value)
+    if len(text) > MAX_TEXT:
+        return StandInError(type_name, text[:MAX_TEXT] + " ...")
     copy = _load(_dump(value))
     if isinstance(copy, BaseException) and safe_str(copy) == text:
         return copy

@@ -22,6 +22,8 @@ class Membership:
         self._uuid = uuid
         #: Names of the queues that this dispatcher has activated itself in.
         self._active: set[str] = set()
+        #: When this dispatcher activated itself in a queue; it may not know whether that worked.
+        self._activated: dict[str, Any] = {}
         #: What this process holds as long as it lives.
         self.holder: zc.async_.liveness.Holder | None = None
 
@@ -50,6 +52,10 @@ class Membership:
             except zc.async_.liveness.HeldElsewhereError as error:
                 self._say_that_there_is_another(name, " (process {1} has locked {0})", *error.args)
                 return False
+            if agents.activated and agents.activated == self._activated.get(name):
+                # The answer to an earlier try was lost.
+                self._active.add(name)
+                return True
             if agents.activated:
                 if not dead:
                     self._say_that_there_is_another(name)
@@ -58,6 +64,7 @@ class Membership:
                 agents.deactivate()
             agents._holder = self.holder
             agents.activate()
+            self._activated[name] = agents.activated
         self._active.add(name)
         utils.log.info("dispatcher %s is active in queue %r", self._uuid, name)
         return True
@@ -80,8 +87,9 @@ class Membership:
         def try_to_leave() -> None:
             self._manager.abort()
             self._manager.begin()
-            for name in self._active:
-                dispatchers = self._queue(name).dispatchers
+            queues = self._connection.root()[zc.async_.interfaces.KEY]
+            for name in self._active & set(queues.keys()):
+                dispatchers = queues[name].dispatchers
                 agents = dispatchers.get(self._uuid)
                 if agents is None or not agents.activated:
                     continue

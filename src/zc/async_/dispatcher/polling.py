@@ -52,6 +52,8 @@ class Poller:
         #: Claims of which it is not known whether they were committed.
         #: By the names of their queues.
         self._unanswered: dict[str, set[tuple[JobId, int]]] = {}
+        #: The queues in which something was committed since.
+        self._settled: set[str] = set()
         #: Seconds that the last poll took that claimed something.
         self.last_duration = 0.0
 
@@ -93,7 +95,25 @@ class Poller:
             if not conflict or isinstance(error, utils.DISCONNECTED_ERRORS):
                 # The storage may have done it all the same, and its answer was lost.
                 self._unanswered.setdefault(visit.name, set()).update(visit.claimed())
+                self._settled.discard(visit.name)
             raise
+
+    def _settle(self, visit: Visit) -> None:
+        """A visit ended well, which dealt with the unanswered claims that it could see.
+
+        The storage may still have been at one of them when the visit began. It is not any more if
+        it has finished another commit before.
+        """
+        unanswered = self._unanswered.get(visit.name)
+        if unanswered is None:
+            return
+        # Claimed once more, and with the same token, since the first claim came to nothing.
+        unanswered -= visit.claimed()
+        if visit.name in self._settled:
+            self._settled.discard(visit.name)
+            del self._unanswered[visit.name]
+        elif visit.changed:
+            self._settled.add(visit.name)
 
     def _queue_names(self) -> list[str]:
         queues = self._connection.root().get(zc.async_.interfaces.KEY)
@@ -125,7 +145,7 @@ class Poller:
                 if visit.changed:
                     self._commit(visit)
                 self._conflicts = 0
-                self._unanswered.pop(name, None)
+                self._settle(visit)
                 outcome.done.add(name)
             except AgentFailed as failed:
                 self._manager.begin()

@@ -9,6 +9,7 @@ import threading
 from typing import Any
 
 import transaction
+from twisted.python.reflect import safe_repr
 
 import zc.async_.clock
 import zc.async_.running
@@ -154,11 +155,13 @@ class Worker(threading.Thread):
         local.dispatcher = self._dispatcher
         local.agent_name = self._pool.agent_name
         transaction.manager.registerSynch(self._fence)
-        opening = f"{self.name}: opening a connection"
-        connection = utils.never_fail(self._dispatcher.db.open, opening, transaction.manager)
+        connection = self._open()
         try:
             while (task := self._inbox.get()) is not None:
                 self.task = task
+                if connection.opened is None:
+                    # The job before has closed it.
+                    connection = self._open()
                 try:
                     self._perform(connection, task)
                 finally:
@@ -169,7 +172,12 @@ class Worker(threading.Thread):
             self._dispatcher.reactor.callFromThread(self._pool.ended, self)
         finally:
             transaction.abort()
-            connection.close()
+            if connection.opened is not None:
+                connection.close()
+
+    def _open(self) -> Any:
+        opening = f"{self.name}: opening a connection"
+        return utils.never_fail(self._dispatcher.db.open, opening, transaction.manager)
 
     def _perform(self, connection: Any, task: Task) -> None:
         info = task.info
@@ -185,7 +193,7 @@ class Worker(threading.Thread):
                 task.fired, task.deferred = False, None
                 task.deferred = zc.async_.running.finish_deferred(job, task.token, task.value)
             else:
-                info["call"] = repr(job)
+                info["call"] = safe_repr(job)
                 task.deferred = zc.async_.running.run_claimed(job, task.token)
             if job.status == COMPLETED:
                 info.update(_outcome(job))

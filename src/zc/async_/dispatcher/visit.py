@@ -9,6 +9,7 @@ import zc.async_.sidecar
 from zc.async_ import utils
 from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId, job_id
+from zc.async_.interfaces import NEW
 from zc.twist import Failure
 
 
@@ -97,10 +98,18 @@ class Visit:
                 self._sizes[self.name, name] = agent.size
                 if name not in self._excluded:
                     self._claim_for(name, agent)
+            self._put_back_left_over(claim)
         self.changed = self.changed or claim.changed
         if claim.more:
             self._again = 0
         self._next_time = claim.next_time()
+
+    def _put_back_left_over(self, claim: Any) -> None:
+        """Put back what a chooser claimed and did not return."""
+        for job in claim.taken:
+            if job.status == NEW and job.parent is None:
+                utils.log.error("%r was claimed by a chooser that did not return it", job)
+                self._queue.putBack(job)
 
     def _claim_for(self, name: str, agent: Any) -> None:
         idle = agent.size - self._plan.busy.get((self.name, name), 0)
