@@ -14,8 +14,8 @@ import zc.async_.clock
 from tests.statemachine import work
 from tests.statemachine.model import Known
 from tests.statemachine.work import Effect, StagedJob
+from zc.async_.composition import run_parallel, run_serial
 from zc.async_.interfaces import CALLBACKS, COMPLETED, NEW, PENDING
-from zc.async_.job import parallel, serial
 
 #: What is known not to work yet, and so is not done: to take one out shows it.
 AVOIDED = frozenset(
@@ -24,6 +24,9 @@ AVOIDED = frozenset(
         "remove or edit after a claim",
         # Callbacks that are added after a job was put back come before those of its first run.
         "add callbacks after a claim",
+        # Who resumes the callbacks of a job passes over one whose start was committed by another
+        # worker that is still at it, and completes the job.
+        "callbacks that commit their start",
     }
 )
 
@@ -39,6 +42,7 @@ class Callback(NamedTuple):
     kind: str = "plain"
     wanted: str = "any"
     behind: tuple["Callback", ...] = ()
+    policy: str = "default"
 
 
 class Spec(NamedTuple):
@@ -82,8 +86,7 @@ class Builder:
                 effect.inner, _known = self._effect("plain", "inner", known.number)
             job = StagedJob(work.perform, effect)
         effect.job = job
-        if work.POLICIES[spec.policy] is not None:
-            job.retry_policy_factory = work.POLICIES[spec.policy]
+        job.retry_policy_factory = work.POLICIES[spec.policy]
         known.quota_names = tuple(
             name for name in spec.quota_names if name in self._client.queue.quotas
         )
@@ -98,9 +101,10 @@ class Builder:
         kinds = ("success", "failure") if spec.wanted == "both" else (spec.wanted,)
         made: dict[str, Any] = {}
         for wanted in kinds:
-            effect, of_callback = self._effect(spec.kind, "callback", known.number)
+            effect, of_callback = self._effect(spec.kind, "callback", known.number, spec.policy)
             of_callback.wanted, of_callback.late = wanted, late
             made[wanted] = effect.job = StagedJob(work.perform, effect)
+            effect.job.retry_policy_factory = work.POLICIES[spec.policy]
             for behind in spec.behind:
                 self.callback(effect.job, of_callback, behind)
         if spec.wanted == "any":
@@ -120,8 +124,9 @@ class Builder:
             effect, after = self._effect("plain", "after", known.number)
             known.after = after.number
             postprocess = effect.job = StagedJob(work.perform, effect)
-        compose = serial if spec.kind == "serial" else parallel
-        return compose(*parts, postprocess=postprocess)
+        # As `zc.async_.job.serial` and `parallel` make them.
+        run = run_serial if spec.kind == "serial" else run_parallel
+        return StagedJob(run, *parts, postprocess=postprocess)
 
     def _effect(
         self, kind: str, role: str, owner: int | None, policy: str = "default"
@@ -142,21 +147,33 @@ def deadline_of(job: Any) -> int | None:
     return start + zc.async_.clock.interval_microseconds(job.begin_by)
 
 
+#: Stands for the job in the middle of which a client acts.
+THAT = -1
+
+
 def jobs_seen(world: Any, client: Any) -> Iterator[tuple[Known, Any]]:
-    """The jobs that somebody put, as the transaction of a client sees them."""
-    for known in world.model.of_role("put"):
+    """The jobs that somebody put, or that are parts, as the transaction of a client sees them."""
+    for known in world.model.jobs.values():
+        if known.role in ("callback", "after"):
+            continue
         try:
             effect = client.connection.get(known.effect)
             effect._p_activate()
         except (POSKeyError, ReadConflictError):
             # It was committed after this transaction began.
             continue
-        yield known, effect.job
+        if effect.job is not None:
+            yield known, effect.job
 
 
 def choose(world: Any, client: Any, which: int, fits: Any) -> tuple[Known, Any]:
     """One of the jobs that fit, (None, None) if there is none."""
     fitting = [(known, job) for known, job in jobs_seen(world, client) if fits(known, job)]
+    if which == THAT:
+        that = world.under_way(client)
+        fitting = [(known, job) for known, job in fitting if job is that]
+    else:
+        fitting = [(known, job) for known, job in fitting if known.role == "put"]
     return fitting[which % len(fitting)] if fitting else (None, None)  # type: ignore[return-value]
 
 

@@ -69,14 +69,20 @@ class Machine(RuleBasedStateMachine):
         self.world.act(client, action, "commit")
         self.world.poll(dispatcher)
 
-    @precondition(has(NEW, PENDING))
+    @rule(
+        client=choose.clients,
+        action=choose.puts,
+        dispatcher=choose.dispatchers,
+        place=choose.places_of_runs,
+        steps=choose.steps,
+    )
+    def put_and_run_while(self, client, action, dispatcher, place, steps):
+        self.world.act(client, action, "commit")
+        self.world.poll_and_run(dispatcher, place, steps)
+
+    @precondition(has(NEW, PENDING, ACTIVE))
     @rule(client=choose.clients, action=choose.changes, end=choose.ends)
     def change(self, client, action, end):
-        self.world.act(client, action, end)
-
-    @precondition(has(PENDING, ACTIVE))
-    @rule(client=choose.clients, action=choose.failures, end=choose.ends)
-    def fail(self, client, action, end):
         self.world.act(client, action, end)
 
     @precondition(has(PENDING, ACTIVE, CALLBACKS, COMPLETED))
@@ -135,6 +141,7 @@ class Machine(RuleBasedStateMachine):
     def take_over(self, dispatcher):
         self.world.take_over(dispatcher)
 
+    @precondition(lambda self: self.world.has_claims())
     @rule(dispatcher=choose.dispatchers, end=choose.ends_of_processes, again=choose.booleans)
     def end_process(self, dispatcher, end, again):
         self.world.end_process(dispatcher, end, again)

@@ -101,6 +101,9 @@ class World:
         #: All that ever were, and of each dispatcher the present one.
         self.processes: list[Process] = []
         self.present: dict[int, Process] = {}
+        #: In the middle of whose step others act, and of which job if it is one.
+        self._actor: Process | None = None
+        self._claimed: Claimed | None = None
         #: In what statuses there were jobs after the last step.
         self.statuses: set[str] = set()
         for number in range(DISPATCHERS - 1):
@@ -223,7 +226,10 @@ class World:
         return fitting[number % len(fitting)] if fitting else None
 
     def _choose_active(self, number: int) -> Any:
-        return self._choose(number, lambda process: process.active and not process.polling)
+        """One that may poll: of those who act in the middle of something, rather another one."""
+        others = self._choose(number, lambda process: process.active and process is not self._actor)
+        own = self._choose(number, lambda process: process.active and not process.polling)
+        return others or own
 
     def poll(
         self,
@@ -272,7 +278,7 @@ class World:
     def _run(
         self, process: Process, claimed: Claimed, place: str = "", steps: tuple[Step, ...] = ()
     ) -> bool:
-        self._let_act(process, place, steps)
+        self._let_act(process, place, steps, claimed)
         ours = process.run(claimed)
         self.stage.let_nobody_act()
         self._check_whose(claimed, ours)
@@ -342,15 +348,32 @@ class World:
             process, claimed = remains[which % len(remains)]
             self._run(process, claimed, place, steps)
 
-    def _let_act(self, process: Process, place: str, steps: tuple[Step, ...]) -> None:
+    def _let_act(
+        self,
+        process: Process,
+        place: str,
+        steps: tuple[Step, ...],
+        claimed: Claimed | None = None,
+    ) -> None:
         def act() -> None:
+            self._actor, self._claimed = process, claimed
             for step in steps:
                 getattr(self, step.what)(*step.args)
+            self._actor = self._claimed = None
             if not process.alive:
                 raise Crash
 
         if steps:
             self.stage.let_act(place, act)
+
+    def under_way(self, client: Any) -> Any:
+        """The job in the middle of which others act, or whose callbacks it performs, or None."""
+        if self._claimed is None:
+            return None
+        job = client.connection.get(self._claimed.job_id[0])
+        while job._system:
+            job = job.callable.__self__
+        return job
 
     # -- several steps in one
 
@@ -367,6 +390,14 @@ class World:
             while process.active and process.claims:
                 self._run(process, process.claims[0])
 
+    def poll_and_run(self, number: int, place: str, steps: tuple[Step, ...]) -> None:
+        """A dispatcher polls, and runs the last job that it claimed while others act."""
+        process = self._choose_active(number)
+        if process is not None:
+            self._poll(process)
+        if process is not None and process.claims:
+            self._run(process, process.claims[-1], place, steps)
+
     def take_over(self, number: int) -> None:
         """The other dispatchers do nothing until they are dead for this one, which then works."""
         self.clock.advance(DEATH)
@@ -382,14 +413,14 @@ class World:
         healthy = DISPATCHERS
         self.start(healthy)
         process = self.present[healthy]
+        # Of late callbacks the dispatcher may only hear after its last job.
+        quiet = 0
         for _round in range(ROUNDS):
             self._work_off(process)
-            if ends.is_drained(self.view()):
+            quiet = quiet + 1 if ends.is_drained(self.view()) else 0
+            if quiet == 2:
                 break
             self.clock.advance(DEATH)
-        self.clock.advance(DEATH)
-        self._work_off(process)
-        self.check()
         ends.check_end(self.view())
 
     def _open_quotas(self) -> None:
