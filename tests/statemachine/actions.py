@@ -36,6 +36,13 @@ Changes = list[Callable[[], None]]
 SECOND = datetime.timedelta(seconds=1)
 
 
+def _short(spec: Any) -> str:
+    """A call that makes this, without what is usual."""
+    usual = spec._field_defaults
+    words = [f"{k}={v!r}" for k, v in spec._asdict().items() if v != usual[k]]
+    return f"{type(spec).__name__}({', '.join(words)})"
+
+
 class Callback(NamedTuple):
     """What follows a job; `wanted` says for which results."""
 
@@ -43,6 +50,8 @@ class Callback(NamedTuple):
     wanted: str = "any"
     behind: tuple["Callback", ...] = ()
     policy: str = "default"
+
+    __repr__ = _short
 
 
 class Spec(NamedTuple):
@@ -57,6 +66,8 @@ class Spec(NamedTuple):
     callbacks: tuple[Callback, ...] = ()
     parts: tuple["Spec", ...] = ()
     postprocessed: bool = False
+
+    __repr__ = _short
 
 
 class Builder:

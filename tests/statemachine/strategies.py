@@ -1,4 +1,10 @@
-"""What Hypothesis may choose from."""
+"""What Hypothesis may choose from.
+
+Composite strategies rather than `builds`: of those Hypothesis keeps how everything was made, and
+takes very long to print it.
+"""
+
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -35,110 +41,133 @@ ends_of_processes = st.sampled_from(["stop", "stop begun", "crash", "crash unkno
 #: Seconds: a moment, more than some deadlines, a ping, what makes a dispatcher dead.
 durations = st.sampled_from([1, 10, 31, 61])
 
-names = st.lists(st.sampled_from(QUOTAS), unique=True, max_size=2).map(tuple)
-times = st.one_of(st.none(), st.sampled_from([-5, 0, 5, 40]))
-limits = st.one_of(st.none(), st.sampled_from([0, 5, 70]))
+#: Seconds from now.
+times = st.sampled_from([None, None, None, -5, 0, 5, 40])
+limits = st.sampled_from([None, None, None, 0, 5, 70])
 
-if "callbacks that commit their start" in AVOIDED:
-    kinds = st.sampled_from([kind for kind in work.KINDS if kind != "commit"])
-    policies_of_callbacks = st.just("default")
-else:
-    kinds = st.sampled_from(work.KINDS)
-    policies_of_callbacks = st.sampled_from(["default", "never"])
-wanted = st.sampled_from(["any", "success", "failure", "both"])
-last_callbacks = st.builds(Callback, kinds, wanted, st.just(()), policies_of_callbacks)
-behind = st.lists(last_callbacks, max_size=1).map(tuple)
-callbacks = st.builds(Callback, kinds, wanted, behind, policies_of_callbacks)
-some_callbacks = st.lists(callbacks, max_size=2).map(tuple)
-
+quota_names = st.sampled_from([(), (), *[(name,) for name in QUOTAS], QUOTAS])
 policies = st.sampled_from(sorted(work.POLICIES))
-nothing = st.just(())
-never = st.just(False)
-at_once = st.none()
+priorities = st.integers(-1, 1)
 
-simple = st.builds(
-    Spec,
-    st.sampled_from([*work.KINDS, "inner", "defer"]),
-    policies,
-    st.integers(-1, 1),
-    times,
-    limits,
-    names,
-    some_callbacks,
-    nothing,
-    never,
-)
-parts = st.builds(
-    Spec,
-    st.sampled_from([*work.KINDS, "inner"]),
-    policies,
-    st.just(0),
-    at_once,
-    at_once,
-    names,
-    some_callbacks,
-    nothing,
-    never,
-)
-composed = st.builds(
-    Spec,
-    st.sampled_from(["serial", "parallel"]),
-    st.sampled_from(["default", "never"]),
-    st.just(0),
-    at_once,
-    at_once,
-    names,
-    some_callbacks,
-    st.lists(parts, max_size=3).map(tuple),
-    st.booleans(),
-)
+kinds_of_callbacks = st.sampled_from(work.KINDS)
+policies_of_callbacks = st.sampled_from(["default", "default", "never"])
+if "callbacks that commit their start" in AVOIDED:
+    kinds_of_callbacks = st.sampled_from([kind for kind in work.KINDS if kind != "commit"])
+    policies_of_callbacks = st.just("default")
+wanted = st.sampled_from(["any", "success", "failure", "both"])
 
-puts = st.builds(Put, st.one_of(simple, simple, composed))
-edits = st.one_of(
-    st.builds(Edit, which, st.just("priority"), st.integers(-1, 1)),
-    st.builds(Edit, which, st.sampled_from(["begin_after", "begin_by"]), times),
-    st.builds(Edit, which, st.just("quota_names"), names),
-)
-removals = st.builds(Remove, which, st.booleans())
-changes = st.one_of(edits, removals, st.builds(PutAgain, which), st.builds(Fail, which))
-additions = st.builds(AddCallback, which, callbacks)
-sizes_of_quotas = st.one_of(st.none(), st.integers(0, 2))
-sizes_of_agents = st.sampled_from([0, 1, 2, 3, 3])
-filters = st.sampled_from(["none", *sorted(work.FILTERS)])
-operations = st.one_of(
-    st.just(Touch()),
-    st.builds(SetQuota, st.sampled_from(QUOTAS), sizes_of_quotas),
-    st.builds(SetAgent, dispatchers, sizes_of_agents, filters),
-)
-actions = st.one_of(puts, changes, additions, operations)
+Draw = Any
 
 
-def _step(what: str, *args: st.SearchStrategy) -> st.SearchStrategy:
-    return st.builds(Step, st.just(what), st.tuples(*args))
+@st.composite
+def callbacks(draw: Draw, last: bool = False) -> Callback:
+    """A callback, perhaps with one behind it."""
+    behind = () if last or not draw(booleans) else (draw(callbacks(last=True)),)
+    kind, policy = draw(kinds_of_callbacks), draw(policies_of_callbacks)
+    return Callback(kind, draw(wanted), behind, policy)
 
 
-#: What clients do to the job in the middle of which they act.
-disturbances = st.one_of(
-    st.builds(AddCallback, st.just(THAT), callbacks),
-    st.builds(AddCallback, st.just(THAT), callbacks),
-    st.builds(Fail, st.just(THAT)),
-    st.just(Touch()),
-)
+@st.composite
+def some_callbacks(draw: Draw) -> tuple[Callback, ...]:
+    """Up to two callbacks."""
+    return tuple(draw(callbacks()) for _callback in range(draw(st.integers(0, 2))))
 
-#: What others do in the middle of something.
-steps = st.lists(
-    st.one_of(
-        _step("act_meanwhile", disturbances),
-        _step("act_meanwhile", disturbances),
-        _step("act_meanwhile", actions),
-        _step("poll", dispatchers, st.booleans()),
-        _step("run", dispatchers, which),
-        _step("work", dispatchers),
-        _step("take_over", dispatchers),
-        _step("take_over", dispatchers),
-        _step("end_process", dispatchers, ends_of_processes, st.booleans()),
-        _step("pass_time", durations),
-    ),
-    min_size=1,
-    max_size=3,
-).map(tuple)
+
+@st.composite
+def parts(draw: Draw) -> Spec:
+    """A part of a composed job."""
+    kind = draw(st.sampled_from([*work.KINDS, "inner"]))
+    names, behind = draw(quota_names), draw(some_callbacks())
+    return Spec(kind, draw(policies), quota_names=names, callbacks=behind)
+
+
+@st.composite
+def puts(draw: Draw) -> Put:
+    """A put of a job."""
+    kind = draw(st.sampled_from([*work.KINDS, "inner", "defer", "serial", "parallel"]))
+    spec = Spec(
+        kind,
+        draw(policies),
+        draw(priorities),
+        draw(times),
+        draw(limits),
+        draw(quota_names),
+        draw(some_callbacks()),
+    )
+    if kind in ("serial", "parallel"):
+        some = tuple(draw(parts()) for _part in range(draw(st.integers(0, 3))))
+        spec = spec._replace(parts=some, postprocessed=draw(booleans))
+    return Put(spec)
+
+
+@st.composite
+def edits(draw: Draw) -> Edit:
+    """A change of a waiting job."""
+    values = {
+        "priority": priorities,
+        "begin_after": times,
+        "begin_by": times,
+        "quota_names": quota_names,
+    }
+    what = draw(st.sampled_from(sorted(values)))
+    return Edit(draw(which), what, draw(values[what]))
+
+
+@st.composite
+def changes(draw: Draw) -> Any:
+    """What clients do to their jobs."""
+    kind = draw(st.sampled_from([Edit, Edit, Remove, PutAgain, Fail]))
+    if kind is Edit:
+        return draw(edits())
+    if kind is Remove:
+        return Remove(draw(which), draw(booleans))
+    return kind(draw(which))
+
+
+@st.composite
+def additions(draw: Draw) -> AddCallback:
+    """A late or early callback."""
+    return AddCallback(draw(which), draw(callbacks()))
+
+
+@st.composite
+def operations(draw: Draw) -> Any:
+    """What operators do, and a write of what jobs write, too."""
+    kind = draw(st.sampled_from([Touch, SetQuota, SetAgent]))
+    if kind is SetQuota:
+        return SetQuota(draw(st.sampled_from(QUOTAS)), draw(st.sampled_from([None, 0, 1, 2])))
+    if kind is SetAgent:
+        filters = st.sampled_from(["none", *sorted(work.FILTERS)])
+        return SetAgent(draw(dispatchers), draw(st.sampled_from([0, 1, 2, 3, 3])), draw(filters))
+    return Touch()
+
+
+@st.composite
+def disturbances(draw: Draw) -> Any:
+    """What clients do to the job in the middle of which they act."""
+    kind = draw(st.sampled_from([AddCallback, AddCallback, Fail, Touch]))
+    if kind is AddCallback:
+        return AddCallback(THAT, draw(callbacks()))
+    return Fail(THAT) if kind is Fail else Touch()
+
+
+actions = st.one_of(puts(), changes(), additions(), operations())
+
+_ARGUMENTS: dict[str, tuple[st.SearchStrategy, ...]] = {
+    "act_meanwhile": (st.one_of(disturbances(), disturbances(), actions),),
+    "poll": (dispatchers, booleans),
+    "run": (dispatchers, which),
+    "work": (dispatchers,),
+    "take_over": (dispatchers,),
+    "end_process": (dispatchers, ends_of_processes, booleans),
+    "pass_time": (durations,),
+}
+
+
+@st.composite
+def steps(draw: Draw) -> tuple[Step, ...]:
+    """What others do in the middle of something."""
+    often = ["act_meanwhile", "act_meanwhile", "take_over"]
+    names = st.sampled_from([*often, *_ARGUMENTS])
+    chosen = [draw(names) for _step in range(draw(st.integers(1, 3)))]
+    return tuple(Step(name, tuple(map(draw, _ARGUMENTS[name]))) for name in chosen)

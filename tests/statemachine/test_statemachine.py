@@ -60,37 +60,37 @@ class Machine(RuleBasedStateMachine):
 
     # -- clients
 
-    @rule(client=choose.clients, action=choose.puts, end=choose.ends)
+    @rule(client=choose.clients, action=choose.puts(), end=choose.ends)
     def put(self, client, action, end):
         self.world.act(client, action, end)
 
-    @rule(client=choose.clients, action=choose.puts, dispatcher=choose.dispatchers)
+    @rule(client=choose.clients, action=choose.puts(), dispatcher=choose.dispatchers)
     def put_and_poll(self, client, action, dispatcher):
         self.world.act(client, action, "commit")
         self.world.poll(dispatcher)
 
     @rule(
         client=choose.clients,
-        action=choose.puts,
+        action=choose.puts(),
         dispatcher=choose.dispatchers,
         place=choose.places_of_runs,
-        steps=choose.steps,
+        steps=choose.steps(),
     )
     def put_and_run_while(self, client, action, dispatcher, place, steps):
         self.world.act(client, action, "commit")
         self.world.poll_and_run(dispatcher, place, steps)
 
     @precondition(has(NEW, PENDING, ACTIVE))
-    @rule(client=choose.clients, action=choose.changes, end=choose.ends)
+    @rule(client=choose.clients, action=choose.changes(), end=choose.ends)
     def change(self, client, action, end):
         self.world.act(client, action, end)
 
     @precondition(has(PENDING, ACTIVE, CALLBACKS, COMPLETED))
-    @rule(client=choose.clients, action=choose.additions, end=choose.ends)
+    @rule(client=choose.clients, action=choose.additions(), end=choose.ends)
     def add_callback(self, client, action, end):
         self.world.act(client, action, end)
 
-    @rule(client=choose.clients, action=choose.operations, end=choose.ends)
+    @rule(client=choose.clients, action=choose.operations(), end=choose.ends)
     def operate(self, client, action, end):
         self.world.act(client, action, end)
 
@@ -111,7 +111,7 @@ class Machine(RuleBasedStateMachine):
         dispatcher=choose.dispatchers,
         contended=choose.booleans,
         place=choose.places_of_polls,
-        steps=choose.steps,
+        steps=choose.steps(),
     )
     def poll_while(self, dispatcher, contended, place, steps):
         self.world.poll(dispatcher, contended, place, steps)
@@ -126,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         dispatcher=choose.dispatchers,
         which=choose.which,
         place=choose.places_of_runs,
-        steps=choose.steps,
+        steps=choose.steps(),
     )
     def run_while(self, dispatcher, which, place, steps):
         self.world.run(dispatcher, which, place, steps)
@@ -147,7 +147,7 @@ class Machine(RuleBasedStateMachine):
         self.world.end_process(dispatcher, end, again)
 
     @precondition(lambda self: self.world.has_claims())
-    @rule(dispatcher=choose.dispatchers, begun=choose.booleans, steps=choose.steps)
+    @rule(dispatcher=choose.dispatchers, begun=choose.booleans, steps=choose.steps())
     def stop_while(self, dispatcher, begun, steps):
         self.world.stop(dispatcher, begun, steps)
 
@@ -157,7 +157,7 @@ class Machine(RuleBasedStateMachine):
         self.world.start(dispatcher)
 
     @precondition(lambda self: self.world.remains())
-    @rule(which=choose.which, place=choose.places_of_runs, steps=choose.steps)
+    @rule(which=choose.which, place=choose.places_of_runs, steps=choose.steps())
     def run_remains(self, which, place, steps):
         self.world.run_remains(which, place, steps)
 
