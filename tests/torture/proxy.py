@@ -14,6 +14,9 @@ from benchmarks.storages import _free_port
 #: Seconds that the thread is given to do what it is asked.
 PATIENCE = 10
 
+#: Seconds for what was cut to be closed.
+SETTLE = 0.05
+
 #: Bytes passed on at once.
 CHUNK = 1 << 16
 
@@ -44,6 +47,8 @@ class Proxy:
             yield self
         finally:
             self._call(self._end())
+            # Transports that were aborted are closed in the loop's next rounds.
+            self._call(asyncio.sleep(SETTLE))
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(PATIENCE)
             self._loop.close()
@@ -93,6 +98,8 @@ class Proxy:
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:
             await asyncio.wait(others, timeout=PATIENCE / 2)
+        # Who came in at the last moment.
+        await self._cut()
 
     async def _cut(self) -> None:
         for writer in self._writers:
@@ -134,6 +141,7 @@ class Proxy:
             self._writers -= ends
             for end in ends:
                 end.transport.abort()
+            await asyncio.sleep(0)
 
     async def _pass_requests(self, reader: Any, writer: Any) -> None:
         with contextlib.suppress(OSError):
