@@ -14,9 +14,6 @@ from benchmarks.storages import _free_port
 #: Seconds that the thread is given to do what it is asked.
 PATIENCE = 10
 
-#: Seconds for what was cut to be closed.
-SETTLE = 0.05
-
 #: Bytes passed on at once.
 CHUNK = 1 << 16
 
@@ -47,8 +44,6 @@ class Proxy:
             yield self
         finally:
             self._call(self._end())
-            # Transports that were aborted are closed in the loop's next rounds.
-            self._call(asyncio.sleep(SETTLE))
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join(PATIENCE)
             self._loop.close()
@@ -88,18 +83,25 @@ class Proxy:
             self._listener = await asyncio.start_server(self._accept, *self.address)
 
     async def _close(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        listener, self._listener = self._listener, None
+        if listener is not None:
+            # Python 3.11 never closes a connection that it is accepting when a listener is closed
+            # (gh-109564): none may be under way.
+            for each in listener.sockets:
+                self._loop.remove_reader(each)
+            await asyncio.sleep(0)
+            listener.close()
         await self._cut()
 
     async def _end(self) -> None:
         await self._close()
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        if others:
-            await asyncio.wait(others, timeout=PATIENCE / 2)
-        # Who came in at the last moment.
-        await self._cut()
+        # Connections that came in at the last moment are tasks before they can be cut.
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await self._cut()
+            await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+        # Transports that were aborted are closed in the loop's next round.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     async def _cut(self) -> None:
         for writer in self._writers:
@@ -127,6 +129,11 @@ class Proxy:
             writer.transport.abort()
             return
         ends = {writer, server_writer}
+        if self._listener is None:
+            # It came in while this was closed.
+            for end in ends:
+                end.transport.abort()
+            return
         self._writers |= ends
         try:
             # Either direction that ends, ends the other.
