@@ -6,10 +6,11 @@ import sys
 import threading
 
 import pytest
+import transaction
 
 import zc.async_
 from tests.dispatcher import work
-from zc.async_.interfaces import AbortedError
+from zc.async_.interfaces import AbortedError, AsyncError
 from zc.async_.job import Job, NeverRetry
 
 #: Threads that jobs have started.
@@ -249,12 +250,25 @@ def test_a_job_that_closes_its_connection_with_changes_fails(dispatcher, client,
     assert client.root["counter"].count == 0
 
 
-@pytest.mark.xfail(
-    reason="the closed connection is given to another worker while this one is at its end",
-    run=False,
-)
-@pytest.mark.parametrize("call", [close_connection, commit_and_close_connection])
-def test_a_job_that_closes_its_connection_does_no_harm_to_others(dispatcher, put, soon, call):
-    jobs = [put(call) for _ in range(4)]
+def test_a_job_cannot_close_its_connection(dispatcher, client, put, failed, completed):
+    jobs = [put(call) for call in (close_connection, commit_and_close_connection) * 3]
     others = [put(work.answer) for _ in range(4)]
-    soon(*jobs, *others)
+    for job in jobs:
+        failed(job, AsyncError)
+        assert "do not close it" in job.result.getErrorMessage()
+    completed(*others)
+    # What a job committed by itself stays.
+    assert client.root["counter"].count == 3
+
+
+def close_other_connection():
+    connection = zc.async_.local.getJob()._p_jar.db().open(transaction.TransactionManager())
+    connection.close()
+    return "closed"
+
+
+def test_a_job_may_close_connections_of_its_own(dispatcher, put, completed, goes_on):
+    job = put(close_other_connection)
+    completed(job)
+    assert job.result == "closed"
+    goes_on()

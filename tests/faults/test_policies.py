@@ -4,7 +4,9 @@ import itertools
 
 import pytest
 import ZEO.Exceptions
+from persistent.mapping import PersistentMapping
 from ZODB.POSException import ConflictError
+from ZODB.utils import p64, u64
 
 import zc.async_
 import zc.async_.clock
@@ -12,13 +14,16 @@ import zc.async_.testing
 from tests.dispatcher import work
 from tests.faults.participant import Participant
 from zc.async_.interfaces import COMPLETED, PENDING
-from zc.async_.job import NeverRetry, RetryCommonForever, RetryCommonFourTimes
+from zc.async_.job import Job, NeverRetry, RetryCommonForever, RetryCommonFourTimes
 
 #: What happens to the next tries of `fail_as_told` and `commit_as_told`, an error each.
 errors = []
 
 #: When they began (virtual seconds).
 times = []
+
+#: The last oid that a storage gave.
+newest = []
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +160,61 @@ def test_a_callback_is_tried_over_for_ever_and_one_that_fails_is_critical(
 
 def fail_with_result(result):
     return fail_as_told()
+
+
+# -- oids that a server gave twice
+
+
+def add_object(oids, known):
+    """Get the oids that others have first, as from a ZEO server that was killed and restarted.
+
+    Those that the connection knows give other errors than those that it does not.
+    """
+    jar = zc.async_.local.getJob()._p_jar
+    storage = jar.db().storage
+    if not times:
+        newest.append(storage._oid)
+    if known:
+        for oid in oids:
+            jar.get(oid)
+    storage._oid = p64(u64(oids[len(times)]) - 1) if len(times) < len(oids) else newest[0]
+    times.append(zc.async_.clock.microseconds())
+    jar.root()["added"] = PersistentMapping()
+    return len(times)
+
+
+@pytest.fixture
+def used_oids(client):
+    """Oids of some objects."""
+    newest.clear()
+    client.manager.begin()
+    others = client.root["others"] = [PersistentMapping() for _ in range(8)]
+    client.manager.commit()
+    return [other._p_oid for other in others]
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize("factory", [RetryCommonFourTimes, RetryCommonForever])
+def test_a_job_does_not_fail_because_of_oids_that_were_given_twice(
+    client, dispatcher, put, completed, goes_on, used_oids, factory, known
+):
+    job = put(Job(add_object, used_oids, known), retry_policy_factory=factory)
+    completed(job)
+    assert job.result == 9
+    assert client.root["added"]._p_oid not in used_oids
+    assert dict(job.getRetryPolicy().data) == {"used_oid": 8}
+    goes_on()
+
+
+def test_not_even_if_they_are_those_of_the_job_and_its_queue(
+    client, dispatcher, put, soon, goes_on, used_oids
+):
+    job = put(Job(add_object, used_oids, True))
+    client.manager.begin()
+    job.args[0] = [job._p_oid, *(client.queue._lanes[key]._p_oid for key in client.queue._lanes)]
+    client.manager.commit()
+    soon(job)
+    assert job.result == len(times)
+    assert client.root["added"]._p_oid not in job.args[0]
+    client.connection.db().storage._oid = p64(u64(newest[0]) + 100)
+    goes_on()

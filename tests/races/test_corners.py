@@ -38,12 +38,12 @@ def let_act(*args):
 
 
 class Interrupted(Job):
-    """Raises what is to be raised when it is called, whatever its retry policy."""
+    """Raises what is to be raised when it has its turn, whatever its retry policy."""
 
-    def __call__(self, *args, **kwargs):
+    def _perform(self, result):
         if to_raise:
             raise to_raise.pop()
-        return super().__call__(*args, **kwargs)
+        super()._perform(result)
 
 
 class Counter(persistent.Persistent):
@@ -361,3 +361,33 @@ def test_a_worker_whose_job_was_put_back_commits_nothing_though_nobody_has_claim
     sibling.work()
     assert statuses(client, job) == [COMPLETED]
     assert (job.result, len(client.queue)) == ("done", 0)
+
+
+# -- what is told
+
+
+def commit_after_others(*args):
+    """Commit what a worker must not commit any more."""
+    job = local.getJob()
+    call_hook()
+    root = job._p_jar.root()
+    root["written"] = root.get("written", 0) + 1
+    job._p_jar.transaction_manager.commit()
+
+
+def test_a_worker_that_gives_up_a_job_leaves_no_traceback_of_the_transaction(
+    client, dispatcher, sibling, put, caplog
+):
+    put(Job(commit_after_others))
+    (claimed,) = dispatcher.claim()
+
+    def reassign():
+        stop(dispatcher)
+        sibling.work()
+
+    set_hook(reassign)
+    with pytest.raises(ReassignedError):
+        dispatcher.run(claimed)
+    assert [record for record in caplog.records if record.name.startswith("txn")] == []
+    client.manager.begin()
+    assert client.root["written"] == 1

@@ -275,3 +275,43 @@ def test_an_error_in_one_queue_does_not_keep_a_dispatcher_from_the_others(
 def refuse_first_queue(event):
     if event.object.queue.name == "":
         raise ValueError("not here")
+
+
+# -- places in quotas of jobs that were put back
+
+
+@pytest.fixture
+def put_back(client, dispatcher, sibling):
+    """A job that was claimed, had a place in a quota, and was handed back by a graceful stop."""
+    client.manager.begin()
+    client.queue.quotas.create("one")
+    job = client.queue.put(Job(nothing))
+    job.quota_names = ["one"]
+    client.manager.commit()
+    (claimed,) = dispatcher.claim()
+    dispatcher.poller.deactivate([(claimed.job_id, claimed.token)])
+    client.manager.begin()
+    return job
+
+
+def test_a_job_that_was_put_back_and_removed_has_no_place_in_a_quota(client, put_back, sibling):
+    client.queue.remove(put_back)
+    other = client.queue.put(Job(nothing))
+    other.quota_names = ["one"]
+    client.manager.commit()
+
+    sibling.work()
+
+    client.manager.begin()
+    assert len(client.queue.quotas["one"]) == 0
+    assert other.status == COMPLETED
+
+
+def test_a_job_that_was_put_back_and_edited_has_no_place_that_it_does_not_need(
+    client, put_back, sibling
+):
+    put_back.quota_names = ()
+    client.manager.commit()
+    assert len(sibling.claim()) == 1
+    client.manager.begin()
+    assert len(client.queue.quotas["one"]) == 0

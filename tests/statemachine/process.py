@@ -18,8 +18,8 @@ from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.interfaces import ReassignedError
 
 
-class Crash(BaseException):
-    """The process ends here and now."""
+class Crash(GeneratorExit):
+    """The process ends here and now. Of those errors that no job is asked about."""
 
 
 class Worker(Client):

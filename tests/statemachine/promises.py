@@ -131,7 +131,7 @@ def check_effects(known: Known, effect: Effect, job: Any) -> None:
     if job is None or job.status in (NEW, PENDING):
         assert count == 0, f"{known} took effect, and is not done"
     elif known.kind == "inner":
-        assert count == 1 or not job._waits()
+        assert count == 1 or not job._waits_for_result()
         assert count == 1 or job.status == ACTIVE or isinstance(job.result, Failure)
     elif known.kind in _ENDS_WITH_EFFECT:
         ended_well = job.status in (CALLBACKS, COMPLETED) and not isinstance(job.result, Failure)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tests.statemachine import work
 from tests.statemachine.actions import (
-    AVOIDED,
     THAT,
     AddCallback,
     Callback,
@@ -51,9 +50,6 @@ priorities = st.integers(-1, 1)
 
 kinds_of_callbacks = st.sampled_from(work.KINDS)
 policies_of_callbacks = st.sampled_from(["default", "default", "never"])
-if "callbacks that commit their start" in AVOIDED:
-    kinds_of_callbacks = st.sampled_from([kind for kind in work.KINDS if kind != "commit"])
-    policies_of_callbacks = st.just("default")
 wanted = st.sampled_from(["any", "success", "failure", "both"])
 
 Draw = Any

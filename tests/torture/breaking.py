@@ -17,8 +17,8 @@ SERVER, CLIENTS = "server", "clients"
 
 #: What can be done to whom: shortest and longest duration (seconds), and weight.
 WORKER_BREAKAGES = {
-    "kill": (0.0, 0.0, 4),
-    "kill for long": (DEATH, 2 * DEATH, 2),
+    "kill": (0.0, 0.0, 16),
+    "kill for long": (DEATH, 2 * DEATH, 4),
     "suspend for long": (1.2 * DEATH, 2 * DEATH, 3),
     "suspend for short": (0.1, 0.8 * DEATH, 1),
     "terminate": (0.0, 1.0, 3),
@@ -31,14 +31,14 @@ CONNECTION_BREAKAGES = {
     "hold for long": (1.2 * DEATH, 2 * DEATH, 1),
 }
 SERVER_BREAKAGES = {
-    "kill server": (0.0, 1.0, 3),
+    "kill server": (0.0, 1.0, 5),
     "suspend server": (0.2, 1.7 * DATABASE_TIMEOUT, 2),
     "disk full": (0.2, 1.5, 2),
 }
 
-#: How often each target's turn comes, a worker's being 4.
+#: How often each target's turn comes, those of workers aside.
 WEIGHTS = {SERVER: 2, CLIENTS: 1}
-WORKER_WEIGHT = 4
+WORKER_WEIGHT = 6
 
 #: Seconds that a target is left alone after it was broken, so that it comes to do something.
 RECOVERY = 2.0

@@ -7,13 +7,12 @@ from typing import Any, NamedTuple
 import persistent
 import transaction.interfaces
 import ZEO.Exceptions
-from ZODB.POSException import ConflictError
-from ZODB.utils import z64
 
 import zc.async_.clock
 from tests.processes import Entry
 from tests.torture import work
 from tests.torture.faults import Fault
+from zc.async_ import utils
 from zc.async_.callbacks import CallbackProxy
 from zc.async_.interfaces import COMPLETED, NEW, AbortedError
 from zc.async_.job import Job, NeverRetry, parallel, serial
@@ -118,19 +117,8 @@ def exactly(count: int, entry: Entry, job: Job) -> Faults:
 
 def may_fail_with(job: Job, *errors: type[BaseException]) -> Faults:
     """No other failure than these is in order."""
-    if failed(job) and not job.result.check(*errors) and not _met_reused_oid(job.result):
+    if failed(job) and not job.result.check(*errors):
         yield Fault("failed", f"failed with {job.result.getErrorMessage()!r}", job)
-
-
-def _met_reused_oid(failure: Failure) -> bool:
-    """Whether a new object could not be stored since there was another of its oid.
-
-    Clients of ZEO get oids by the hundred. A server that was killed does not know of those that
-    were not used yet, and gives them to others too.
-    """
-    if failure.check(ConflictError):
-        return z64 in (failure.value.serials or ())
-    return bool(failure.check(ValueError)) and "same oid" in failure.getErrorMessage()
 
 
 # -- the kinds
@@ -168,13 +156,14 @@ def judge_never_again(record: Record, evidence: Evidence) -> Faults:
     begun = evidence.begun.get(record.number, 0)
     if begun > 1:
         yield Fault("doubled", f"began {begun} times in spite of NeverRetry", job)
-    yield from may_fail_with(
-        job,
-        *REFUSALS,
-        AbortedError,
-        ZEO.Exceptions.ClientDisconnected,
-        transaction.interfaces.TransientError,
-    )
+    if not (failed(job) and utils.is_of_used_oid(job.result.value)):
+        yield from may_fail_with(
+            job,
+            *REFUSALS,
+            AbortedError,
+            ZEO.Exceptions.ClientDisconnected,
+            transaction.interfaces.TransientError,
+        )
     yield from once(job, entry)
 
 

@@ -38,7 +38,7 @@ PUTTERS = 2
 
 #: Defaults: jobs and breakages in a second.
 JOBS_RATE = 40
-KILLS_RATE = 0.5
+KILLS_RATE = 0.8
 
 #: Seconds without any progress after which what has not ended is stuck; longer than all waits that
 #: workers and clients of ZEO make. And the longest time that jobs are given to end at all.
@@ -66,7 +66,7 @@ def options(arguments: list[str]) -> Options:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, help="what is broken when (by default at random)")
     parser.add_argument("--jobs", type=int, help="put at most so many (by default 40 a second)")
-    parser.add_argument("--kills", type=int, help="break so much (by default one in two seconds)")
+    parser.add_argument("--kills", type=int, help="break so much (by default four in five seconds)")
     parser.add_argument("--without", default="", help="kinds of breakages to leave out: a,b,c")
     parser.add_argument("--keep", action="store_true", help="keep the logs in any case")
     found = parser.parse_args(arguments)

@@ -204,9 +204,16 @@ def test_a_job_that_fails_for_no_good_reason_is_found(torn):
     assert torn.problems() == [("plain", "failed")]
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space"), ConflictError(serials=(z64, z64))])
-def test_a_job_may_fail_if_its_storage_is_full_or_gives_oids_twice(torn, error):
-    record = torn.record("plain")
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("plain", OSError(28, "No space")),
+        ("never again", ConflictError(serials=(z64, z64))),
+        ("never again", ValueError("A different object already has the same oid")),
+    ],
+)
+def test_a_job_may_fail_if_its_storage_is_full_or_gives_oids_twice(torn, kind, error):
+    record = torn.record(kind)
     record.job._result = zc.twist.Failure(error)
     record.entries[0].count = 0
     assert torn.problems() == []
@@ -264,7 +271,7 @@ def test_a_plan_leaves_out_what_it_is_told_to():
 
 
 def test_the_command_line_says_how_much_is_wanted():
-    assert options(["--seconds", "10", "--seed", "3"])[:4] == (10, 3, 400, 5)
+    assert options(["--seconds", "10", "--seed", "3"])[:4] == (10, 3, 400, 8)
     wanted = options(["--jobs", "7", "--kills", "2", "--without", "cut, kill"])
     assert (wanted.jobs, wanted.kills, wanted.without) == (7, 2, ("cut", "kill"))
 

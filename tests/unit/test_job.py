@@ -291,6 +291,16 @@ def test_a_duration_is_not_negative():
     assert job.begin_by is None
 
 
+def test_times_are_datetimes_and_durations_timedeltas(client):
+    job = Job(calls.nothing)
+    with pytest.raises(TypeError, match="begin_by is a timedelta, not 5"):
+        job.begin_by = 5
+    with pytest.raises(TypeError, match=r"begin_after is a datetime.*put\(Job\(callable, 5\)\)"):
+        # What somebody means to be an argument of the call.
+        client.queue.put(calls.nothing, 5)
+    assert len(client.queue) == 0
+
+
 def test_quota_names_are_a_sequence_of_names():
     job = Job(calls.nothing)
     with pytest.raises(TypeError, match="not the string"):

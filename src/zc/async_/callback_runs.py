@@ -1,7 +1,8 @@
 """Performing the callbacks of a job whose result is known, in the order of adding.
 
-Each is a transaction of its own. One that is to be tried later holds up those behind it, but no
-worker: the job is then left alone until a job of the system goes on with it.
+Each is a transaction of its own. What is behind a callback comes before the next one. One that is
+to be tried later holds up those behind it, but no worker: the job is then left alone until a job of
+the system goes on with it. So it is if another worker is at a callback.
 """
 
 import time
@@ -10,16 +11,18 @@ from typing import Any
 import transaction
 
 import zc.async_.clock
-import zc.async_.interruptions
 from zc.async_ import utils
 from zc.async_.answers import At
 from zc.async_.callbacks import CallbackProxy, performed
-from zc.async_.interfaces import ACTIVE, CALLBACKS, NEW, ReassignedError
+from zc.async_.interfaces import ACTIVE, CALLBACKS, ReassignedError
 from zc.async_.reporting import note_completed_elsewhere
+
+#: Microseconds until somebody looks again whether another worker has ended a callback.
+PATIENCE = 1_000_000
 
 
 class PostponedError(Exception):
-    """A callback is to be tried again at `when`; it is new again in the database."""
+    """Nobody can go on with the callbacks of a job before `when`."""
 
     def __init__(self, when: At) -> None:
         super().__init__(when)
@@ -39,24 +42,36 @@ def run_callbacks(job: Any) -> None:
     """
     manager = manager_of(job)
     while True:
-        callback = next((c for c in job.callbacks if _has_turn(c)), None)
-        if callback is not None:
-            try:
-                _perform(callback, job.result, manager)
-            except PostponedError as postponed:
-                if _leave_until(job, postponed.when, manager):
-                    return
-            manager.begin()
-            continue
-        for callback in job.callbacks:
-            _resume(callback)
-        if job.status != CALLBACKS:
+        try:
+            _go_on(job, manager)
             return
-        utils.never_fail(lambda: _complete(job, manager), f"completing {job!r}", manager)
+        except PostponedError as postponed:
+            if _leave_until(job, postponed.when, manager):
+                return
+            manager.begin()
 
 
-def _has_turn(callback: Any) -> bool:
-    return not performed(callback) or _is_interrupted(_chosen(callback))
+def _go_on(job: Any, manager: Any) -> None:
+    while True:
+        callback = next((c for c in job.callbacks if not _is_done(c)), None)
+        chosen = _chosen(callback)
+        if chosen is not None and chosen.status == CALLBACKS:
+            _go_on(chosen, manager)
+        elif callback is not None:
+            _perform(callback, job.result, manager)
+        elif job.status == CALLBACKS:
+            utils.never_fail(lambda: _complete(job, manager), f"completing {job!r}", manager)
+        else:
+            return
+        manager.begin()
+
+
+def _is_done(callback: Any) -> bool:
+    """Whether a callback and what is behind it have ended, or are on their own."""
+    chosen = _chosen(callback)
+    if chosen is None or chosen.status not in (ACTIVE, CALLBACKS):
+        return performed(callback)
+    return bool(chosen._waits())
 
 
 def _chosen(callback: Any) -> Any:
@@ -64,16 +79,6 @@ def _chosen(callback: Any) -> Any:
     while isinstance(callback, CallbackProxy):
         callback = callback.job
     return callback
-
-
-def _is_interrupted(callback: Any) -> bool:
-    """Whether a callback that committed its start is nobody's business any more."""
-    return bool(
-        callback is not None
-        and callback.status == ACTIVE
-        and not callback._waits()
-        and not callback._runner_lives()
-    )
 
 
 def _leave_until(job: Any, when: At, manager: Any) -> bool:
@@ -93,16 +98,9 @@ def _leave_until(job: Any, when: At, manager: Any) -> bool:
     return False
 
 
-def _resume(callback: Any) -> None:
-    """Go on with the callbacks of a callback whose process is gone."""
-    callback = _chosen(callback)
-    if callback is not None and callback.status == CALLBACKS:
-        run_callbacks(callback)
-
-
 def _complete(job: Any, manager: Any) -> None:
     manager.begin()
-    if job.status == CALLBACKS and not any(map(_has_turn, job.callbacks)):
+    if job.status == CALLBACKS and all(map(_is_done, job.callbacks)):
         job._complete()
         manager.commit()
         if job._left:
@@ -115,14 +113,17 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
         callback = _choose(callback, result, manager)
         if callback is None:
             return
-    if _is_interrupted(callback):
+    if callback.status == ACTIVE:
+        # It committed its start.
+        if callback._runner_lives():
+            raise PostponedError(At(zc.async_.clock.microseconds() + PATIENCE))
         _handle_interrupt(callback, manager)
     if performed(callback):
         return
     if utils.tracelog.isEnabledFor(10):
         utils.tracelog.debug("starting callback %r to %r", callback, callback.parent)
     try:
-        callback(result)
+        callback._perform(result)
     except ReassignedError:
         # Either somebody else has performed it, and there is nothing to do, or it is the business
         # of this worker no more.
@@ -136,13 +137,7 @@ def _handle_interrupt(callback: Any, manager: Any) -> None:
 
     def handle() -> Any:
         manager.begin()
-        if not _is_interrupted(callback):
-            return None
-        answer = zc.async_.interruptions.ask(callback)
-        if answer is False:
-            callback.fail()
-        else:
-            callback._set_status(NEW)
+        answer = callback.handleCallbackInterrupt()
         manager.commit()
         return answer
 

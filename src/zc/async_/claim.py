@@ -321,12 +321,12 @@ class Claim:
             place = deadline_key(deadline, key)
             if self._deadlines.pop(place, None) is None:
                 self._backlog.deadlines.pop(place, None)
+        job._claimed()
         for name in set(job.quota_names):
             quota = self._queue.quotas.get(name)
             if quota is not None:
                 quota._add(job)
                 self._places[name] -= 1
-        job._claimed()
         self.taken.append(job)
         return job
 

@@ -101,7 +101,7 @@ def _failing(composed: Any) -> Iterator[None]:
         yield
     except Exception as error:
         passes = isinstance(error, utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS)
-        if passes or isinstance(error, ReassignedError) or not composed._waits():
+        if passes or isinstance(error, ReassignedError) or not composed._waits_for_result():
             raise
         composed.fail(error)
 

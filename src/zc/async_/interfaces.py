@@ -431,6 +431,14 @@ class IJob(IAbstractJob):
     def handleInterrupt() -> None:
         """The process that ran the job is gone: ask the retry policy, and do as it says."""
 
+    def handleCallbackInterrupt() -> Any:
+        """The process that performed this callback is gone: ask the retry policy.
+
+        The callback is new again then, or has failed. It is performed by whoever goes on with the
+        callbacks of its parent. Returns the answer of the policy; None, if there was nothing to
+        ask. Does not commit.
+        """
+
     def resumeCallbacks() -> None:
         """Go on with callbacks whose process is gone."""
 

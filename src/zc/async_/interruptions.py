@@ -3,11 +3,11 @@
 from typing import Any
 
 import zc.async_.answers
-import zc.async_.callback_runs
 import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.answers import Meaning
-from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED
+from zc.async_.callback_runs import manager_of
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED, NEW
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 
 #: Microseconds that an interrupted job waits at least. One that ends its process then does not do
@@ -19,11 +19,15 @@ def handle_interrupt(job: Any) -> None:
     """Ask the retry policy of a job whose process is gone, and do as it says."""
     if job.status in (CALLBACKS, COMPLETED):
         # Its worker came to the result all the same, perhaps without seeing a late callback.
-        zc.async_.callback_runs.run_callbacks(job)
+        if job.status == CALLBACKS:
+            # It must not commit anything more.
+            job._token += 1
+            manager_of(job).commit()
+        job.resumeCallbacks()
         return
     if job.status not in (ASSIGNED, ACTIVE) or job._waits():
         return
-    answer = ask(job)
+    answer = _ask(job)
     if answer is False:
         job.fail()
     elif zc.async_.answers.is_too_late(job, answer):
@@ -37,7 +41,19 @@ def handle_interrupt(job: Any) -> None:
             zc.async_.answers.reschedule(job, answer)
 
 
-def ask(job: Any) -> Meaning:
+def handle_callback_interrupt(callback: Any) -> Meaning | None:
+    """Have a callback whose process is gone be new again, or fail, as its retry policy says."""
+    if callback.status != ACTIVE or callback._waits() or callback._runner_lives():
+        return None
+    answer = _ask(callback)
+    if answer is False:
+        callback._fail()
+    else:
+        callback._set_status(NEW)
+    return answer
+
+
+def _ask(job: Any) -> Meaning:
     """The answer of a policy to an interruption."""
     try:
         policy = job.getRetryPolicy()

@@ -6,6 +6,7 @@ One record holds what every job needs; others may want to write into its sidecar
 
 import datetime
 import logging
+import types
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -222,6 +223,11 @@ class Job(persistent.Persistent):
     @begin_after.setter
     def begin_after(self, value: datetime.datetime | None) -> None:
         self._must_not_have_started("begin_after")
+        if not isinstance(value, (datetime.datetime, types.NoneType)):
+            raise TypeError(
+                f"begin_after is a datetime, not {value!r}; for a call with arguments, put a job: "
+                f"queue.put(Job(callable, {value!r}))"
+            )
         self._begin_after = None if value is None else zc.async_.clock.to_microseconds(value)
         self._edited()
 
@@ -233,6 +239,8 @@ class Job(persistent.Persistent):
     @begin_by.setter
     def begin_by(self, value: datetime.timedelta | None) -> None:
         self._must_not_have_started("begin_by")
+        if not isinstance(value, (datetime.timedelta, types.NoneType)):
+            raise TypeError(f"begin_by is a timedelta, not {value!r}")
         if value is not None and value < datetime.timedelta():
             raise ValueError(f"begin_by is a duration of at least 0, not {value!r}")
         self._begin_by = None if value is None else zc.async_.clock.interval_microseconds(value)
@@ -383,6 +391,8 @@ class Job(persistent.Persistent):
         """Note that the job was taken out of its queue, and is nobody's."""
         self._parent = None
         self._set_status(NEW)
+        # Places in quotas that it had from a claim are its no more.
+        self._token += 1
         if self._put_back:
             self._put_back = False
 
@@ -399,9 +409,13 @@ class Job(persistent.Persistent):
         self._start = now
 
     def _waits(self) -> bool:
-        """Whether the job waits for the result of another, or for the time of a callback."""
+        """Whether no thread is at the job, though it goes on: it waits, or its callbacks do."""
         if self._status_id == _NUMBERS[CALLBACKS]:
             return self._left
+        return self._waits_for_result()
+
+    def _waits_for_result(self) -> bool:
+        """Whether the job waits for the result of another."""
         return self._inner is not None and self._status_id == _NUMBERS[ACTIVE]
 
     def _runner_lives(self) -> bool:
@@ -448,7 +462,11 @@ class Job(persistent.Persistent):
         """See `zc.async_.interfaces.IAbstractJob`."""
         callback = callback if isinstance(callback, CallbackProxy) else as_job(callback)
         callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
-        if self._status_id in (_NUMBERS[NEW], _NUMBERS[PENDING]):
+        sidecar = zc.async_.sidecar.find(self)
+        if self._status_id in (_NUMBERS[NEW], _NUMBERS[PENDING]) and not (
+            # Else it would come before those that were added to an earlier run.
+            sidecar is not None and sidecar.callbacks
+        ):
             self._callbacks += (callback,)
         else:
             self._add_late_callback(callback)
@@ -491,14 +509,16 @@ class Job(persistent.Persistent):
             zc.async_.callback_runs.manager_of(self).commit()
             zc.async_.callback_runs.run_callbacks(self)
         else:
-            queue.put(self._system_job(self.resumeCallbacks))
+            self._leave_callbacks(queue)
 
     def _go_on_at(self, when: int) -> None:
         """Have any dispatcher go on with the callbacks at `when` (microseconds)."""
+        self._leave_callbacks(self.queue, zc.async_.clock.to_datetime(when))
+
+    def _leave_callbacks(self, queue: Any, begin_after: Any = None) -> None:
         if self._status_id == _NUMBERS[CALLBACKS]:
             self._left = True
-        begin_after = zc.async_.clock.to_datetime(when)
-        self.queue.put(self._system_job(self.resumeCallbacks), begin_after=begin_after)
+        queue.put(self._system_job(self.resumeCallbacks), begin_after=begin_after)
 
     def _system_job(self, method: Any) -> "Job":
         """A job of a method of this one that any dispatcher runs, past filters and sizes."""
@@ -526,6 +546,10 @@ class Job(persistent.Persistent):
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """See `zc.async_.interfaces.IJob`."""
         return zc.async_.running.run(self, args, kwargs)
+
+    def _perform(self, result: Any) -> None:
+        """Be called as a callback, without those behind it."""
+        zc.async_.running.perform(self, result)
 
     def _end_with(self, result: Any) -> None:
         """Note the result. The job is completed if it has no callbacks to perform."""
@@ -557,6 +581,12 @@ class Job(persistent.Persistent):
         """See `zc.async_.interfaces.IJob`."""
         if self._status_id >= _NUMBERS[CALLBACKS]:
             raise BadStatusError(f"{self!r} has ended already")
+        self._fail(error)
+        if self._status_id == _NUMBERS[CALLBACKS]:
+            self._start_callbacks()
+
+    def _fail(self, error: Any = None) -> None:
+        """As `fail`, for who goes on with the callbacks himself."""
         failure = zc.twist.Failure(AbortedError() if error is None else error)
         self._token += 1
         if self._status_id == _NUMBERS[PENDING]:
@@ -564,8 +594,6 @@ class Job(persistent.Persistent):
         self._end_with(failure)
         self._see_callbacks()
         zc.async_.reporting.log_result(self, failure)
-        if self._status_id == _NUMBERS[CALLBACKS]:
-            self._start_callbacks()
 
     def _end_unstarted(self, error: Exception) -> None:
         """End a waiting job whose entry has been dealt with."""
@@ -583,7 +611,7 @@ class Job(persistent.Persistent):
 
     def _receive(self, result: Any) -> None:
         """Take over the result of the job that this one returned (a callback of that job)."""
-        if not self._waits():
+        if not self._waits_for_result():
             # Somebody ended it meanwhile. The other job has to complete nevertheless.
             utils.log.info("%r waits no longer for a job that completed", self)
             return
@@ -635,6 +663,10 @@ class Job(persistent.Persistent):
     def handleInterrupt(self) -> None:
         """See `zc.async_.interfaces.IJob`."""
         zc.async_.interruptions.handle_interrupt(self)
+
+    def handleCallbackInterrupt(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        return zc.async_.interruptions.handle_callback_interrupt(self)
 
     # -- for people
 

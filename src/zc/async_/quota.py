@@ -18,10 +18,14 @@ class _Members(persistent.Persistent):
     conflict.
     """
 
-    jobs: tuple[Any, ...] = ()
+    #: Jobs, with the tokens of the claims that gave them their places.
+    jobs: tuple[tuple[Any, int], ...] = ()
 
 
-def _holds_place(job: Any) -> bool:
+def _holds_place(job: Any, token: int) -> bool:
+    if job._token != token:
+        # It was put back since, and perhaps removed, edited or claimed again.
+        return False
     # NEW: claimed by somebody who has not put it into an agent, or calls it himself.
     return job.status in (NEW, ASSIGNED, ACTIVE) and not job._waits()
 
@@ -63,25 +67,26 @@ class Quota(persistent.Persistent):
         return True
 
     def __iter__(self) -> Iterator[Any]:
-        return (job for job in self._members.jobs if _holds_place(job))
+        return (job for job, token in self._members.jobs if _holds_place(job, token))
 
     def __contains__(self, job: Any) -> bool:
         return any(member is job for member in self)
 
     def clean(self) -> None:
         """See `zc.async_.interfaces.IQuota`."""
-        holding = tuple(self)
+        holding = tuple(member for member in self._members.jobs if _holds_place(*member))
         if len(holding) != len(self._members.jobs):
             self._members.jobs = holding
 
     def _add(self, job: Any) -> None:
         """Give a job a place. Only for claims, which know that one is free."""
-        self._members.jobs = (*(member for member in self if member is not job), job)
+        others = (m for m in self._members.jobs if _holds_place(*m) and m[0] is not job)
+        self._members.jobs = (*others, (job, job._token))
 
     def _release(self, jobs: Any) -> bool:
         """Take the places of those `jobs` that need none; return whether there were any."""
         members = self._members.jobs
-        if not any(member is job for member in members for job in jobs):
+        if not any(member is job for member, _token in members for job in jobs):
             return False
         self.clean()
         return len(self._members.jobs) != len(members)

@@ -18,6 +18,10 @@ from zc.async_.interfaces import Answer
 #: the first new try, added for each further one, at most.
 ErrorRule = tuple[str, tuple[type[BaseException], ...], int | None, float, float, float]
 
+#: Tries that do not count because they met an oid that was given twice. ZEO gives oids by the
+#: hundred.
+MOST_USED_OIDS = 1_000
+
 DISCONNECTED: ErrorRule = ("disconnected", utils.DISCONNECTED_ERRORS, None, 5, 5, 60)
 
 
@@ -56,6 +60,8 @@ class _Policy(persistent.Persistent):
         rules: tuple[ErrorRule, ...],
     ) -> Answer:
         """Answer by the first rule that fits the failure; False if none does."""
+        if self._met_used_oid(failure, data_cache):
+            return True
         for key, exceptions, most, first, step, longest in rules:
             if not failure.check(*exceptions):
                 continue
@@ -72,6 +78,14 @@ class _Policy(persistent.Persistent):
             # No worker waits: the job does, in its queue.
             return datetime.timedelta(seconds=backoff) if backoff else True
         return False
+
+    def _met_used_oid(self, failure: Any, data_cache: dict[str, Any]) -> bool:
+        """Whether the failure tells nothing of the job, but of a server that was killed."""
+        if not utils.is_of_used_oid(failure.value):
+            return False
+        count = data_cache.get("used_oid", self.data.get("used_oid", 0)) + 1
+        data_cache["used_oid"] = count
+        return bool(count <= MOST_USED_OIDS)
 
     def _log_retry(self, method: str, key: str, count: int, backoff: float, failure: Any) -> None:
         level = logging.CRITICAL if key == "other" else logging.WARNING

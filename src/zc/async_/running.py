@@ -56,7 +56,13 @@ def run(job: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a job that the caller owns: one that is in no queue, or a callback. See `IJob`."""
     if job.status not in (NEW, ASSIGNED):
         raise BadStatusError(f"a job is called once, and while no queue has it; this is {job!r}")
-    return _in_job(job, _Run(job, None, args, kwargs).go)
+    run = _Run(job, None, args, kwargs)
+    return _in_job(job, lambda: _with_callbacks(job, run.go))
+
+
+def perform(callback: Any, result: Any) -> None:
+    """Run a callback, but not those behind it: see `callback_runs`."""
+    _in_job(callback, _Run(callback, None, (result,), {}).go)
 
 
 def run_claimed(job: Any, token: int) -> Any:
@@ -80,9 +86,16 @@ def finish_deferred(job: Any, token: int, value: Any) -> Any:
 def _in_claimed_job(job: Any, token: int, call: Any) -> None:
     local.claimed = job._p_oid, job._p_jar.db().database_name, token
     try:
-        _in_job(job, call)
+        _in_job(job, lambda: _with_callbacks(job, call))
     finally:
         local.claimed = None
+
+
+def _with_callbacks(job: Any, call: Any) -> Any:
+    result = call()
+    if job.status == CALLBACKS and not job._waits():
+        run_callbacks(job)
+    return result
 
 
 def _in_job(job: Any, call: Any) -> Any:
@@ -201,7 +214,7 @@ class _Run:
                 self.deferred = None
                 return self._failed("commitError", setup_info, failure)
         self._tear_down(setup_info)
-        self._after(result)
+        self._tell(result)
         return result
 
     def _was_committed(self, serial: bytes | None, error: Exception) -> bool:
@@ -280,7 +293,7 @@ class _Run:
             self.job.tearDown(setup_info)
         except utils.EXPLOSIVE_ERRORS:
             raise
-        except Exception:
+        except BaseException:
             utils.log.critical("tearDown of %r failed", self.job, exc_info=True)
             self.manager.abort()
 
@@ -325,12 +338,9 @@ class _Run:
         # So that the fence of this transaction holds: the record says that the job goes on.
         self.job._p_changed = True
 
-    def _after(self, result: Any) -> None:
-        job = self.job
-        if job.status in (CALLBACKS, COMPLETED):
-            log_result(job, result)
-        if job.status == CALLBACKS:
-            run_callbacks(job)
+    def _tell(self, result: Any) -> None:
+        if self.job.status in (CALLBACKS, COMPLETED):
+            log_result(self.job, result)
 
     # -- a bad end
 
@@ -431,8 +441,6 @@ class _Run:
         self._check_is_open()
         utils.never_fail(end, f"storing the result of {self.job!r}", self.manager)
         log_result(self.job, result if told is None else told)
-        if self.job.status == CALLBACKS:
-            run_callbacks(self.job)
         return result
 
     def _put_back(self, when: At, note: Callable[[], Any]) -> None:
@@ -497,7 +505,7 @@ class _Run:
         except Exception:
             self._end_failed(zc.twist.Failure(captureVars=True))
             return
-        self._after(value)
+        self._tell(value)
 
 
 def _value_of(deferred: Any) -> Any:

@@ -12,8 +12,8 @@ import transaction
 import transaction.interfaces
 import ZEO.Exceptions
 import ZODB.POSException
-import ZODB.utils
 from twisted.python.reflect import safe_repr
+from ZODB.utils import u64, z64
 
 from zc.async_.interfaces import ReassignedError
 
@@ -43,7 +43,21 @@ TRANSIENT_ERRORS: tuple[type[BaseException], ...] = (
 #: Seconds that `try_five_times` waits for a database that is out of reach: first, step, most.
 DISCONNECTED_BACKOFF = (5, 5, 60)
 
+#: What `persistent` says of an oid that the connection knows already.
+_SAME_OID = "A different object already has the same oid"
+
 _BY_NAME = (types.FunctionType, types.BuiltinFunctionType, type)
+
+
+def is_of_used_oid(error: BaseException | None) -> bool:
+    """Whether a new object could not be stored because there was another of its oid.
+
+    A ZEO server that was killed does not know which oids its clients have got and not used yet, and
+    gives them out again. The next try uses others.
+    """
+    if isinstance(error, ZODB.POSException.ConflictError):
+        return bool(error.serials) and error.serials[-1] == z64
+    return isinstance(error, ValueError) and _SAME_OID in str(error)
 
 
 def database_name(obj: persistent.Persistent) -> str:
@@ -58,7 +72,7 @@ def custom_repr(obj: object) -> str:
         kind = type(obj)
         if obj._p_oid is None:
             return f"{kind.__module__}.{kind.__name__} (oid ?, db ?)"
-        oid = ZODB.utils.u64(obj._p_oid)
+        oid = u64(obj._p_oid)
         return f"{kind.__module__}.{kind.__name__} (oid {oid}, db {database_name(obj)!r})"
     if isinstance(obj, _BY_NAME):
         return f"{obj.__module__}.{obj.__qualname__}"

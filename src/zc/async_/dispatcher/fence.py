@@ -73,8 +73,8 @@ class _Objection:
         self._error = error
 
     def sortKey(self) -> str:
-        """Comes first: then nobody else has done anything."""
-        return ""
+        """Comes last: an abort is an error in the eyes of those that have not begun."""
+        return "\U0010ffff"
 
     def tpc_begin(self, transaction: Any) -> None:
         """Object."""

@@ -132,6 +132,8 @@ class Poller:
             outcome.failed = True
             utils.log.critical("poll of queue %r failed; it is tried again", name, exc_info=True)
             self._manager.begin()
+            # Should an object be spoilt here, as by an oid that was given twice, it is loaded anew.
+            self._connection.cacheMinimize()
 
     def _poll_queue(self, name: str, plan: Plan, outcome: Outcome) -> None:
         if not self._membership.ensure(name):

@@ -14,6 +14,7 @@ from twisted.python.reflect import safe_repr
 import zc.async_.clock
 import zc.async_.running
 from zc.async_ import utils
+from zc.async_.dispatcher.connections import close_for_worker, open_for_worker
 from zc.async_.dispatcher.fence import Fence
 from zc.async_.interfaces import COMPLETED, ReassignedError
 from zc.async_.threadlocal import local
@@ -155,13 +156,13 @@ class Worker(threading.Thread):
         local.dispatcher = self._dispatcher
         local.agent_name = self._pool.agent_name
         transaction.manager.registerSynch(self._fence)
-        connection = self._open()
+        opening = f"{self.name}: opening a connection"
+        connection = utils.never_fail(
+            lambda: open_for_worker(self._dispatcher.db), opening, transaction.manager
+        )
         try:
             while (task := self._inbox.get()) is not None:
                 self.task = task
-                if connection.opened is None:
-                    # The job before has closed it.
-                    connection = self._open()
                 try:
                     self._perform(connection, task)
                 finally:
@@ -172,12 +173,7 @@ class Worker(threading.Thread):
             self._dispatcher.reactor.callFromThread(self._pool.ended, self)
         finally:
             transaction.abort()
-            if connection.opened is not None:
-                connection.close()
-
-    def _open(self) -> Any:
-        opening = f"{self.name}: opening a connection"
-        return utils.never_fail(self._dispatcher.db.open, opening, transaction.manager)
+            close_for_worker(connection)
 
     def _perform(self, connection: Any, task: Task) -> None:
         info = task.info
@@ -214,6 +210,10 @@ class Worker(threading.Thread):
             task.completed = list(dict.fromkeys(job_id(job) for job in local.completed))
             if self._fence.in_transaction:
                 transaction.abort()
+            if task.lost:
+                # Should an object be spoilt here, as by an oid that was given twice, it is loaded
+                # anew.
+                connection.cacheMinimize()
 
     def _load(self, connection: Any, task: Task) -> Any:
         transaction.begin()

@@ -1,0 +1,369 @@
+"""Callbacks that several are at, or that are behind others: each once, in order of adding.
+
+Each of these went wrong once.
+"""
+
+import operator
+from datetime import timedelta
+
+import pytest
+
+from tests.races.parties import Dispatcher, call_hook, set_hook
+from zc.async_ import local
+from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, AbortedError
+from zc.async_.job import Job, NeverRetry, parallel
+
+#: What was done, whatever became of the transactions.
+done = []
+
+#: What `fail_once` is to raise, the last first.
+to_raise = []
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    """Nothing is left for the next test."""
+    yield
+    done.clear()
+    to_raise.clear()
+
+
+def note(word, *results):
+    done.append(word)
+
+
+def let_act_and_note(word, *results):
+    call_hook()
+    note(word)
+
+
+def fail_once(word, *results):
+    note(word)
+    if to_raise:
+        raise to_raise.pop()
+
+
+class InFiveSeconds(NeverRetry):
+    """Tries again, after a while."""
+
+    at_most_once = False
+
+    def jobError(self, failure, data_cache):
+        return timedelta(seconds=5)
+
+
+class FiveSecondsAfterInterruptions(NeverRetry):
+    """Has its start committed, and is tried again a while after the end of its process."""
+
+    def interrupted(self):
+        return timedelta(seconds=5)
+
+
+def put(client, job):
+    client.manager.begin()
+    client.queue.put(job)
+    client.manager.commit()
+    return job
+
+
+def statuses(client, *jobs):
+    client.manager.begin()
+    return [job.status for job in jobs]
+
+
+def test_callbacks_are_called_in_order_of_adding_though_the_job_was_put_back_in_between(
+    client, dispatcher, sibling
+):
+    job = put(client, Job(operator.mul, 6, 7))
+    (claimed,) = dispatcher.claim()
+    client.manager.begin()
+    job.addCallback(Job(note, "first"))
+    client.manager.commit()
+    dispatcher.poller.deactivate([(claimed.job_id, claimed.token)])
+    client.manager.begin()
+    job.addCallback(Job(note, "second"))
+    client.manager.commit()
+
+    sibling.work()
+
+    assert done == ["first", "second"]
+
+
+def interrupted_in_its_callbacks(client, dispatcher, job):
+    """Put a job that loses its worker at its result; return two claims to resume its callbacks."""
+    put(client, job)
+    dispatcher.claim()
+    client.manager.begin()
+    job._fail()
+    client.queue.put(job.resumeCallbacks)
+    client.queue.put(job.resumeCallbacks)
+    client.manager.commit()
+    return dispatcher.claim()
+
+
+@pytest.fixture
+def worker(database, sibling):
+    """Another thread of the dispatcher."""
+    worker = Dispatcher(database)
+    yield worker
+    worker.close()
+
+
+def test_a_job_is_completed_after_a_callback_that_another_worker_performs(
+    client, dispatcher, worker, clock
+):
+    job = Job(operator.mul, 6, 7)
+    # What commits its start: so does a callback that calls `commit` itself.
+    first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
+    second = job.addCallback(Job(note, "second"))
+    one, two = interrupted_in_its_callbacks(client, dispatcher, job)
+    seen = []
+
+    def resume_as_well():
+        worker.run(two)
+        seen.append(statuses(client, job, second))
+
+    set_hook(resume_as_well)
+    dispatcher.run(one)
+
+    assert seen == [[CALLBACKS, NEW]]
+    assert done == ["first", "second"]
+    assert statuses(client, job, first, second) == [COMPLETED] * 3
+    clock.advance(10)
+    dispatcher.work()
+    assert done == ["first", "second"]
+    client.manager.begin()
+    assert len(client.queue) == 0
+
+
+def test_a_job_is_completed_after_what_is_behind_a_callback_that_another_worker_performs(
+    client, dispatcher, worker, clock
+):
+    job = Job(operator.mul, 6, 7)
+    first = job.addCallback(Job(note, "first"))
+    behind = first.addCallback(Job(let_act_and_note, "behind"), retry_policy_factory=NeverRetry)
+    second = job.addCallback(Job(note, "second"))
+    one, two = interrupted_in_its_callbacks(client, dispatcher, job)
+    seen = []
+
+    def resume_as_well():
+        worker.run(two)
+        seen.append(statuses(client, job, first, second))
+
+    set_hook(resume_as_well)
+    dispatcher.run(one)
+
+    assert seen == [[CALLBACKS, CALLBACKS, NEW]]
+    assert done == ["first", "behind", "second"]
+    assert statuses(client, job, first, behind, second) == [COMPLETED] * 4
+
+
+def test_callbacks_go_on_though_the_worker_that_was_at_one_is_gone(
+    client, dispatcher, worker, clock
+):
+    job = Job(operator.mul, 6, 7)
+    first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
+    second = job.addCallback(Job(note, "second"))
+    one, two = interrupted_in_its_callbacks(client, dispatcher, job)
+
+    def resume_as_well_and_die():
+        worker.run(two)
+        raise SystemExit
+
+    set_hook(resume_as_well_and_die)
+    with pytest.raises(SystemExit):
+        dispatcher.run(one)
+    clock.advance(10)
+    dispatcher.work()
+    # Whoever had the callback has its job still.
+    assert statuses(client, job, second) == [CALLBACKS, NEW]
+
+    dispatcher.poller.deactivate([])
+    clock.advance(10)
+    worker.work()
+    clock.advance(10)
+    worker.work()
+
+    assert statuses(client, job, first, second) == [COMPLETED] * 3
+    assert first.result.type is not None
+    assert done == ["second"]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_what_is_behind_a_callback_holds_up_the_next_one_until_it_is_tried_again(
+    client, dispatcher, sibling, clock, dies
+):
+    job = Job(note, "job")
+    first = job.addCallback(Job(note, "first"))
+    behind = first.addCallback(Job(fail_once, "behind"), retry_policy_factory=InFiveSeconds)
+    second = job.addCallback(Job(note, "second"))
+    to_raise.append(ValueError())
+    put(client, job)
+
+    dispatcher.work()
+
+    assert done == ["job", "first", "behind"]
+    assert statuses(client, job, first, behind, second) == [CALLBACKS, CALLBACKS, NEW, NEW]
+    # Nobody holds a place meanwhile.
+    assert len(dispatcher.agents(client)["main"]) == 0
+    clock.advance(4)
+    dispatcher.work()
+    assert done == ["job", "first", "behind"]
+    if dies:
+        dispatcher.poller.deactivate([])
+    clock.advance(2)
+    (sibling if dies else dispatcher).work()
+
+    assert done == ["job", "first", "behind", "behind", "second"]
+    assert statuses(client, job, first, behind, second) == [COMPLETED] * 4
+    assert len(client.queue) == 0
+
+
+def put_another(*results):
+    return local.getJob().queue.put(Job(note, "inner"))
+
+
+def test_a_callback_that_waits_for_a_job_holds_up_nothing_and_has_its_own_performed_once(
+    client, dispatcher, sibling
+):
+    job = Job(note, "job")
+    first = job.addCallback(put_another)
+    behind = first.addCallback(Job(let_act_and_note, "behind"), retry_policy_factory=NeverRetry)
+    second = job.addCallback(Job(let_act_and_note, "second"))
+    put(client, job)
+    (claimed,) = dispatcher.claim()
+    # The other job ends, and somebody is at what is behind, while this worker goes on.
+    set_hook(lambda: [set_hook(None), sibling.work()])
+    dispatcher.run(claimed)
+    dispatcher.work()
+
+    assert done == ["job", "inner", "behind", "second"]
+    assert statuses(client, job, first, behind, second) == [COMPLETED] * 4
+
+
+def test_what_is_behind_a_callback_that_fails_by_an_interruption_comes_before_the_next_one(
+    client, dispatcher, sibling, clock
+):
+    job = Job(note, "job")
+    first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
+    behind = first.addCallbacks(failure=Job(note, "behind"))
+    second = job.addCallback(Job(note, "second"))
+    put(client, job)
+    (claimed,) = dispatcher.claim()
+
+    def die():
+        raise SystemExit
+
+    set_hook(die)
+    with pytest.raises(SystemExit):
+        dispatcher.run(claimed)
+    dispatcher.poller.deactivate([])
+    clock.advance(10)
+    sibling.work()
+
+    assert done == ["job", "behind", "second"]
+    assert statuses(client, job, first, behind, second) == [COMPLETED] * 4
+
+
+@pytest.mark.parametrize("make", [lambda: Job(put_another), lambda: parallel(Job(note, "inner"))])
+def test_a_job_that_was_failed_while_it_waited_keeps_its_failure_and_its_callbacks(
+    client, dispatcher, worker, make
+):
+    job = make()
+    first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
+    put(client, job)
+    (claimed,) = dispatcher.claim()
+    dispatcher.run(claimed)
+    client.manager.begin()
+    job.fail()
+    client.manager.commit()
+    resume, inner = sorted(dispatcher.claim(), key=lambda claimed: claimed.agent[1] == "main")
+    seen = []
+
+    def end_inner():
+        worker.run(inner)
+        seen.append(statuses(client, job, first))
+
+    set_hook(end_inner)
+    dispatcher.run(resume)
+
+    assert seen == [[CALLBACKS, ACTIVE]]
+    assert done == ["inner", "first"]
+    assert statuses(client, job, first) == [COMPLETED] * 2
+    assert job.result.type is AbortedError
+
+
+def test_a_callback_of_a_job_that_was_handed_back_in_its_call_is_nobodys_once_its_thread_is_gone(
+    client, dispatcher, sibling, clock
+):
+    job = Job(let_act_and_note, "job")
+    first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
+    put(client, job)
+    (claimed,) = dispatcher.claim()
+
+    def die():
+        raise SystemExit
+
+    def stop_and_die_later():
+        dispatcher.poller.deactivate([])
+        set_hook(die)
+
+    set_hook(stop_and_die_later)
+    with pytest.raises(SystemExit):
+        dispatcher.run(claimed)
+    assert statuses(client, job, first) == [CALLBACKS, ACTIVE]
+
+    sibling.work()
+
+    assert done == ["job"]
+    assert statuses(client, job, first) == [COMPLETED] * 2
+    assert first.result.type is AbortedError
+
+
+def test_a_callback_is_tried_again_when_its_policy_wants_it_after_an_interruption(
+    client, dispatcher, sibling, clock
+):
+    job = Job(note, "job")
+    policy = FiveSecondsAfterInterruptions
+    first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=policy)
+    second = job.addCallback(Job(note, "second"))
+    put(client, job)
+    (claimed,) = dispatcher.claim()
+
+    def die():
+        raise SystemExit
+
+    set_hook(die)
+    with pytest.raises(SystemExit):
+        dispatcher.run(claimed)
+    dispatcher.poller.deactivate([])
+    clock.advance(1)
+    sibling.work()
+    assert done == ["job"]
+    assert statuses(client, job, first, second) == [CALLBACKS, NEW, NEW]
+    clock.advance(5)
+    sibling.work()
+    assert done == ["job", "first", "second"]
+    assert statuses(client, job, first, second) == [COMPLETED] * 3
+
+
+def test_a_callback_that_was_not_interrupted_is_not_asked_about(client):
+    job = Job(note, "job")
+    callback = job.addCallback(Job(note, "first"))
+    assert callback.handleCallbackInterrupt() is None
+    assert callback.status == NEW
+
+
+def test_callbacks_of_a_job_in_no_queue_wait_in_the_thread_of_the_caller(client, monkeypatch):
+    sleeps = []
+    monkeypatch.setattr("time.sleep", sleeps.append)
+    job = Job(note, "job")
+    first = job.addCallback(Job(fail_once, "first"), retry_policy_factory=InFiveSeconds)
+    to_raise.append(ValueError())
+    client.manager.begin()
+    client.root["job"] = job
+    client.manager.commit()
+    job()
+    assert done == ["job", "first", "first"]
+    assert [round(seconds) for seconds in sleeps] == [5]
+    assert statuses(client, job, first) == [COMPLETED] * 2
