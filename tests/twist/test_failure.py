@@ -410,6 +410,16 @@ def test_a_record_names_the_class_where_it_is_promised_to_be():
     assert pickle.loads(b"czc.twist\nFailure\n.") is zc.twist.Failure
 
 
+def test_a_class_without_a_module_is_told_by_its_name():
+    homeless = type("HomelessError", (ValueError,), {"__module__": None})
+    failure = zc.twist.Failure(homeless("text"))
+    failure = pickle.loads(pickle.dumps(failure))
+    assert failure.check(ValueError)
+    assert failure.check(homeless)
+    assert "HomelessError: text" in failure.getTraceback()
+    assert failure.getErrorMessage() == "text"
+
+
 def test_a_failure_of_twisted_is_made_storable():
     try:
         raise Unpicklable("twisted")

@@ -6,14 +6,11 @@ One record holds what every job needs; others may want to write into its sidecar
 
 import datetime
 import logging
-import types
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import persistent
 import zope.component
 import zope.interface
-from ZODB.utils import z64
 
 import zc.async_.callables
 import zc.async_.callback_runs
@@ -26,9 +23,9 @@ import zc.async_.sidecar
 import zc.twist
 from zc.async_ import utils
 from zc.async_.arguments import ArgumentList, KeyedView
-from zc.async_.backlog import GroupKey, SortKey, sort_key
 from zc.async_.callbacks import CallbackProxy, performed
 from zc.async_.composition import run_parallel, run_serial
+from zc.async_.conditions import Conditions
 from zc.async_.interfaces import (
     ACTIVE,
     ASSIGNED,
@@ -44,15 +41,9 @@ from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes
 _STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
 _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
 
-#: Priorities are at most this, and at least the opposite.
-HIGHEST_PRIORITY = 1 << 31
-
-#: Rank of a job that was put back: before any priority.
-_PUT_BACK_RANK = -(1 << 62)
-
 
 @zope.interface.implementer(zc.async_.interfaces.IJob)
-class Job(persistent.Persistent):
+class Job(Conditions):
     """See `zc.async_.interfaces.IJob`."""
 
     # What is not stored if it has these values. Times are in microseconds.
@@ -67,15 +58,6 @@ class Job(persistent.Persistent):
     _result: Any = None
     #: The job for whose result this one waits.
     _inner: Any = None
-    #: Key of the one entry of a lane or the backlog that counts.
-    _entry_key = 0
-    #: When it was put, if that is not `_entry_key`.
-    _arrival: int | None = None
-    _begin_after: int | None = None
-    _begin_by: int | None = None
-    _put_back = False
-    _priority = 0
-    _quota_names: tuple[str, ...] = ()
     #: Counts the claims: a worker may go on while it is what it was when the worker got the job.
     _token = 0
     _assigner: bytes | None = None
@@ -91,7 +73,6 @@ class Job(persistent.Persistent):
     _left = False
     #: The names of the databases in which it left receipts.
     _receipts: tuple[str, ...] = ()
-    _system = False
     _failure_log_level: int | None = None
     _retry_policy_factory: Any = None
 
@@ -212,71 +193,7 @@ class Job(persistent.Persistent):
         sidecar._p_changed = True
         return sidecar.annotations
 
-    # -- conditions and times
-
-    @property
-    def begin_after(self) -> datetime.datetime | None:
-        """See `zc.async_.interfaces.IJob`."""
-        microseconds = self._begins_after()
-        return zc.async_.clock.to_datetime(microseconds) if microseconds else None
-
-    @begin_after.setter
-    def begin_after(self, value: datetime.datetime | None) -> None:
-        self._must_not_have_started("begin_after")
-        if not isinstance(value, (datetime.datetime, types.NoneType)):
-            raise TypeError(
-                f"begin_after is a datetime, not {value!r}; for a call with arguments, put a job: "
-                f"queue.put(Job(callable, {value!r}))"
-            )
-        self._begin_after = None if value is None else zc.async_.clock.to_microseconds(value)
-        self._edited()
-
-    @property
-    def begin_by(self) -> datetime.timedelta | None:
-        """See `zc.async_.interfaces.IJob`."""
-        return None if self._begin_by is None else datetime.timedelta(microseconds=self._begin_by)
-
-    @begin_by.setter
-    def begin_by(self, value: datetime.timedelta | None) -> None:
-        self._must_not_have_started("begin_by")
-        if not isinstance(value, (datetime.timedelta, types.NoneType)):
-            raise TypeError(f"begin_by is a timedelta, not {value!r}")
-        if value is not None and value < datetime.timedelta():
-            raise ValueError(f"begin_by is a duration of at least 0, not {value!r}")
-        self._begin_by = None if value is None else zc.async_.clock.interval_microseconds(value)
-        self._edited()
-
-    @property
-    def quota_names(self) -> tuple[str, ...]:
-        """See `zc.async_.interfaces.IJob`."""
-        return self._quota_names
-
-    @quota_names.setter
-    def quota_names(self, value: Any) -> None:
-        self._must_not_have_started("the quota names")
-        if isinstance(value, str):
-            raise TypeError(f"quota_names is a sequence of names, not the string {value!r}")
-        names = tuple(value)
-        queue = self.queue
-        if queue is not None:
-            check_quota_names(queue, names)
-        self._quota_names = names
-        self._edited()
-
-    @property
-    def priority(self) -> int:
-        """See `zc.async_.interfaces.IJob`."""
-        return self._priority
-
-    @priority.setter
-    def priority(self, value: int) -> None:
-        self._must_not_have_started("the priority")
-        if not isinstance(value, int):
-            raise TypeError(f"a priority is an integer, not {value!r}")
-        if abs(value) > HIGHEST_PRIORITY:
-            raise ValueError(f"a priority is at most {HIGHEST_PRIORITY}, in either direction")
-        self._priority = value
-        self._edited()
+    # -- times and what is told
 
     @property
     def active_start(self) -> datetime.datetime | None:
@@ -323,51 +240,6 @@ class Job(persistent.Persistent):
         )
 
     # -- waiting in a queue (for queues and claims only)
-
-    def _must_not_have_started(self, what: str) -> None:
-        if self._status_id > _NUMBERS[ASSIGNED]:
-            raise BadStatusError(f"{what} of a job can be set until it starts; this is {self!r}")
-
-    def _edited(self) -> None:
-        """File a waiting job anew, so that it is considered as it is now.
-
-        Not needed if no claim can have seen it waiting.
-        """
-        self._p_changed = True
-        if self._status_id == _NUMBERS[PENDING] and (
-            self._p_serial != z64 or self._p_jar is None or self._parent._v_has_claimed
-        ):
-            self._parent._file_again(self)
-
-    def _begins_after(self) -> int:
-        if self._begin_after is not None:
-            return self._begin_after
-        return self._arrival or self._entry_key
-
-    def _due(self, now: int) -> bool:
-        """Whether it may start now. Clocks of machines differ: by default any time will do."""
-        return self._begin_after is None or self._begin_after <= now
-
-    def _deadline(self) -> int | None:
-        """The time by which it must have begun."""
-        return None if self._begin_by is None else self._begins_after() + self._begin_by
-
-    def _wait_until(self, moment: int) -> None:
-        """Have a claimed job begin at `moment`. The time by which it must have begun stays."""
-        deadline = self._deadline()
-        moment = min(moment, zc.async_.clock.LATEST)
-        self._begin_after = moment
-        if deadline is not None:
-            self._begin_by = max(0, deadline - moment)
-
-    def _sort_key(self) -> SortKey:
-        arrival = self._arrival or self._entry_key
-        rank = _PUT_BACK_RANK if self._put_back else -self._priority
-        effective = max(arrival, self._begin_after or 0)
-        return sort_key(rank, effective, arrival, self._entry_key, self._p_oid or b"")
-
-    def _group_key(self) -> GroupKey:
-        return GroupKey(self._system, tuple(sorted(set(self._quota_names))), ())
 
     def _wait_in(self, queue: Any, entry_key: int, keep_arrival: bool = False) -> None:
         """Note that the job waits in `queue`, and that the entry of this key is the one."""
@@ -689,13 +561,6 @@ def as_job(item: Any) -> Job:
     return Job(item) if job is None else job
 
 
-def check_quota_names(queue: Any, names: tuple[str, ...]) -> None:
-    """Raise ValueError for a name of which the queue has no quota."""
-    for name in names:
-        if name not in queue.quotas:
-            raise ValueError("unknown quota name", name)
-
-
 def serial(*jobs: Any, postprocess: Any = None) -> Job:
     """A job that runs the given jobs (or callables) one after the other.
 
@@ -727,7 +592,6 @@ __all__ = [
     "RetryCommonForever",
     "RetryCommonFourTimes",
     "as_job",
-    "check_quota_names",
     "parallel",
     "serial",
 ]

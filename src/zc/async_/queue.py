@@ -23,9 +23,10 @@ import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
 from zc.async_.backlog import Backlog
+from zc.async_.conditions import check_quota_names
 from zc.async_.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, BadStatusError
-from zc.async_.job import as_job, check_quota_names
+from zc.async_.job import as_job
 from zc.async_.quota import Quota, Quotas
 
 __all__ = [

@@ -141,7 +141,7 @@ class Failure(twisted.python.failure.Failure):
                 a class that was loaded anew is still met.
         """
         for error in errorTypes:
-            name = _name_today(error) if isinstance(error, str) else qual(error)
+            name = _name_today(error) if isinstance(error, str) else _name_of(error)
             if name in self.parents:
                 return error
         return None
@@ -227,7 +227,12 @@ def sanitize(failure: twisted.python.failure.Failure) -> Failure:
 
 def _names_of(class_: type) -> list[str]:
     """Return the dotted names of a class and its bases, as Twisted spells them."""
-    return [qual(base) for base in inspect.getmro(class_)]
+    return [_name_of(base) for base in inspect.getmro(class_)]
+
+
+def _name_of(class_: type) -> str:
+    # A class that was made by hand may have no module.
+    return qual(class_) if isinstance(class_.__module__, str) else class_.__name__
 
 
 def _plain_frames(failure: twisted.python.failure.Failure) -> tuple[Frame, ...]:
@@ -260,7 +265,7 @@ def _chain_of(value: Any) -> tuple[Link, ...]:
         if earlier is None or id(earlier) in seen:
             break
         seen.add(id(earlier))
-        line = f"{qual(type(earlier))}: {safe_str(earlier)}"
+        line = f"{_name_of(type(earlier))}: {safe_str(earlier)}"
         links.append((_plain_frames(twisted.python.failure.Failure(earlier)), line, sentence))
         value = earlier
     return tuple(reversed(links))
