@@ -5,6 +5,7 @@ with `zc.async_.testing.tear_down_dispatcher`.
 """
 
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -15,6 +16,9 @@ import pytest
 # Importing zc.async_.instanceuuid makes the file of the UUID: not in the checkout, please.
 _folder = tempfile.TemporaryDirectory(prefix="zc.async-tests-")
 os.environ.setdefault("ZC_ASYNC_UUID", os.path.join(_folder.name, "uuid.txt"))
+
+# A shell has the commands that it runs in the background ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import ZODB  # noqa: E402
 import zope.testing.cleanup  # noqa: E402
