@@ -14,6 +14,7 @@ from ZODB.utils import u64
 
 import zc.async_.claim
 import zc.async_.clock
+import zc.async_.lane
 import zc.async_.liveness
 from tests.dispatcher import work
 from zc.async_.agent import Agent
@@ -131,6 +132,43 @@ def test_the_first_poll_registers_and_activates(make_poller, agents, install_age
         None,
         False,
     )
+
+
+@pytest.fixture
+def disused_lane(client, monkeypatch):
+    """A lane that nobody has used for long, since nothing is long."""
+    monkeypatch.setattr(zc.async_.lane, "DISUSED_AFTER", 0)
+    client.queue.put(work.answer)
+    client.manager.commit()
+    client.queue.claim()
+    client.manager.commit()
+    return client.queue._lanes.keys()[1]
+
+
+def test_an_activation_removes_lanes_that_nobody_uses(make_poller, client, disused_lane):
+    make_poller().poll()
+    client.manager.begin()
+    assert disused_lane not in client.queue._lanes
+
+
+def test_an_activation_removes_no_lanes_if_others_are_in_the_way(
+    make_poller, client, disused_lane, monkeypatch, agents
+):
+    remove = zc.async_.lane.remove_disused
+
+    def remove_while_another_puts(lanes, living):
+        client.manager.begin()
+        client.queue.put(work.answer)
+        client.manager.commit()
+        return remove(lanes, living)
+
+    monkeypatch.setattr(zc.async_.lane, "remove_disused", remove_while_another_puts)
+    poller = make_poller()
+    outcome = poller.poll()
+    assert not outcome.failed
+    assert agents(poller).activated
+    client.manager.begin()
+    assert disused_lane in client.queue._lanes
 
 
 def test_a_database_without_queues_has_nothing_to_poll(make_poller, client):

@@ -14,14 +14,16 @@ the next pack.
 
 import bisect
 import threading
+import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import persistent
 import zope.component
 from BTrees.OOBTree import OOBTree
+from persistent.TimeStamp import TimeStamp
 from ZODB.utils import z64
 
 import zc.async_.interfaces
@@ -30,6 +32,9 @@ import zc.async_.processslot
 #: Entries of one segment. Fewer make a put cheaper, and a claim read more records: a put with 8
 #: took 5 % less time than with 16; a plain BTree's leaf of 60 made it a third slower.
 SEGMENT_SIZE = 8
+
+#: Seconds after which a lane that nobody used may be removed.
+DISUSED_AFTER = 24 * 3600
 
 #: An entry of a lane: the job's `entry_key` at the time, and the job.
 Entry = tuple[int, Any]
@@ -134,6 +139,33 @@ def prepare(lanes: OOBTree, count: int) -> None:
         key = _lane_key(number)
         if key not in lanes:
             lanes[key] = Lane()
+
+
+def remove_disused(lanes: OOBTree, living: Iterable[uuid.UUID]) -> int:
+    """Remove the lanes that nobody put anything into for long; return how many these were.
+
+    Those of instances that are `living` are left. Whoever still puts something into one that is
+    removed conflicts, and has another at his next try: each put writes the newest segment.
+    """
+    # By the clock of the storage, and as long as it was in use.
+    now = _time_of(lanes._p_jar.db().lastTransaction())
+    spared = tuple(f"{instance.hex}/" for instance in living)
+    removed = 0
+    for key, lane in list(lanes.items()):
+        if not key or key.startswith(spared) or lane:
+            continue
+        serial = lane.newest._p_serial
+        if serial == z64 or now - _time_of(serial) < DISUSED_AFTER:
+            continue
+        lane.newest._p_changed = True
+        del lanes[key]
+        removed += 1
+    return removed
+
+
+def _time_of(serial: bytes) -> float:
+    seconds: float = TimeStamp(serial).timeTime()
+    return seconds
 
 
 def _lane_key(number: int) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import ZODB.utils
 
 import zc.async_.interfaces
+import zc.async_.lane
 import zc.async_.liveness
 from zc.async_ import utils
 from zc.async_.dispatcher.pool import JobId, job_id
@@ -35,7 +36,10 @@ class Membership:
         if name in self._active and self._uuid in self._queue(name).dispatchers:
             return True
         try:
-            return self._activate(name)
+            active = self._activate(name)
+            if active:
+                self._tidy(name)
+            return active
         finally:
             self._manager.begin()
 
@@ -68,6 +72,17 @@ class Membership:
         self._active.add(name)
         utils.log.info("dispatcher %s is active in queue %r", self._uuid, name)
         return True
+
+    def _tidy(self, name: str) -> None:
+        """Remove what instances that are gone have left behind. Next time, if others are there."""
+        try:
+            with self._manager:
+                queue = self._queue(name)
+                members = queue.dispatchers.items()
+                living = [uuid for uuid, agents in members if agents.activated and not agents.dead]
+                zc.async_.lane.remove_disused(queue._lanes, living)
+        except utils.TRANSIENT_ERRORS as error:
+            utils.log.info("queue %r is not tidied now: %s", name, error)
 
     def _say_that_there_is_another(self, name: str, details: str = "", *values: str) -> None:
         utils.log.error(
