@@ -3,28 +3,54 @@
 A connection that a job closed would be given to another worker while this one still uses it.
 """
 
+import functools
 from typing import Any
 
 from zc.async_.interfaces import AsyncError
 
 
+class _Refusal:
+    """Stands for the `close` of a connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._close = connection.close
+
+    def __call__(self, primary: bool = True) -> None:
+        if primary:
+            raise AsyncError(
+                "the connection of a job is its worker's: do not close it, or open one of your own "
+                "with job._p_jar.db().open(transaction.TransactionManager())"
+            )
+        # Its database is closed, or the worker closes the first of its connections.
+        self._close(primary)
+
+
 def open_for_worker(db: Any) -> Any:
-    """A connection for the transaction manager of this thread. It is closed by its opener only."""
+    """A connection for the transaction manager of this thread.
+
+    Nobody but its opener closes it or those to other databases that come to belong to it.
+    """
     connection = db.open()
-    connection.close = _refuse
+    _guard(connection)
     return connection
 
 
 def close_for_worker(connection: Any) -> None:
     """Close a connection that was opened here, in the thread that uses it."""
-    # A database that is closed gives its connections a `close` of its own.
-    if vars(connection).get("close") is _refuse:
-        del connection.close
-    connection.close()
+    for one in connection.connections.values():
+        vars(one).pop("close", None)
+        vars(one).pop("get_connection", None)
+    if connection.opened is not None:
+        connection.close()
 
 
-def _refuse(primary: bool = True) -> None:
-    raise AsyncError(
-        "the connection of a job is its worker's: do not close it, or open one of your own with "
-        "job._p_jar.db().open(transaction.TransactionManager())"
-    )
+def _guard(connection: Any) -> None:
+    connection.close = _Refusal(connection)
+    connection.get_connection = functools.partial(_get_guarded, connection.get_connection)
+
+
+def _get_guarded(get_connection: Any, database_name: str) -> Any:
+    connection = get_connection(database_name)
+    if "close" not in vars(connection):
+        _guard(connection)
+    return connection

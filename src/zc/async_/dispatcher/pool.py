@@ -157,9 +157,8 @@ class Worker(threading.Thread):
         local.agent_name = self._pool.agent_name
         transaction.manager.registerSynch(self._fence)
         opening = f"{self.name}: opening a connection"
-        connection = utils.never_fail(
-            lambda: open_for_worker(self._dispatcher.db), opening, transaction.manager
-        )
+        db = self._dispatcher.db
+        connection = utils.never_fail(lambda: open_for_worker(db), opening, transaction.manager)
         try:
             while (task := self._inbox.get()) is not None:
                 self.task = task
