@@ -65,7 +65,7 @@ def test_all_measures_report_figures_over_zeo_too(bench, tmp_path):
     _check_shape(finished, content, tmp_path)
     figures = {figure["name"]: figure for figure in content["figures"]}
     assert figures["put, ZEO"]["raw"] > 0
-    assert figures["drain, ZEO, 2 x 10 workers"]["ratio"] > 0
+    assert figures["drain, ZEO, 2 x 20 workers"]["ratio"] > 0
     conflicts = [figure for name, figure in figures.items() if name.startswith("conflicts")]
     assert len(conflicts) == 3
     assert any("without zc.async" in figure["name"] for figure in conflicts)

@@ -3,6 +3,7 @@
 Each of these went wrong once.
 """
 
+import contextlib
 import operator
 from datetime import timedelta
 
@@ -10,8 +11,19 @@ import pytest
 
 from tests.races.parties import Dispatcher, call_hook, set_hook
 from zc.async_ import local
-from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, AbortedError
+from zc.async_.dispatcher.plans import Plan
+from zc.async_.dispatcher.pool import job_id
+from zc.async_.interfaces import (
+    ACTIVE,
+    CALLBACKS,
+    COMPLETED,
+    NEW,
+    PENDING,
+    AbortedError,
+    MissingCallableError,
+)
 from zc.async_.job import Job, NeverRetry, parallel
+from zc.twist import Failure
 
 #: What was done, whatever became of the transactions.
 done = []
@@ -47,9 +59,10 @@ class InFiveSeconds(NeverRetry):
     """Tries again, after a while."""
 
     at_most_once = False
+    seconds = 5
 
     def jobError(self, failure, data_cache):
-        return timedelta(seconds=5)
+        return timedelta(seconds=self.seconds)
 
 
 class FiveSecondsAfterInterruptions(NeverRetry):
@@ -367,3 +380,241 @@ def test_callbacks_of_a_job_in_no_queue_wait_in_the_thread_of_the_caller(client,
     assert done == ["job", "first", "first"]
     assert [round(seconds) for seconds in sleeps] == [5]
     assert statuses(client, job, first) == [COMPLETED] * 2
+
+
+# -- called by hand, put into a queue, added late
+
+
+def missing_code(word, *results):
+    """Is not there when it is looked for."""
+
+
+@pytest.mark.parametrize("wait", [5, 120])
+def test_a_callback_that_is_called_by_hand_waits_in_the_thread_of_the_caller_if_not_for_long(
+    client, monkeypatch, wait
+):
+    sleeps = []
+    monkeypatch.setattr("time.sleep", sleeps.append)
+    monkeypatch.setattr(InFiveSeconds, "seconds", wait)
+    job = Job(note, "job")
+    first = job.addCallback(Job(fail_once, "first"), retry_policy_factory=InFiveSeconds)
+    to_raise.append(ValueError())
+    put(client, job)
+    first(42)
+    assert statuses(client, job, first) == [PENDING, COMPLETED]
+    if wait == 5:
+        assert [round(seconds) for seconds in sleeps] == [5]
+        assert done == ["first", "first"]
+    else:
+        assert sleeps == []
+        assert first.result.type is ValueError
+
+
+def test_a_callback_without_code_that_is_called_by_hand_fails(client, monkeypatch):
+    job = Job(note, "job")
+    first = job.addCallback(Job(missing_code, "first"))
+    put(client, job)
+    monkeypatch.delattr(f"{__name__}.missing_code")
+    first(42)
+    assert first.result.type is MissingCallableError
+
+
+@pytest.mark.parametrize("policy", [None, NeverRetry])
+def test_a_callback_that_was_put_into_a_queue_and_claimed_is_nobody_elses(
+    client, dispatcher, sibling, policy
+):
+    job = Job(note, "job")
+    job.addCallback(Job(let_act_and_note, "first"))
+    second = job.addCallback(Job(let_act_and_note, "second"), retry_policy_factory=policy)
+    put(client, job)
+    (claimed,) = dispatcher.claim()
+    put(client, second)
+    (claimed_callback,) = sibling.claim()
+    seen = []
+
+    def go_on_with_the_job():
+        dispatcher.run(claimed)
+        seen.extend(statuses(client, second))
+
+    set_hook(go_on_with_the_job)
+    sibling.run(claimed_callback)
+
+    assert seen == [ACTIVE]
+    assert done.count("second") == 1
+    assert statuses(client, job, second) == [COMPLETED] * 2
+    assert second.result is None
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_callback_that_is_added_to_one_that_committed_its_start_is_performed(
+    client, dispatcher, sibling, annotated, dies
+):
+    job = Job(note, "job")
+    first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
+    second = job.addCallback(Job(note, "second"))
+    put(client, job)
+    if annotated:
+        first.annotations["some"] = "thing"
+        client.manager.commit()
+    (claimed,) = dispatcher.claim()
+    late = []
+
+    def add():
+        client.manager.begin()
+        assert first.status == ACTIVE
+        late.append(first.addCallback(Job(note, "late")))
+        client.manager.commit()
+        if dies:
+            raise SystemExit
+
+    set_hook(add)
+    with pytest.raises(SystemExit) if dies else contextlib.nullcontext():
+        dispatcher.run(claimed)
+    if dies:
+        dispatcher.poller.deactivate([])
+        sibling.work()
+
+    assert statuses(client, job, first, second, late[0]) == [COMPLETED] * 4
+    assert done == (["job", "late", "second"] if dies else ["job", "first", "late", "second"])
+    assert isinstance(first.result, Failure) == dies
+    dispatcher.work()
+    assert done.count("late") == 1
+
+
+def test_a_callback_that_is_added_to_a_completed_one_is_left_to_the_job_of_the_system(
+    client, dispatcher, sibling
+):
+    job = Job(note, "job")
+    first = job.addCallback(Job(note, "first"))
+    job.addCallback(Job(let_act_and_note, "second"))
+    put(client, job)
+    (claimed,) = dispatcher.claim()
+    late = []
+
+    def add():
+        client.manager.begin()
+        assert first.status == COMPLETED
+        late.append(first.addCallback(Job(let_act_and_note, "late")))
+        client.manager.commit()
+        # While a worker is at it, the other goes on.
+        set_hook(None)
+
+    set_hook(add)
+    dispatcher.run(claimed)
+    assert done == ["job", "first", "second"]
+    assert statuses(client, job, late[0]) == [COMPLETED, NEW]
+    sibling.work()
+    assert done == ["job", "first", "second", "late"]
+
+
+@pytest.fixture
+def passed(client):
+    """A job of which nothing is to be called for a success, with two callbacks behind that."""
+    job = Job(note, "job")
+    job.addCallbacks(failure=Job(note, "failure"))
+    job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
+    job.addCallback(Job(note, "second"))
+    return put(client, job)
+
+
+def add_to_passed(client, job):
+    client.manager.begin()
+    proxy, *_others = client.same(job).callbacks
+    assert proxy._passed
+    proxy.addCallback(Job(note, "late"))
+    client.manager.commit()
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_something_to_call_that_comes_late_is_called_by_whoever_has_the_job(
+    client, dispatcher, sibling, clock, passed, dies
+):
+    (claimed,) = dispatcher.claim()
+
+    def add():
+        add_to_passed(client, passed)
+        if dies:
+            raise SystemExit
+
+    set_hook(add)
+    with pytest.raises(SystemExit) if dies else contextlib.nullcontext():
+        dispatcher.run(claimed)
+    if dies:
+        dispatcher.poller.deactivate([])
+        sibling.work()
+
+    assert done == (["job", "late", "second"] if dies else ["job", "first", "late", "second"])
+    assert statuses(client, passed, *passed.callbacks) == [COMPLETED] * 4
+    assert len(client.queue) == 0
+
+
+def test_something_to_call_that_comes_after_the_completion_is_called(
+    client, dispatcher, sibling, passed
+):
+    dispatcher.work()
+    add_to_passed(client, passed)
+    # The bookkeeping that comes after it has nothing to add.
+    dispatcher.work()
+    sibling.work()
+    assert done == ["job", "first", "second", "late"]
+    assert statuses(client, passed, *passed.callbacks) == [COMPLETED] * 4
+
+
+def test_something_to_call_that_comes_with_the_completion_is_called(
+    client, other, dispatcher, passed, monkeypatch
+):
+    complete = Job._complete
+
+    def complete_when_added(job):
+        complete(job)
+        monkeypatch.setattr(Job, "_complete", complete)
+        add_to_passed(other, passed)
+
+    monkeypatch.setattr(Job, "_complete", complete_when_added)
+    dispatcher.work()
+    assert done == ["job", "first", "second", "late"]
+    assert statuses(client, passed, *passed.callbacks) == [COMPLETED] * 4
+
+
+def add_late_to_passed(word, *results):
+    note(word)
+    job = local.getJob().parent
+    job.callbacks[0].addCallback(Job(note, "late"))
+
+
+def test_a_callback_is_not_performed_inside_of_itself(client):
+    job = Job(note, "job")
+    job.addCallbacks(failure=Job(note, "failure"))
+    first = job.addCallback(Job(add_late_to_passed, "first"))
+    client.manager.begin()
+    client.root["job"] = job
+    client.manager.commit()
+    job()
+    assert done == ["job", "first", "late"]
+    assert statuses(client, job, first) == [COMPLETED] * 2
+
+
+def test_a_job_that_waited_is_remembered_once_its_callbacks_have_ended(client, dispatcher, clock):
+    job = Job(put_another)
+    job.addCallback(Job(fail_once, "first"), retry_policy_factory=InFiveSeconds)
+    to_raise.append(ValueError())
+    put(client, job)
+    (claimed,) = dispatcher.claim()
+    dispatcher.run(claimed)
+    (inner,) = dispatcher.claim()
+    local.completed = []
+    try:
+        dispatcher.run(inner)
+        told = [job_id(one) for one in local.completed]
+    finally:
+        local.completed = None
+    plan = Plan(busy={}, lost=set(), completed={("", "main"): told})
+    for resume in dispatcher.poller.poll(plan).jobs:
+        dispatcher.run(resume)
+    dispatcher.work()
+    assert done == ["inner", "first"]
+    assert job not in list(dispatcher.agents(client)["main"].completed)
+    clock.advance(6)
+    dispatcher.work()
+    assert done == ["inner", "first", "first"]

@@ -102,25 +102,41 @@ class Worker:
             for name, connection in connections.items():
                 patch.setattr(connection, "sortKey", lambda n=name: "12"[n != first])
                 if name != first:
-                    patch.setattr(connection._storage, "tpc_finish", die)
+                    finish = connection._storage.tpc_finish
+                    patch.setattr(connection._storage, "tpc_finish", die_if_deadly(finish))
             with pytest.raises(SystemExit):
                 running.run_claimed(job, job._token)
 
 
-def die(*args):
-    raise SystemExit
+#: Whether whoever is to die does so in the next commit.
+deadly = []
+
+#: One for each call of `count_once_deadly`.
+times = []
+
+
+def die_if_deadly(finish):
+    def die_or_finish(*args):
+        if deadly:
+            raise SystemExit
+        return finish(*args)
+
+    return die_or_finish
 
 
 @pytest.fixture
 def dead(client, connect, clock, databases):
     """Puts a job, and has a process die in its commit; returns another process."""
 
-    def dead(first, job, **options):
+    def dead(first, job, in_job=True, **options):
+        deadly[:] = [True] if in_job else []
+        times.clear()
         other = connect(databases["main"])
         worker = Worker(other, 1, clock)
         job = client.put(job, **options)
         client.commit()
         worker.die_in_commit(first)
+        deadly.clear()
         successor = Worker(connect(databases["main"]), 2, clock)
         clock.advance(minutes=2)
         successor.run_all()
@@ -159,6 +175,34 @@ def test_callbacks_of_such_jobs_are_performed_once(client, dead, receipts, happe
         dead(first, job)
         assert (job.status, callback.status) == (COMPLETED, COMPLETED)
     assert happened == [(1,), (2,)]
+
+
+def count_once_deadly(*args):
+    """Count; the first time it is the commit of this that is not survived."""
+    if not times:
+        deadly.append(True)
+    times.append(1)
+    return count()
+
+
+@pytest.mark.parametrize("first", ["content", "main"])
+@pytest.mark.parametrize("policy", [None, NeverRetry])
+@pytest.mark.parametrize("behind_another", [False, True])
+def test_a_callback_takes_effect_once_too(
+    client, dead, receipts, happened, first, policy, behind_another
+):
+    job = Job(calls.nothing)
+    owner = job.addCallback(calls.happen) if behind_another else job
+    callback = owner.addCallback(Job(count_once_deadly), retry_policy_factory=policy)
+    last = callback.addCallback(calls.happen)
+    dead(first, job, in_job=False)
+    assert [one.status for one in (job, owner, callback, last)] == [COMPLETED] * 4
+    if policy is NeverRetry:
+        assert callback.result.check(zc.async_.interfaces.AbortedError)
+        assert counter(client).count == (first == "content")
+    else:
+        assert callback.result == 1
+        assert counter(client).count == 1
 
 
 def test_a_job_that_must_not_run_twice_does_not(client, dead, receipts):

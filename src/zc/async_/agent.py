@@ -206,14 +206,16 @@ class Agent(persistent.Persistent):
         return left
 
     def _remember(self, job: Any) -> None:
-        """Add a completed job to the history, and see to callbacks that came too late.
+        """Add a job to the history if it is completed, and see to callbacks that came too late.
 
         Who adds a callback conflicts with the completion of the job, unless he commits before it.
         So callbacks that the job's own transaction did not see are seen here: this transaction
         began when the job was completed.
         """
+        if job.status != COMPLETED:
+            return
         self.completed.add(job)
-        if any(callback.status == NEW for callback in job.callbacks):
+        if any(c.status == NEW and not c._on_its_own for c in job.callbacks):
             job._start_callbacks()
 
 

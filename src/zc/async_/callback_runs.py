@@ -14,19 +14,25 @@ import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.answers import At
 from zc.async_.callbacks import CallbackProxy, performed
-from zc.async_.interfaces import ACTIVE, CALLBACKS, ReassignedError
+from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, ReassignedError
 from zc.async_.reporting import note_completed_elsewhere
 
 #: Microseconds until somebody looks again whether another worker has ended a callback.
 PATIENCE = 1_000_000
 
 
+#: Longest time (microseconds) that a job in no queue, or its callbacks, wait for the next try.
+LONGEST_SLEEP = 60_000_000
+
+
 class PostponedError(Exception):
     """Nobody can go on with the callbacks of a job before `when`."""
 
-    def __init__(self, when: At) -> None:
+    def __init__(self, when: At, elsewhere: bool = False) -> None:
         super().__init__(when)
         self.when = when
+        #: Whether that is because another worker is at them.
+        self.elsewhere = elsewhere
 
 
 def manager_of(job: Any) -> Any:
@@ -46,7 +52,7 @@ def run_callbacks(job: Any) -> None:
             _go_on(job, manager)
             return
         except PostponedError as postponed:
-            if _leave_until(job, postponed.when, manager):
+            if _leave(job, postponed, manager):
                 return
             manager.begin()
 
@@ -55,7 +61,7 @@ def _go_on(job: Any, manager: Any) -> None:
     while True:
         callback = next((c for c in job.callbacks if not _is_done(c)), None)
         chosen = _chosen(callback)
-        if chosen is not None and chosen.status == CALLBACKS:
+        if chosen is not None and chosen.status in (CALLBACKS, COMPLETED):
             _go_on(chosen, manager)
         elif callback is not None:
             _perform(callback, job.result, manager)
@@ -69,9 +75,15 @@ def _go_on(job: Any, manager: Any) -> None:
 def _is_done(callback: Any) -> bool:
     """Whether a callback and what is behind it have ended, or are on their own."""
     chosen = _chosen(callback)
-    if chosen is None or chosen.status not in (ACTIVE, CALLBACKS):
+    if chosen is None or not chosen._is_callback():
+        # It may have been put into a queue.
         return performed(callback)
-    return bool(chosen._waits())
+    if chosen.status in (ACTIVE, CALLBACKS):
+        return bool(chosen._waits())
+    if chosen.status == COMPLETED:
+        # What was added while it ran did not make it conflict.
+        return not any(c.status == NEW and not c._on_its_own for c in chosen.callbacks)
+    return performed(callback)
 
 
 def _chosen(callback: Any) -> Any:
@@ -81,20 +93,21 @@ def _chosen(callback: Any) -> Any:
     return callback
 
 
-def _leave_until(job: Any, when: At, manager: Any) -> bool:
-    """Have somebody go on with a job at `when`; return False if that is now, and here."""
+def _leave(job: Any, postponed: PostponedError, manager: Any) -> bool:
+    """Have somebody go on with a job in time; return False if that is here and now."""
 
     def leave() -> bool:
         manager.begin()
         if job.queue is None:
             return False
-        job._go_on_at(when)
+        job._go_on_at(postponed.when, left=not postponed.elsewhere)
         manager.commit()
         return True
 
     if utils.never_fail(leave, f"postponing the callbacks of {job!r}", manager):
         return True
-    time.sleep(max(0, when - zc.async_.clock.microseconds()) / 1_000_000)
+    wait = max(0, postponed.when - zc.async_.clock.microseconds())
+    time.sleep(min(wait, LONGEST_SLEEP) / 1_000_000)
     return False
 
 
@@ -116,7 +129,7 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
     if callback.status == ACTIVE:
         # It committed its start.
         if callback._runner_lives():
-            raise PostponedError(At(zc.async_.clock.microseconds() + PATIENCE))
+            raise PostponedError(At(zc.async_.clock.microseconds() + PATIENCE), elsewhere=True)
         _handle_interrupt(callback, manager)
     if performed(callback):
         return

@@ -27,6 +27,8 @@ class CallbackProxy(persistent.Persistent):
     parent: Any = None
     job: Any = None
     _passed = False
+    #: Whether it got something to call so late that a job of the system was put for it.
+    _on_its_own = False
     _callbacks: tuple[tuple[Any, int | None, Any], ...] = ()
 
     def __init__(self, success: Any = None, failure: Any = None) -> None:
@@ -119,7 +121,13 @@ class CallbackProxy(persistent.Persistent):
         self._passed = False
         callback._set_up_as_callback(self, level, factory)
         self._callbacks = ((callback, level, factory),)
-        self._owner()._start_callbacks()
+        owner = self._owner()
+        if owner._p_jar is not None:
+            # As with callbacks that are added to a job late.
+            owner._p_jar.readCurrent(owner)
+        if owner.status == COMPLETED:
+            self._on_its_own = True
+            owner._start_callbacks()
 
     def _new_job(self, item: Any, *args: Any) -> Any:
         return self.parent._new_job(item, *args)

@@ -18,7 +18,7 @@ import zc.async_.liveness
 import zc.async_.receipts
 from zc.async_ import utils
 from zc.async_.agent import SystemAgent
-from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
 
 
 class Ping(persistent.Persistent):
@@ -125,9 +125,8 @@ class DispatcherAgents(PersistentMapping):
     def _see_receipts(self, agent: Any) -> None:
         """Find jobs that ended, but without effect in another database: see `receipts`."""
         for job in agent._running.jobs:
-            if job.status in (CALLBACKS, COMPLETED) and zc.async_.receipts.is_without_effect(job):
-                utils.log.warning("%r took no effect before a crash: no receipt", job)
-                job._undo_end()
+            # A job of the system performs callbacks of another.
+            zc.async_.receipts.undo_without_effect(job.callable.__self__ if job._system else job)
 
     def _hand_back_job(self, job: Any) -> None:
         """Give a job that no thread goes on with to whoever works for the queue."""

@@ -43,7 +43,9 @@ def handle_interrupt(job: Any) -> None:
 
 def handle_callback_interrupt(callback: Any) -> Meaning | None:
     """Have a callback whose process is gone be new again, or fail, as its retry policy says."""
-    if callback.status != ACTIVE or callback._waits() or callback._runner_lives():
+    if not callback._is_callback() or callback.status != ACTIVE:
+        return None
+    if callback._waits() or callback._runner_lives():
         return None
     answer = _ask(callback)
     if answer is False:

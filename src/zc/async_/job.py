@@ -71,6 +71,8 @@ class Job(Conditions):
     _runner: tuple[bytes, str, int] | None = None
     #: Whether its callbacks were left for later: then no agent has it any more.
     _left = False
+    #: Of a callback: whether it was added so late that a job of the system was put for it.
+    _on_its_own = False
     #: The names of the databases in which it left receipts.
     _receipts: tuple[str, ...] = ()
     _failure_log_level: int | None = None
@@ -275,10 +277,13 @@ class Job(Conditions):
 
     def _activate(self, now: int, places: zc.async_.sidecar.Places | None = None) -> None:
         """Note that the job starts, and where its sidecar will be."""
-        if self._sidecar is None and self._sidecars is None:
-            self._sidecars = (places or zc.async_.sidecar.Places()).next(self)
+        self._provide_sidecar(places)
         self._set_status(ACTIVE)
         self._start = now
+
+    def _provide_sidecar(self, places: zc.async_.sidecar.Places | None = None) -> None:
+        if self._sidecar is None and self._sidecars is None:
+            self._sidecars = (places or zc.async_.sidecar.Places()).next(self)
 
     def _waits(self) -> bool:
         """Whether no thread is at the job, though it goes on: it waits, or its callbacks do."""
@@ -351,6 +356,7 @@ class Job(Conditions):
             # finds the job completed.
             self._p_jar.readCurrent(self)
         if self._status_id == _NUMBERS[COMPLETED]:
+            callback._on_its_own = True
             self._start_callbacks()
 
     def _undo_end(self) -> None:
@@ -361,6 +367,12 @@ class Job(Conditions):
         self._result = self._end = self._callbacks_end = None
         self._receipts = ()
         self._set_status(ACTIVE)
+
+    def _undo_completion(self) -> None:
+        """The job is completed, but one of its callbacks has to be performed once more."""
+        if self._status_id == _NUMBERS[COMPLETED]:
+            self._callbacks_end = None
+            self._set_status(CALLBACKS)
 
     def _set_up_as_callback(
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
@@ -381,16 +393,22 @@ class Job(Conditions):
             zc.async_.callback_runs.manager_of(self).commit()
             zc.async_.callback_runs.run_callbacks(self)
         else:
-            self._leave_callbacks(queue)
+            self._leave_callbacks()
+            queue.put(self._system_job(self.resumeCallbacks))
 
-    def _go_on_at(self, when: int) -> None:
-        """Have any dispatcher go on with the callbacks at `when` (microseconds)."""
-        self._leave_callbacks(self.queue, zc.async_.clock.to_datetime(when))
+    def _go_on_at(self, when: int, left: bool) -> None:
+        """Have any dispatcher go on with the callbacks at `when` (microseconds).
 
-    def _leave_callbacks(self, queue: Any, begin_after: Any = None) -> None:
-        if self._status_id == _NUMBERS[CALLBACKS]:
+        `left`: whether nobody is at them meanwhile.
+        """
+        if left:
+            self._leave_callbacks()
+        begin_after = zc.async_.clock.to_datetime(when)
+        self.queue.put(self._system_job(self.resumeCallbacks), begin_after=begin_after)
+
+    def _leave_callbacks(self) -> None:
+        if self._status_id == _NUMBERS[CALLBACKS] and not self._left:
             self._left = True
-        queue.put(self._system_job(self.resumeCallbacks), begin_after=begin_after)
 
     def _system_job(self, method: Any) -> "Job":
         """A job of a method of this one that any dispatcher runs, past filters and sizes."""
@@ -442,6 +460,11 @@ class Job(Conditions):
         For ends of which nobody keeps books, and which cost nothing to try again.
         """
         zc.async_.sidecar.see(self)
+        for callback in self.callbacks:
+            passed = isinstance(callback, CallbackProxy) and callback._passed
+            if passed and callback._p_jar is not None:
+                # It may get something to call.
+                callback._p_jar.readCurrent(callback)
 
     def _complete(self) -> None:
         """Note that the callbacks have been performed."""
@@ -490,9 +513,10 @@ class Job(Conditions):
         self._end_with(result)
         self._see_callbacks()
         zc.async_.reporting.log_result(self, result)
-        zc.async_.reporting.note_completed_elsewhere(self)
         if self._status_id == _NUMBERS[CALLBACKS]:
             self._start_callbacks()
+        else:
+            zc.async_.reporting.note_completed_elsewhere(self)
 
     # -- interruptions
 

@@ -15,6 +15,8 @@ from BTrees.OOBTree import OOBTree
 import zc.async_.clock
 import zc.async_.storable
 from zc.async_ import utils
+from zc.async_.callbacks import CallbackProxy
+from zc.async_.interfaces import CALLBACKS, COMPLETED
 
 #: Key of the receipts in the root of a database.
 KEY = "zc.async.receipts"
@@ -99,11 +101,27 @@ def find(job: Any) -> tuple[int, Any] | None:
     return None
 
 
-def is_without_effect(job: Any) -> bool:
-    """Whether a job that ended has no receipt where it should have left one.
+def undo_without_effect(job: Any) -> bool:
+    """Have a job and its callbacks be as before their end, if they have no receipt of it.
 
-    To be asked about a job whose process died before it saw the end of the commit.
+    Returns whether there was such a one. To be called when the process of the job died, perhaps
+    before it saw the end of its last commit.
     """
+    if job.status not in (CALLBACKS, COMPLETED):
+        return False
+    if is_without_effect(job):
+        utils.log.warning("%r took no effect before a crash: no receipt", job)
+        job._undo_end()
+        return True
+    callbacks = [c.job if isinstance(c, CallbackProxy) else c for c in job.callbacks]
+    undone = [undo_without_effect(callback) for callback in callbacks if callback is not None]
+    if any(undone):
+        job._undo_completion()
+    return any(undone)
+
+
+def is_without_effect(job: Any) -> bool:
+    """Whether a job that ended has no receipt where it should have left one."""
     for name in job._receipts:
         try:
             receipts = job._p_jar.get_connection(name).root().get(KEY)

@@ -25,7 +25,7 @@ import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At, Meaning
-from zc.async_.callback_runs import PostponedError, manager_of, run_callbacks
+from zc.async_.callback_runs import LONGEST_SLEEP, PostponedError, manager_of, run_callbacks
 from zc.async_.interfaces import (
     ACTIVE,
     ASSIGNED,
@@ -40,9 +40,6 @@ from zc.async_.interfaces import (
 from zc.async_.missing import MissingCodeError
 from zc.async_.reporting import log_result
 from zc.async_.threadlocal import local
-
-#: Longest time (microseconds) that a job in no queue waits for its next try.
-LONGEST_SLEEP = 60_000_000
 
 #: Microseconds from the put for which an object of another database may be missing, and between
 #: two looks for it.
@@ -62,7 +59,7 @@ def run(job: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def perform(callback: Any, result: Any) -> None:
     """Run a callback, but not those behind it: see `callback_runs`."""
-    _in_job(callback, _Run(callback, None, (result,), {}).go)
+    _in_job(callback, _Run(callback, None, (result,), {}, may_postpone=True).go_again)
 
 
 def run_claimed(job: Any, token: int) -> Any:
@@ -123,9 +120,16 @@ class _Run:
     """The tries of one job, until it has ended or somebody else has to go on with it."""
 
     def __init__(
-        self, job: Any, token: int | None, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        job: Any,
+        token: int | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        may_postpone: bool = False,
     ) -> None:
         self.job = job
+        #: Whether the caller performs callbacks, and sees to it that this one is tried again later.
+        self.may_postpone = may_postpone
         #: What the job's token must be; None for a job that nobody claimed.
         self.token = token
         self.args = args
@@ -145,7 +149,8 @@ class _Run:
 
     def go_again(self) -> Any:
         """As `go`, for a job that may have taken effect in another database."""
-        if len(self.job._p_jar.db().databases) < 2:
+        jar = self.job._p_jar
+        if jar is None or len(jar.db().databases) < 2:
             return self.go()
         receipt = utils.never_fail_to(
             lambda: zc.async_.receipts.find(self.job), "looking for a receipt", self.manager
@@ -158,7 +163,7 @@ class _Run:
     def _try(self) -> Any:
         job = self.job
         self._check()
-        if self._is_callback() and self._is_at_most_once():
+        if self.token is None and job._is_callback() and self._is_at_most_once():
             utils.never_fail_to(self._commit_start, f"starting {job!r}", self.manager)
         setup_info = None
         try:
@@ -261,6 +266,7 @@ class _Run:
 
     def _commit_start(self) -> None:
         self._check()
+        self.job._provide_sidecar()
         self.manager.commit()
 
     def _may_still_come(self) -> bool:
@@ -359,36 +365,37 @@ class _Run:
     def _try_at(self, when: At, failure: Any) -> Any:
         """See that there is another try at that time, by whoever comes along."""
         job = self.job
-        if self._is_callback():
-            self._renew(self._update_policy)
-            raise PostponedError(when)
-        if job.queue is not None:
-            self._put_back(when, self._update_policy)
-            return None
         wait = max(0, when - zc.async_.clock.microseconds())
-        if wait > LONGEST_SLEEP:
+        if self._waits_here() and wait > LONGEST_SLEEP:
             utils.log.error("%r is in no queue that it could wait in: it fails", job)
             return self._end_failed(failure)
+        if self.may_postpone:
+            self._renew(self._update_policy)
+            raise PostponedError(when)
+        if not self._waits_here():
+            self._put_back(when, self._update_policy)
+            return None
         time.sleep(wait / 1_000_000)
         self.manager.begin()
         return _AGAIN
 
-    def _is_callback(self) -> bool:
-        """Whether this is run as a callback: who performs the callbacks sees to it."""
-        return self.token is None and not self.job._system and self.job._is_callback()
+    def _waits_here(self) -> bool:
+        """Whether the job can only be tried again by this thread: nobody else would."""
+        called = self.job._is_callback() and not self.may_postpone and self.token is None
+        return self.job.queue is None or called
 
     def _wait_for_code(self, error: Any) -> Any:
         """Have the job tried again later, unless it has waited long enough or cannot wait."""
         self.manager.begin()
         job = self.job
-        when = None if job.queue is None else zc.async_.missing.next_try(job)
+        when = None if self._waits_here() else zc.async_.missing.next_try(job)
         missing = job._missing
         self.manager.abort()
         zc.async_.missing.log(job, error, when)
         if when is None:
             return self._end_failed(zc.twist.Failure(error))
         note = functools.partial(self._note_missing, missing)
-        if self._is_callback():
+        if self.may_postpone:
             self._renew(note)
             raise PostponedError(when)
         self._put_back(when, note)
