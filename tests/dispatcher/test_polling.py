@@ -495,7 +495,7 @@ def test_a_chooser_that_meets_a_conflict_is_no_failure_of_the_agent(active, put)
 
 
 @pytest.fixture
-def lose_answer(monkeypatch):
+def lose_answer():
     """Has the storage of a poller fail once after, or before, it has stored a transaction."""
 
     def lose_answer(poller, error, stored):
@@ -503,15 +503,17 @@ def lose_answer(monkeypatch):
         finish = storage.tpc_finish
 
         def fail(*args):
-            monkeypatch.undo()
+            patch.undo()
             if not stored:
                 raise error
             finish(*args)
             raise error
 
-        monkeypatch.setattr(storage, "tpc_finish", fail)
+        patch.setattr(storage, "tpc_finish", fail)
 
-    return lose_answer
+    # Of its own: the patches of others stay.
+    with pytest.MonkeyPatch.context() as patch:
+        yield lose_answer
 
 
 @pytest.mark.parametrize("stored", [False, True])
