@@ -20,7 +20,6 @@ from zc.async_.reporting import note_completed_elsewhere
 #: Microseconds until somebody looks again whether another worker has ended a callback.
 PATIENCE = 1_000_000
 
-
 #: Longest time (microseconds) that a job in no queue, or its callbacks, wait for the next try.
 LONGEST_SLEEP = 60_000_000
 
