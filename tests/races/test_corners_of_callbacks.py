@@ -198,7 +198,7 @@ def test_callbacks_go_on_though_the_worker_that_was_at_one_is_gone(
     worker.work()
 
     assert statuses(client, job, first, second) == [COMPLETED] * 3
-    assert first.result.type is not None
+    assert first.result.type is AbortedError
     assert done == ["second"]
 
 

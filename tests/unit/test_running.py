@@ -1472,3 +1472,18 @@ def test_a_callback_whose_commit_was_done_without_an_answer_is_not_run_again(
 def return_job_as_callback(result):
     lose_answer_and("disconnected")
     return local.getJob().queue.put(calls.nothing)
+
+
+# -- jobs that close the connection of their caller
+
+
+def commit_and_close_connection():
+    jar = zc.async_.local.getJob()._p_jar
+    jar.transaction_manager.commit()
+    jar.close()
+
+
+def test_a_job_that_closes_its_callers_connection_is_told_of_before_a_commit(client):
+    job = client.add("job", Job(commit_and_close_connection))
+    with pytest.raises(running.ConnectionClosedError, match="who opened it"):
+        job()

@@ -12,6 +12,7 @@ import zope.interface
 from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 
+import zc.async_.callables
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.liveness
@@ -125,8 +126,10 @@ class DispatcherAgents(PersistentMapping):
     def _see_receipts(self, agent: Any) -> None:
         """Find jobs that ended, but without effect in another database: see `receipts`."""
         for job in agent._running.jobs:
-            # A job of the system performs callbacks of another.
-            zc.async_.receipts.undo_without_effect(job.callable.__self__ if job._system else job)
+            # A job of the system performs callbacks of another, whose code may not be here.
+            subject = zc.async_.callables.root_of(job._callable) if job._system else job
+            if zc.async_.interfaces.IJob.providedBy(subject):
+                zc.async_.receipts.undo_without_effect(subject)
 
     def _hand_back_job(self, job: Any) -> None:
         """Give a job that no thread goes on with to whoever works for the queue."""

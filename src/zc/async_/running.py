@@ -434,7 +434,9 @@ class _Run:
         jar = self.job._p_jar
         if jar is not None and jar.opened is None:
             # Before a commit, which would keep the lock of the storage.
-            raise ConnectionClosedError("a job has closed its connection: leave that to its worker")
+            raise ConnectionClosedError(
+                "a job has closed its connection: leave that to who opened it"
+            )
 
     def _end_quietly(self, result: Any, told: Any = None) -> Any:
         """Store a result that no transaction of the job goes with; tell of it, or of `told`."""
