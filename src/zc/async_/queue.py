@@ -19,6 +19,7 @@ import zc.async_.claim
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.oids
 import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
@@ -149,9 +150,12 @@ class Queue(persistent.Persistent):
 
     def _file(self, job: Any, keep_arrival: bool = False) -> None:
         jar = self._p_jar
-        if jar is not None and job._p_jar is None:
-            # The job belongs to the database of the queue, whoever else refers to it.
-            jar.add(job)
+        if jar is not None:
+            zc.async_.oids.guard(jar)
+            if job._p_jar is None:
+                # The job belongs to the database of the queue, whoever else refers to it.
+                jar.add(job)
+                zc.async_.oids.check_before_commit(job)
         key = _new_entry_key()
         job._wait_in(self, key, keep_arrival)
         zc.async_.lane.lease(self._lanes, jar).append(key, job)

@@ -24,6 +24,7 @@ import zope.event
 import zc.async_.dispatcher
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.oids
 from zc.async_ import utils
 from zc.async_.agent import Agent
 from zc.async_.queue import Queue, Queues
@@ -58,6 +59,8 @@ class QueueInstaller:
 
         Raises KeyError if there is no database of that name.
         """
+        # Before anything is put, by jobs or by the application.
+        zc.async_.oids.watch_database(event.database)
         manager = transaction.TransactionManager()
         connection = event.database.open(manager)
         try:

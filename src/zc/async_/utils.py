@@ -52,8 +52,8 @@ _BY_NAME = (types.FunctionType, types.BuiltinFunctionType, type)
 def is_of_used_oid(error: BaseException | None) -> bool:
     """Whether a new object could not be stored because there was another of its oid.
 
-    A ZEO server that was killed does not know which oids its clients have got and not used yet, and
-    gives them out again. The next try uses others.
+    A ZEO server that was started again does not know which oids its clients have got and not used
+    yet, and gives them out again; see `zc.async_.oids`. The next try uses others.
     """
     if isinstance(error, ZODB.POSException.ConflictError):
         return bool(error.serials) and error.serials[-1] == z64

@@ -6,6 +6,7 @@ A connection that a job closed would be given to another worker while this one s
 import functools
 from typing import Any
 
+import zc.async_.oids
 from zc.async_.interfaces import AsyncError
 
 
@@ -45,6 +46,7 @@ def close_for_worker(connection: Any) -> None:
 
 
 def _guard(connection: Any) -> None:
+    zc.async_.oids.guard(connection)
     connection.close = _Refusal(connection)
     connection.get_connection = functools.partial(_get_guarded, connection.get_connection)
 

@@ -13,6 +13,7 @@ from typing import Any
 import transaction
 
 import zc.async_.interfaces
+import zc.async_.oids
 from zc.async_ import utils
 from zc.async_.dispatcher.membership import Membership
 from zc.async_.dispatcher.plans import Conditions, Outcome, Plan
@@ -40,7 +41,9 @@ class Poller:
         self._uuid = uuid
         self._listener = listener
         self._manager = transaction.TransactionManager()
+        zc.async_.oids.watch_database(database)
         self._connection = database.open(self._manager)
+        zc.async_.oids.guard(self._connection)
         listener.ignore(self._connection)
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
