@@ -16,6 +16,7 @@ from ZODB.POSException import POSKeyError
 from ZODB.utils import oid_repr
 
 import zc.async_.clock
+import zc.async_.lane
 from zc.async_ import utils
 from zc.async_.backlog import (
     Group,
@@ -83,7 +84,7 @@ class Claim:
         for key, group in self._backlog.groups.items():
             if group:
                 self._group(GroupKey(*key), group)
-        self._lanes = [lane for lane in queue._lanes.values() if lane]
+        self._lanes = [lane for lane in zc.async_.lane.readable(queue._lanes) if lane]
         self._prefetch()
         self._fail_overdue()
         self._take_due()

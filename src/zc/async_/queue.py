@@ -173,7 +173,7 @@ class Queue(persistent.Persistent):
 
     def _entries(self) -> Iterator[Any]:
         yield from self._backlog.entries()
-        for lane in self._lanes.values():
+        for lane in zc.async_.lane.readable(self._lanes):
             for entry, _segment, _position in lane.unread():
                 yield entry
         if self._v_claim is not None:
@@ -201,7 +201,7 @@ class Queue(persistent.Persistent):
         return bool(job._entry_key == entry_key and job.status == PENDING and job.parent is self)
 
     def __len__(self) -> int:
-        unread = sum(len(lane) for lane in self._lanes.values())
+        unread = sum(len(lane) for lane in zc.async_.lane.readable(self._lanes))
         uncounted = 0 if self._v_claim is None else self._v_claim.uncounted()
         return int(unread + self._backlog.count() - self._stale() + uncounted)
 

@@ -194,7 +194,7 @@ class Visit:
 def _watched(queue: Any, agents: Any) -> set[bytes]:
     """Oids of the records whose change may mean that there is something to do."""
     objects = [*_records(queue._lanes), *_records(queue.quotas._quotas), agents, *agents.values()]
-    for lane in queue._lanes.values():
+    for lane in zc.async_.lane.readable(queue._lanes):
         objects += (lane, lane.newest)
     for quota in queue.quotas.values():
         objects += (quota, quota._members)
