@@ -13,6 +13,7 @@ import zc.async_.interfaces
 from zc.async_ import utils
 from zc.async_.history import Completed
 from zc.async_.interfaces import COMPLETED, NEW, PENDING, MissingCallableError
+from zc.twist.showing import show
 
 
 class _Running(persistent.Persistent):
@@ -65,7 +66,7 @@ class Agent(persistent.Persistent):
     @size.setter
     def size(self, value: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"the size of an agent is an integer of at least 0, not {value!r}")
+            raise ValueError(f"the size of an agent is an integer of at least 0, not {show(value)}")
         self._size = value
 
     @property
@@ -170,7 +171,7 @@ class Agent(persistent.Persistent):
     def remove(self, job: Any) -> None:
         """Forget a claimed job. ValueError if it is not here."""
         if job not in self:
-            raise ValueError(f"{job!r} is not with this agent")
+            raise ValueError(f"{show(job)} is not with this agent")
         self._forget(job)
 
     def _forget(self, job: Any) -> None:

@@ -16,6 +16,7 @@ from zc.async_.answers import At
 from zc.async_.callbacks import CallbackProxy, performed
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, ReassignedError
 from zc.async_.reporting import note_completed_elsewhere
+from zc.twist.showing import show
 
 #: Microseconds until somebody looks again whether another worker has ended a callback.
 PATIENCE = 1_000_000
@@ -65,7 +66,7 @@ def _go_on(job: Any, manager: Any) -> None:
         elif callback is not None:
             _perform(callback, job.result, manager)
         elif job.status == CALLBACKS:
-            utils.never_fail(lambda: _complete(job, manager), f"completing {job!r}", manager)
+            utils.never_fail(lambda: _complete(job, manager), f"completing {show(job)}", manager)
         else:
             return
         manager.begin()
@@ -103,7 +104,7 @@ def _leave(job: Any, postponed: PostponedError, manager: Any) -> bool:
         manager.commit()
         return True
 
-    if utils.never_fail(leave, f"postponing the callbacks of {job!r}", manager):
+    if utils.never_fail(leave, f"postponing the callbacks of {show(job)}", manager):
         return True
     wait = max(0, postponed.when - zc.async_.clock.microseconds())
     time.sleep(min(wait, LONGEST_SLEEP) / 1_000_000)
@@ -153,7 +154,7 @@ def _handle_interrupt(callback: Any, manager: Any) -> None:
         manager.commit()
         return answer
 
-    answer = utils.never_fail(handle, f"the interruption of {callback!r}", manager)
+    answer = utils.never_fail(handle, f"the interruption of {show(callback)}", manager)
     if isinstance(answer, At) and answer > zc.async_.clock.microseconds():
         raise PostponedError(answer)
 
@@ -167,4 +168,4 @@ def _choose(proxy: CallbackProxy, result: Any, manager: Any) -> Any:
         manager.commit()
         return chosen
 
-    return utils.never_fail(choose, f"choosing a callback of {proxy.parent!r}", manager)
+    return utils.never_fail(choose, f"choosing a callback of {show(proxy.parent)}", manager)

@@ -8,6 +8,7 @@ import zope.interface
 import zc.async_.interfaces
 import zc.twist
 from zc.async_.interfaces import COMPLETED, NEW
+from zc.twist.showing import show
 
 
 def performed(callback: Any) -> bool:
@@ -142,7 +143,7 @@ class CallbackProxy(persistent.Persistent):
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
     ) -> None:
         if self.parent is not None:
-            raise zc.async_.interfaces.BadStatusError(f"{self!r} is in use already")
+            raise zc.async_.interfaces.BadStatusError(f"{show(self)} is in use already")
         self.parent = parent
         for job in (self.success, self.failure):
             if job is not None:

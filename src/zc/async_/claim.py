@@ -36,6 +36,7 @@ from zc.async_.backlog import (
 from zc.async_.candidates import Candidates, Waiting
 from zc.async_.interfaces import PENDING
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
+from zc.twist.showing import show
 
 #: Most entries that one claim reads from the lanes, and most due ones that it takes from those for
 #: later. The rest is for the next claim, so that no transaction gets long.
@@ -405,7 +406,7 @@ def _problem(job: Any) -> _Problem | None:
         raise
     except Exception as error:
         # Whatever the state of an argument raises: this job's problem, and nobody else's.
-        return _Problem(f"it cannot be loaded ({error!r})", False)
+        return _Problem(f"it cannot be loaded ({show(error)})", False)
     kind = type(job)
     if hasattr(kind, "_entry_key"):
         return None

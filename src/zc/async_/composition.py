@@ -14,6 +14,7 @@ import persistent
 from zc.async_ import utils
 from zc.async_.interfaces import AsyncError, ReassignedError
 from zc.async_.threadlocal import local
+from zc.twist.showing import show
 
 #: How many parts of a parallel job one `Tally` counts, about.
 PARTS_PER_TALLY = 8
@@ -88,7 +89,7 @@ def run_serial(*jobs: Any, postprocess: Any) -> Any:
 def _start(step: Any, postprocess: Any) -> Any:
     composed = local.getJob()
     if composed.queue is None:
-        raise AsyncError(f"{composed!r} has no queue for its parts: put it into one")
+        raise AsyncError(f"{show(composed)} has no queue for its parts: put it into one")
     last = composed._new_job(collect if postprocess is None else postprocess)
     step(composed, Progress(last, len(composed.args)))
     return last

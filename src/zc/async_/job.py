@@ -37,6 +37,11 @@ from zc.async_.interfaces import (
     BadStatusError,
 )
 from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes, RetrySystem
+from zc.twist import showing
+from zc.twist.showing import show
+
+#: Characters shown of an argument at least, though there are many.
+SHORTEST_VALUE = 20
 
 _STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
 _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
@@ -378,7 +383,7 @@ class Job(Conditions):
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
     ) -> None:
         if self._status_id != _NUMBERS[NEW] or self._parent is not None:
-            raise BadStatusError(f"{self!r} is in use already: add a new job as the callback")
+            raise BadStatusError(f"{show(self)} is in use already: add a new job as the callback")
         self._parent = parent
         if failure_log_level is not None:
             self.failure_log_level = failure_log_level
@@ -475,7 +480,7 @@ class Job(Conditions):
     def fail(self, error: Any = None) -> None:
         """See `zc.async_.interfaces.IJob`."""
         if self._status_id >= _NUMBERS[CALLBACKS]:
-            raise BadStatusError(f"{self!r} has ended already")
+            raise BadStatusError(f"{show(self)} has ended already")
         self._fail(error)
         if self._status_id == _NUMBERS[CALLBACKS]:
             self._start_callbacks()
@@ -535,7 +540,7 @@ class Job(Conditions):
             policy = zope.component.queryAdapter(self, zc.async_.interfaces.IRetryPolicy, name)
             if policy is None and factory:
                 raise LookupError(
-                    f"no adapter named {name!r} from IJob to IRetryPolicy: register it, or set "
+                    f"no adapter named {show(name)} from IJob to IRetryPolicy: register it, or set "
                     f"another retry_policy_factory"
                 )
             if policy is None:
@@ -567,14 +572,36 @@ class Job(Conditions):
     # -- for people
 
     def __repr__(self) -> str:
+        head = utils.custom_repr(self)
         try:
-            call = zc.async_.callables.stored_repr(self._callable)
-            words = [utils.custom_repr(argument) for argument in self._args]
-            words += [f"{k}={utils.custom_repr(v)}" for k, v in sorted(self._kwargs.items())]
-            return f"<{utils.custom_repr(self)} ``{call}({', '.join(words)})``>"
+            return showing.cut(f"<{head} ``{self._shown_call(len(head))}``>")
         except (AttributeError, TypeError, ValueError):
             # A subclass that has no `_callable`, say: a repr that raises hides the real problem.
-            return f"<{utils.custom_repr(self)}>"
+            return f"<{head}>"
+
+    def _shown_call(self, used: int) -> str:
+        """The callable and its arguments, which share the space that is left.
+
+        `used`: characters of it that are not.
+        """
+        shown = utils.new_showing()
+        call = zc.async_.callables.stored_repr(self._callable, shown)
+        values: list[tuple[str, Any, Any]] = [("", None, value) for value in self._args]
+        # An argument that is just "key" seldom opens anything: it sorts, or looks up.
+        values += [
+            (f"{name}=", None if name == "key" else name, value)
+            for name, value in sorted(self._kwargs.items())
+        ]
+        left = showing.MAX_LENGTH - used - len(call) - len("<  ````>()")
+        words = []
+        for number, (prefix, name, value) in enumerate(values):
+            if left <= 0:
+                words.append(showing.CUT)
+                break
+            room = left // (len(values) - number) - len(prefix) - len(", ")
+            words.append(prefix + shown.named(name, value, max(room, SHORTEST_VALUE)))
+            left -= len(words[-1]) + len(", ")
+        return f"{call}({', '.join(words)})"
 
 
 def as_job(item: Any) -> Job:

@@ -29,6 +29,7 @@ from zc.async_.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, BadStatusError
 from zc.async_.job import as_job
 from zc.async_.quota import Quota, Quotas
+from zc.twist.showing import show
 
 __all__ = [
     "DispatcherAgents",
@@ -229,7 +230,7 @@ class Queue(persistent.Persistent):
     def remove(self, job: Any) -> None:
         """See `zc.async_.interfaces.IQueue`."""
         if job not in self:
-            raise LookupError(f"{job!r} does not wait in this queue", job)
+            raise LookupError(f"{show(job)} does not wait in this queue", job)
         self._withdraw(job)
         job._removed()
 
@@ -295,5 +296,5 @@ def _connection_of(context: Any) -> Any:
         return context
     connection = IConnection(context, None) or zc.twist.connection(context)
     if connection is None:
-        raise LookupError(f"{context!r} is in no database, so there is no queue for it")
+        raise LookupError(f"{show(context)} is in no database, so there is no queue for it")
     return connection

@@ -40,6 +40,7 @@ from zc.async_.interfaces import (
 from zc.async_.missing import MissingCodeError
 from zc.async_.reporting import log_result
 from zc.async_.threadlocal import local
+from zc.twist.showing import show
 
 #: Microseconds from the put for which an object of another database may be missing, and between
 #: two looks for it.
@@ -52,7 +53,9 @@ _AGAIN = object()
 def run(job: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a job that the caller owns: one that is in no queue, or a callback. See `IJob`."""
     if job.status not in (NEW, ASSIGNED):
-        raise BadStatusError(f"a job is called once, and while no queue has it; this is {job!r}")
+        raise BadStatusError(
+            f"a job is called once, and while no queue has it; this is {show(job)}"
+        )
     run = _Run(job, None, args, kwargs)
     return _in_job(job, lambda: _with_callbacks(job, run.go))
 
@@ -164,7 +167,7 @@ class _Run:
         job = self.job
         self._check()
         if self.token is None and job._is_callback() and self._is_at_most_once():
-            utils.never_fail_to(self._commit_start, f"starting {job!r}", self.manager)
+            utils.never_fail_to(self._commit_start, f"starting {show(job)}", self.manager)
         setup_info = None
         try:
             setup_info = job.setUp()
@@ -239,14 +242,14 @@ class _Run:
             ours = job._start == self.start if self.token is None else job._token == self.token
             return bool(ours and job._p_serial != serial)
 
-        return bool(utils.never_fail_to(look, f"looking at {job!r}", self.manager))
+        return bool(utils.never_fail_to(look, f"looking at {show(job)}", self.manager))
 
     def _check(self) -> None:
         """See that the job is still ours to run, and that it is active."""
         job = self.job
         if self.token is not None:
             if job._token != self.token or job.status != ACTIVE:
-                raise ReassignedError(f"{job!r} is no longer the business of this worker")
+                raise ReassignedError(f"{show(job)} is no longer the business of this worker")
         else:
             self._check_unclaimed()
             job._set_status(ACTIVE)
@@ -288,7 +291,7 @@ class _Run:
         """
         job = self.job
         if job.status not in (NEW, ASSIGNED) and (job.status, job._start) != (ACTIVE, self.start):
-            raise ReassignedError(f"somebody else has run {job!r}")
+            raise ReassignedError(f"somebody else has run {show(job)}")
 
     def _give_up(self, setup_info: Any) -> None:
         self.manager.abort()
@@ -311,10 +314,10 @@ class _Run:
         if isinstance(result, Deferred):
             result = _value_of(result)
         if job.status == PENDING:
-            raise InvalidEndError(f"{job!r} has put itself into a queue, where it cannot end")
+            raise InvalidEndError(f"{show(job)} has put itself into a queue, where it cannot end")
         while zc.async_.interfaces.IJob.providedBy(result):
             if result is job:
-                raise InvalidEndError(f"{job!r} returned itself, and would wait for ever")
+                raise InvalidEndError(f"{show(job)} returned itself, and would wait for ever")
             if result.status != COMPLETED:
                 job._wait_for(result)
                 return result
@@ -337,8 +340,8 @@ class _Run:
             if inspect.iscoroutine(deferred):
                 deferred.close()
             raise CannotWaitError(
-                f"{self.job!r} returned a Deferred or coroutine, which only a dispatcher can wait "
-                "for: put the job into a queue"
+                f"{show(self.job)} returned a Deferred or coroutine, which only a dispatcher can "
+                "wait for: put the job into a queue"
             )
         self.deferred = deferred
         # So that the fence of this transaction holds: the record says that the job goes on.
@@ -448,7 +451,7 @@ class _Run:
             self.manager.commit()
 
         self._check_is_open()
-        utils.never_fail(end, f"storing the result of {self.job!r}", self.manager)
+        utils.never_fail(end, f"storing the result of {show(self.job)}", self.manager)
         log_result(self.job, result if told is None else told)
         return result
 
@@ -466,7 +469,7 @@ class _Run:
             zc.async_.answers.reschedule(self.job, when)
             self.manager.commit()
 
-        utils.never_fail(put_back, f"rescheduling {self.job!r}", self.manager)
+        utils.never_fail(put_back, f"rescheduling {show(self.job)}", self.manager)
 
     def _renew(self, note: Callable[[], Any]) -> None:
         """Have a callback be new again, for whoever performs the callbacks then."""
@@ -479,7 +482,7 @@ class _Run:
             self.job._runner = None
             self.manager.commit()
 
-        utils.never_fail(renew, f"postponing {self.job!r}", self.manager)
+        utils.never_fail(renew, f"postponing {show(self.job)}", self.manager)
 
     def _note_missing(self, missing: Any) -> None:
         self.job._missing = missing
@@ -508,7 +511,7 @@ class _Run:
             self.manager.commit()
 
         try:
-            utils.never_fail_to(end, f"storing the result of {self.job!r}", self.manager)
+            utils.never_fail_to(end, f"storing the result of {show(self.job)}", self.manager)
         except (*utils.EXPLOSIVE_ERRORS, ReassignedError):
             raise
         except Exception:

@@ -15,6 +15,7 @@ from persistent.wref import WeakRef
 
 import zc.async_.interfaces
 from zc.async_.interfaces import AsyncError
+from zc.twist.showing import show, text_of
 
 #: Of these nothing has to be tried.
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
@@ -49,7 +50,7 @@ class _Pickler(pickle.Pickler):
         jar = getattr(obj, "_p_jar", None)
         own = self._connection
         if own is not None and jar is not None and not _together(own, jar):
-            raise pickle.PicklingError(f"{obj!r} belongs to another connection")
+            raise pickle.PicklingError(f"{show(obj)} belongs to another connection")
         return True
 
 
@@ -68,7 +69,7 @@ def check(what: str, value: Any, connection: Any = None) -> None:
         _Pickler(connection).dump(value)
     except Exception as error:  # whatever a __reduce__ may raise
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        raise UnstorableError(f"{what} ({kind}) cannot be stored: {error}") from error
+        raise UnstorableError(f"{what} ({kind}) cannot be stored: {text_of(error)}") from error
 
 
 def is_about_storing(error: BaseException) -> bool:
@@ -91,7 +92,7 @@ def check_job(job: Any) -> None:
     for position, argument in enumerate(job._args):
         check(f"argument {position}", argument)
     for name, argument in job._kwargs.items():
-        check(f"argument {name!r}", argument)
+        check(f"argument {show(name)}", argument)
     check("the retry_policy_factory", job._retry_policy_factory)
 
 

@@ -8,6 +8,7 @@ from transaction.interfaces import TransientError
 
 import zc.async_.clock
 from zc.async_.interfaces import AsyncError
+from zc.twist.showing import show
 
 #: Shortest pause between two looks for an annotation, in seconds.
 SHORTEST_POLL = 0.01
@@ -115,7 +116,7 @@ class Local(threading.local):
 
 def _address(job: Any) -> tuple[bytes, Any]:
     if job._p_jar is None or job._p_oid is None:
-        raise AsyncError(f"{job!r} is in no database: commit it first")
+        raise AsyncError(f"{show(job)} is in no database: commit it first")
     return job._p_oid, job._p_jar.db()
 
 

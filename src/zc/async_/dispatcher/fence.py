@@ -5,6 +5,7 @@ from typing import Any
 from transaction._transaction import Status
 
 from zc.async_.interfaces import ReassignedError
+from zc.twist.showing import show
 
 
 class Fence:
@@ -55,7 +56,7 @@ class Fence:
         if not transaction._resources:
             return
         if job._token != self._token:
-            raise ReassignedError(f"{job!r} was given to somebody else")
+            raise ReassignedError(f"{show(job)} was given to somebody else")
         jar = job._p_jar
         if job._p_changed:
             return

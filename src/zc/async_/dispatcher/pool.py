@@ -9,7 +9,6 @@ import threading
 from typing import Any
 
 import transaction
-from twisted.python.reflect import safe_repr
 
 import zc.async_.clock
 import zc.async_.running
@@ -19,6 +18,7 @@ from zc.async_.dispatcher.fence import Fence
 from zc.async_.interfaces import COMPLETED, ReassignedError
 from zc.async_.threadlocal import local
 from zc.twist import Failure
+from zc.twist.showing import show
 
 #: Identifies a job: its oid and the name of its database.
 JobId = tuple[bytes, str]
@@ -188,7 +188,7 @@ class Worker(threading.Thread):
                 task.fired, task.deferred = False, None
                 task.deferred = zc.async_.running.finish_deferred(job, task.token, task.value)
             else:
-                info["call"] = safe_repr(job)
+                info["call"] = show(job)
                 task.deferred = zc.async_.running.run_claimed(job, task.token)
             if job.status == COMPLETED:
                 info.update(_outcome(job))
