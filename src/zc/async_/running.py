@@ -20,6 +20,7 @@ import zc.async_.answers
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.missing
+import zc.async_.notes
 import zc.async_.receipts
 import zc.async_.storable
 import zc.twist
@@ -57,7 +58,8 @@ def run(job: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             f"a job is called once, and while no queue has it; this is {show(job)}"
         )
     run = _Run(job, None, args, kwargs)
-    return _in_job(job, lambda: _with_callbacks(job, run.go))
+    with zc.async_.notes.Noting(run.manager, job):
+        return _in_job(job, lambda: _with_callbacks(job, run.go))
 
 
 def perform(callback: Any, result: Any) -> None:

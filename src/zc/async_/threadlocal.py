@@ -70,7 +70,8 @@ class Local(threading.local):
         connection = database.open(transaction_manager := transaction.TransactionManager())
         try:
             for attempt in transaction_manager.attempts(10):
-                with attempt:
+                with attempt as transaction_:
+                    transaction_.note("zc.async: live annotation")
                     connection.get(oid).annotations[name] = value
         finally:
             transaction_manager.abort()

@@ -4,6 +4,7 @@ from typing import Any
 
 from transaction._transaction import Status
 
+import zc.async_.notes
 from zc.async_.interfaces import ReassignedError
 from zc.twist.showing import show
 
@@ -55,6 +56,7 @@ class Fence:
         job = self._job
         if not transaction._resources:
             return
+        zc.async_.notes.add_job(transaction, job)
         if job._token != self._token:
             raise ReassignedError(f"{show(job)} was given to somebody else")
         jar = job._p_jar

@@ -13,6 +13,7 @@ from typing import Any
 import transaction
 
 import zc.async_.interfaces
+import zc.async_.notes
 import zc.async_.oids
 from zc.async_ import utils
 from zc.async_.dispatcher.membership import Membership
@@ -91,6 +92,7 @@ class Poller:
     def _commit(self, visit: Visit) -> None:
         # What is committed here is known: it must not cause another poll.
         self._listener.ignore(self._connection)
+        zc.async_.notes.add(self._manager.get(), visit.word)
         try:
             self._manager.commit()
         except BaseException as error:

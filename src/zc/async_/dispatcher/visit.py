@@ -40,11 +40,18 @@ class Visit:
         self._jobs: list[Claimed] = []
         self._next_time: int | None = None
         self._again: float | None = None
+        self._word = "poll"
         #: Whether there is something to commit.
         self.changed = False
 
+    @property
+    def word(self) -> str:
+        """What there is to commit, in a word."""
+        return "claim" if self._jobs else self._word
+
     def work(self) -> None:
         self._ping()
+        self._word = "ping" if self.changed else "poll"
         self._hand_back_lost()
         self._keep_books()
         self._look_around()
