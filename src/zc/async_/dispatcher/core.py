@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import uuid as uuid_module
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import zope.component
@@ -356,7 +356,8 @@ class Dispatcher:
         if outcome.failed or outcome.info.keys() - outcome.done:
             self._lost |= plan.lost
         for key, ids in plan.completed.items():
-            if key[0] not in outcome.done:
+            is_there = outcome.failed or key[0] in outcome.info
+            if is_there and key[0] not in outcome.done:
                 self._completed.setdefault(key, []).extend(ids)
 
     def _record(self, outcome: Outcome) -> None:
@@ -370,13 +371,22 @@ class Dispatcher:
                 poll[queue_name] = None
                 continue
             known = poll.get(queue_name) or {}
+            if queue_name in outcome.quiet:
+                # Polls share it. What happened since this poll began stays there.
+                poll[queue_name] = known or agents
+                continue
             for agent_name, info in agents.items():
                 info["active jobs"] = [reported(job) for job in info["active jobs"]]
                 if agent_name in known:
-                    info["new jobs"] = known[agent_name]["new jobs"]
+                    info["new jobs"] = list(known[agent_name]["new jobs"])
                     info["error"] = info["error"] or known[agent_name]["error"]
             # What this poll could not look at stays as it was.
             poll[queue_name] = {**known, **agents}
+        if not outcome.failed:
+            for queue_name in poll.keys() - outcome.info.keys():
+                if not any(info["new jobs"] for info in (poll[queue_name] or {}).values()):
+                    # It was removed. Statistics want to know of its jobs.
+                    del poll[queue_name]
         self._current = poll
 
     def _resize(self, outcome: Outcome) -> None:
@@ -387,11 +397,29 @@ class Dispatcher:
                 for agent_name, pool in pools.items():
                     if (queue_name, agent_name) not in outcome.sizes:
                         pool.resize(0)
+        if not outcome.failed:
+            self._let_go_of_removed(outcome.info)
         self._places = sum(outcome.sizes.values()) or self._places
         connections = self._places + SPARE_CONNECTIONS
         if self.db.getPoolSize() < connections:
             for database in self.db.databases.values():
                 database.setPoolSize(max(connections, database.getPoolSize()))
+
+    def _let_go_of_removed(self, names: Collection[str]) -> None:
+        """End the threads for queues that are not there any more, when they have ended their jobs.
+
+        `names`: of those that are.
+        """
+        for name in (self.queues.keys() | self._system_pools.keys()) - set(names):
+            pools = [*self.queues.get(name, {}).values()]
+            if name in self._system_pools:
+                pools.append(self._system_pools[name])
+            for pool in pools:
+                pool.resize(0)
+            if not any(pool.busy for pool in pools):
+                # Replaced, since other threads may be reading it.
+                self.queues = {other: p for other, p in self.queues.items() if other != name}
+                self._system_pools.pop(name, None)
 
     def _pool(self, key: AgentKey) -> Pool:
         queue_name, agent_name = key
@@ -425,13 +453,16 @@ class Dispatcher:
         self._pool(claimed.agent).hand(Task(claimed.job_id, claimed.token, info))
 
     def _watch(self, outcome: Outcome) -> None:
-        watched = {db: frozenset(oids) for db, oids in outcome.watched.items()}
+        watched = dict(outcome.watched)
+        for database, oids in outcome.roots.items():
+            watched[database] = watched.get(database, frozenset()) | oids
         if watched == self._watched or outcome.failed:
             return
         # An oid may be another object's in another database: at worst that is a needless poll.
         self._listener.oids = frozenset().union(*watched.values())
-        heard = [wakeup.listen(database, self._listener) for database in watched]
-        self._deaf = not all(heard)
+        heard = {database: wakeup.listen(database, self._listener) for database in watched}
+        # Of a new queue, a poll will tell.
+        self._deaf = not all(heard[database] for database in outcome.watched)
         self._watched = watched
         # What was committed between the poll and now was not heard.
         self._poll_wanted = True

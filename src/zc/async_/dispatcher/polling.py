@@ -19,6 +19,7 @@ from zc.async_ import utils
 from zc.async_.dispatcher.membership import Membership
 from zc.async_.dispatcher.plans import Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId
+from zc.async_.dispatcher.quiet import QuietQueues
 from zc.async_.dispatcher.visit import AgentFailed, Visit
 from zc.async_.dispatcher.wakeup import Listener
 
@@ -49,6 +50,10 @@ class Poller:
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
         self._membership = Membership(self._connection, self._manager, uuid)
+        self._quiet = QuietQueues()
+        #: What is watched in each queue: the database, and the oids. And all that together.
+        self._watched: dict[str, tuple[Any, frozenset[bytes]]] = {}
+        self._all_watched: dict[Any, frozenset[bytes]] | None = None
         self._conflicts = 0
         #: When dispatchers need not keep out of each other's way any more (monotonic time).
         self._contended_until = 0.0
@@ -67,8 +72,7 @@ class Poller:
         began = time.monotonic()
         try:
             self._manager.begin()
-            for name in self._queue_names():
-                self._poll_queue_or_log(name, plan, outcome)
+            self._poll_queues(plan, outcome)
             self._disconnects = 0
         except utils.DISCONNECTED_ERRORS as error:
             first, step, longest = DISCONNECTED_BACKOFF
@@ -88,6 +92,79 @@ class Poller:
         if outcome.jobs:
             self.last_duration = time.monotonic() - began
         return outcome
+
+    def _poll_queues(self, plan: Plan, outcome: Outcome) -> None:
+        names = self._queue_names()
+        self._quiet.begin(names, plan, self._unanswered)
+        quiet = []
+        for name in names:
+            if self._quiet.need_visit(name, self._queue(name), plan):
+                self._quiet.forget(name)
+                self._poll_queue_or_log(name, plan, outcome)
+            else:
+                self._quiet.report(name, outcome)
+                quiet.append(name)
+        self._glance(self._quiet.to_glance_at(quiet), quiet, plan, outcome)
+        self._watch(names, outcome)
+
+    def _glance(self, names: list[str], quiet: list[str], plan: Plan, outcome: Outcome) -> None:
+        """Ping and look after siblings in quiet queues, in one transaction for all of them."""
+        if not names:
+            return
+        visits = [Visit(self._queue(name), self._conditions(name), plan, {}) for name in names]
+        try:
+            for visit in visits:
+                visit.glance()
+            changed = [visit for visit in visits if visit.changed]
+            if changed:
+                self._commit(changed[0])
+        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS:
+            raise
+        except Exception as error:
+            # Each is visited by itself then, and what is wrong with it told.
+            self._manager.abort()
+            for name in names:
+                self._quiet.forget(name)
+            conflict = isinstance(error, utils.TRANSIENT_ERRORS)
+            outcome.wait_at_most(self._conflict_backoff() if conflict else 0)
+            self._manager.begin()
+            return
+        self._manager.begin()
+        for visit in visits:
+            self._quiet.glanced_at(visit.name)
+        for visit in changed:
+            self._look_for_dead(visit.name, quiet, outcome)
+
+    def _look_for_dead(self, name: str, quiet: list[str], outcome: Outcome) -> None:
+        """Something was done in a glance: siblings that were buried have to be in all queues."""
+        dispatchers = self._queue(name).dispatchers.items()
+        living = {uuid for uuid, agents in dispatchers if agents.activated}
+        dead = self._quiet.siblings(name) - living
+        for other in self._quiet.with_siblings(quiet, dead) if dead else ():
+            self._quiet.forget(other)
+            outcome.wait_at_most(0)
+
+    def _watch(self, names: list[str], outcome: Outcome) -> None:
+        for name in self._watched.keys() - set(names):
+            self._note_watched(name, None)
+        if self._all_watched is None:
+            found: dict[Any, set[bytes]] = {}
+            for database, oids in self._watched.values():
+                found.setdefault(database, set()).update(oids)
+            self._all_watched = {database: frozenset(oids) for database, oids in found.items()}
+        outcome.watched = self._all_watched
+        root = self._connection.root()
+        for record in (root, root.get(zc.async_.interfaces.KEY)):
+            if getattr(record, "_p_oid", None) is not None:
+                outcome.roots.setdefault(record._p_jar.db(), set()).add(record._p_oid)
+
+    def _note_watched(self, name: str, watched: tuple[Any, frozenset[bytes]] | None) -> None:
+        if watched != self._watched.get(name):
+            self._all_watched = None
+            if watched is None:
+                del self._watched[name]
+            else:
+                self._watched[name] = watched
 
     def _commit(self, visit: Visit) -> None:
         # What is committed here is known: it must not cause another poll.
@@ -143,6 +220,7 @@ class Poller:
     def _poll_queue(self, name: str, plan: Plan, outcome: Outcome) -> None:
         if not self._membership.ensure(name):
             outcome.info[name] = None
+            self._note_watched(name, None)
             return
         excluded: dict[str, Any] = {}
         while True:
@@ -154,6 +232,7 @@ class Poller:
                 self._conflicts = 0
                 self._settle(visit)
                 outcome.done.add(name)
+                self._quiet.note(self._queue(name), visit)
             except AgentFailed as failed:
                 self._manager.begin()
                 excluded[failed.name] = failed.failure
@@ -167,6 +246,7 @@ class Poller:
                 self._manager.abort()
                 visit.take_back(self._conflict_backoff())
             visit.report(outcome)
+            self._note_watched(name, visit.watched())
             # Drops what was done and is not worth a commit.
             self._manager.begin()
             return
