@@ -9,14 +9,20 @@ import threading
 import uuid
 
 import pytest
+import ZODB
 from twisted.internet.selectreactor import SelectReactor
+from ZODB.FileStorage import FileStorage
 
 import zc.async_.subscribers
 import zc.async_.testing
 from tests.dispatcher import work
 from tests.dispatcher.conftest import PATIENCE
+from zc.async_.agent import Agent
 from zc.async_.dispatcher import Dispatcher
+from zc.async_.interfaces import KEY, DatabaseOpened
 from zc.async_.job import Job, parallel
+from zc.async_.queue import Queue
+from zc.async_.subscribers import QueueInstaller
 from zc.async_.testing import wait_for_result
 
 #: Seconds: no test waits for a poll to come by itself.
@@ -28,10 +34,10 @@ def start(database, install_agent):
     """Starts dispatchers on reactors of their own, in threads; they are torn down in the end."""
     started = []
 
-    def start(threaded=False, poll_interval=LONG, **options):
+    def start(threaded=False, poll_interval=LONG, other=None, **options):
         install_agent()
         dispatcher = Dispatcher(
-            database, SelectReactor(), poll_interval, uuid=uuid.uuid4(), **options
+            other or database, SelectReactor(), poll_interval, uuid=uuid.uuid4(), **options
         )
         dispatcher.activate(threaded=threaded)
         dispatcher.thread = threading.Thread(
@@ -195,3 +201,98 @@ def test_on_the_installed_reactor_jobs_run_and_a_stop_hands_back(tmp_path, grace
     )
     assert (process.stdout, process.stderr) == (f"42 True 1\nduring\n{end}\n", "")
     assert process.returncode == 0
+
+
+# -- what is new is served at once, long before the next poll
+
+
+def test_a_queue_that_is_added_is_served_at_once(dispatcher, client):
+    client.manager.begin()
+    queue = client.root[KEY]["new"] = Queue()
+    client.manager.commit()
+    client.manager.begin()
+    job = queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_a_queue_that_is_added_with_a_job_is_served_at_once(dispatcher, client):
+    client.manager.begin()
+    queue = client.root[KEY]["new"] = Queue()
+    client.connection.add(queue)
+    job = queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+@pytest.fixture
+def database_without_queues(tmp_path, base):
+    """A database whose root has no queues."""
+    database = ZODB.DB(FileStorage(str(tmp_path / "other.fs")))
+    yield database
+    database.close()
+
+
+def test_queues_of_a_database_that_had_none_are_served_at_once(
+    database_without_queues, start, connect
+):
+    start(other=database_without_queues)
+    QueueInstaller()(DatabaseOpened(database_without_queues))
+    client = connect(database_without_queues)
+    job = client.queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_queues_that_are_added_to_another_database_are_served_at_once(
+    two_databases, start, connect
+):
+    start(other=two_databases["content"])
+    client = connect(two_databases["content"])
+    queues = client.root[KEY]
+    queues["new"] = Queue()
+    client.manager.commit()
+    client.manager.begin()
+    job = queues["new"].put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_an_agent_that_is_added_works_at_once(dispatcher, client):
+    client.manager.begin()
+    agents = client.queue.dispatchers[dispatcher.UUID]
+    agents["main"].size = 0
+    client.manager.commit()
+    job = client.queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    client.manager.begin()
+    agents["new"] = Agent()
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_a_quota_that_is_changed_holds_at_once(dispatcher, client):
+    client.manager.begin()
+    client.queue.quotas.create("one", size=0)
+    job = client.queue.put(Job(operator.mul, 6, 7))
+    job.quota_names = ["one"]
+    client.manager.commit()
+    client.queue.quotas["one"].size = 1
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_the_threads_of_a_queue_that_is_removed_end_at_once(dispatcher, client):
+    client.manager.begin()
+    queue = client.root[KEY]["new"] = Queue()
+    client.manager.commit()
+    job = queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    wait_for_result(job, PATIENCE)
+    (thread,) = dispatcher.queues["new"]["main"].threads
+    client.manager.begin()
+    del client.root[KEY]["new"]
+    client.manager.commit()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert "new" not in dispatcher.queues
