@@ -18,6 +18,9 @@ class Scale:
     lone: int
     #: Minutes, as the dispatcher sees them, of doing nothing.
     idle_minutes: int
+    #: Queues of a dispatcher with nothing to do, and seconds of looking at it.
+    queues: int
+    idle_seconds: float
     #: Jobs that each of the concurrent threads puts.
     puts: int
     #: Jobs that wait behind a full quota: few and many.
@@ -34,6 +37,8 @@ FULL = Scale(
     drain=5000,
     lone=200,
     idle_minutes=6,
+    queues=300,
+    idle_seconds=32,
     puts=150,
     few_blocked=100,
     many_blocked=100_000,
@@ -47,6 +52,8 @@ QUICK = Scale(
     drain=40,
     lone=5,
     idle_minutes=1,
+    queues=10,
+    idle_seconds=1,
     puts=5,
     few_blocked=10,
     many_blocked=600,

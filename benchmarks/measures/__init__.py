@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from benchmarks.measures import claim, conflicts, drain, idle, lone, parallel, put
+from benchmarks.measures import claim, conflicts, drain, idle, lone, parallel, put, queues
 from benchmarks.scale import Scale
 
 #: Each takes an empty folder and the scale.
@@ -13,6 +13,7 @@ MEASURES: dict[str, Callable[[Path, Scale], Iterable[Figure]]] = {
     "drain": drain.measure,
     "lone": lone.measure,
     "idle": idle.measure,
+    "queues": queues.measure,
     "conflicts": conflicts.measure,
     "claim": claim.measure,
     "parallel": parallel.measure,
