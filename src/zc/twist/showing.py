@@ -58,6 +58,9 @@ CUT = "..."
 #: Containers in containers that are looked into.
 MAX_DEPTH = 20
 
+_SIMPLE = frozenset({type(None), bool, float})
+_LARGEST = 1 << 64
+
 #: The time in seconds (tests replace it).
 _seconds = time.monotonic
 
@@ -90,6 +93,8 @@ class Showing:
         length = MAX_LENGTH if length is None else length
         if self.is_over:
             return CUT
+        if _is_simple(value):
+            return cut(repr(value), length)
         try:
             special = None if self._special is None else self._special(value)
         except BaseException:  # what a `__class__` or the like may raise
@@ -101,6 +106,14 @@ class Showing:
     def named(self, name: Any, value: Any, length: int | None = None) -> str:
         """As `text`, for a value that has a name."""
         return MASK if is_masked(name) else self.text(value, length)
+
+
+def _is_simple(value: Any) -> bool:
+    """Whether the repr of a value is short, and known to do nothing else."""
+    kind = type(value)
+    if kind is int:
+        return bool(-_LARGEST < value < _LARGEST)
+    return kind in _SIMPLE or (kind is str and len(value) < MAX_LENGTH)
 
 
 def show(value: Any, length: int | None = None) -> str:

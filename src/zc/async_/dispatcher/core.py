@@ -391,9 +391,10 @@ class Dispatcher:
 
     def _resize(self, outcome: Outcome) -> None:
         for (queue_name, agent_name), size in outcome.sizes.items():
-            self._pool((queue_name, agent_name)).resize(size)
+            if queue_name not in outcome.quiet:
+                self._pool((queue_name, agent_name)).resize(size)
         for queue_name, pools in self.queues.items():
-            if queue_name in outcome.info:
+            if queue_name in outcome.info and queue_name not in outcome.quiet:
                 for agent_name, pool in pools.items():
                     if (queue_name, agent_name) not in outcome.sizes:
                         pool.resize(0)

@@ -35,7 +35,6 @@ class _Seen:
 
     def __init__(self, queue: Any, agents: Any, visit: Visit) -> None:
         self.oid = queue._p_oid
-        self._cache = queue._p_jar._cache
         self._serials = list(_serials(queue, agents))
         self.info = {name: {**info, "new jobs": []} for name, info in visit.info.items()}
         self.sizes = visit.sizes
@@ -68,11 +67,9 @@ class _Seen:
 
     def is_unchanged(self) -> bool:
         """Whether the connection still has the records that were seen."""
-        get = self._cache.get
-        for oid, serial in self._serials:
-            record = get(oid)
+        for record, serial in self._serials:
             # A ghost was invalidated, or put out of memory.
-            if record is None or record._p_changed is not False or record._p_serial != serial:
+            if record._p_changed is not False or record._p_serial != serial:
                 return False
         return True
 
@@ -182,7 +179,7 @@ def _is_plain(agent: Any) -> bool:
     return type(agent) in kinds and agent._chooser is None
 
 
-def _serials(queue: Any, agents: Any) -> Iterator[tuple[bytes, bytes]]:
+def _serials(queue: Any, agents: Any) -> Iterator[tuple[Any, bytes]]:
     """The records that decide on whether there is something to do, with their serials."""
     backlog, dispatchers = queue._backlog, queue.dispatchers
     records = [queue, backlog, dispatchers, *watched_records(queue, agents)]
@@ -198,4 +195,4 @@ def _serials(queue: Any, agents: Any) -> Iterator[tuple[bytes, bytes]]:
     for record in records:
         if record._p_oid is not None:
             record._p_activate()
-            yield record._p_oid, record._p_serial
+            yield record, record._p_serial
