@@ -1,5 +1,7 @@
 """The undo log of an application tells what each transaction of the library was."""
 
+import functools
+
 import pytest
 import transaction
 import ZODB
@@ -142,6 +144,9 @@ def test_a_note_leaves_room_for_the_applications(client):
         (len, "builtins.len"),
         (int, "builtins.int"),
         (work.Counter().increase, "tests.dispatcher.work.Counter.increase"),
+        (str.upper, "builtins.str.upper"),
+        ([].append, "builtins.list.append"),
+        (functools.partial(len, ()), "functools.partial"),
         (work.Counter.increase, "tests.dispatcher.work.Counter.increase"),
     ],
 )

@@ -3,6 +3,7 @@
 What an application notes itself stays.
 """
 
+import types
 from typing import Any
 
 from transaction._transaction import Status
@@ -14,6 +15,15 @@ PREFIX = "zc.async: "
 
 #: Characters of a dotted name that are noted at most.
 MAX_NAME = 200
+
+_NAMED = (
+    type,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.WrapperDescriptorType,
+)
 
 #: Characters that an application may have noted: storages take no more than 65,535 bytes.
 _MOST_BEFORE = 15_000
@@ -34,8 +44,10 @@ def name_of(job: Any) -> str:
         name = stored.replace(":", ".")
     else:
         root, method = stored if isinstance(stored, tuple) else (job, None)
-        named = root if isinstance(getattr(root, "__qualname__", None), str) else type(root)
-        name = f"{named.__module__}.{named.__qualname__}"
+        # Others are not asked for a name: they may load something, or make one up.
+        named = root if isinstance(root, _NAMED) else type(root)
+        module = getattr(named, "__module__", None) or type(named).__module__
+        name = f"{module}.{named.__qualname__}"
         if method is not None:
             name = f"{name}.{method}"
     return name[:MAX_NAME].encode("ascii", "backslashreplace").decode()
