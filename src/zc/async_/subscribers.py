@@ -24,6 +24,7 @@ import zope.event
 import zc.async_.dispatcher
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.notes
 import zc.async_.oids
 from zc.async_ import utils
 from zc.async_.agent import Agent
@@ -70,6 +71,7 @@ class QueueInstaller:
             connection.close()
 
     def _install(self, connection: Any) -> None:
+        zc.async_.notes.add(connection.transaction_manager.get(), "installing queues")
         root = connection.root()
         queues = root.get(zc.async_.interfaces.KEY)
         if queues is None:

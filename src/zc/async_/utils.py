@@ -15,7 +15,6 @@ import ZODB.POSException
 from ZODB.utils import u64, z64
 
 import zc.async_.logrecords
-import zc.async_.notes
 from zc.async_.interfaces import ReassignedError
 from zc.twist import showing
 
@@ -129,7 +128,6 @@ def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bo
     def call_and_commit() -> Any:
         result = call()
         if commit:
-            zc.async_.notes.add(tm.get(), identifier)
             tm.commit()
         return result
 

@@ -111,8 +111,8 @@ class Poller:
         """Ping and look after siblings in quiet queues, in one transaction for all of them."""
         if not names:
             return
-        visits = [Visit(self._queue(name), self._conditions(name), plan, {}) for name in names]
         try:
+            visits = [Visit(self._queue(name), self._conditions(name), plan, {}) for name in names]
             for visit in visits:
                 visit.glance()
             changed = [visit for visit in visits if visit.changed]
