@@ -24,6 +24,13 @@ def fail_with(value):
     raise ValueError("x" * 5_000_000, type(value))
 
 
+def fail_with_secret():
+    """Raise, with variables that are nobody's business, and large ones."""
+    password = "hunter" + "2"
+    filling = ["x" * 5_000_000]
+    raise ValueError(len(password), len(filling))
+
+
 class Nasty(Job):
     """Its repr raises."""
 
@@ -66,6 +73,17 @@ def test_the_failure_of_a_job_with_huge_values_is_a_small_record(texts):
     job()
     (text,) = [text for text in texts() if " failed:" in text]
     assert len(text) < showing.MAX_FAILURE_LENGTH + ENOUGH
+
+
+def test_what_is_stored_of_a_failure_is_small_and_without_secrets(client, texts):
+    job = Job(fail_with_secret)
+    client.add("job", job)
+    job()
+    data, _serial = client.connection._storage.load(job._p_oid)
+    assert b"filling" in data
+    assert b"hunter2" not in data
+    assert len(data) < showing.MAX_FAILURE_LENGTH + ENOUGH
+    assert not any("hunter2" in text for text in texts())
 
 
 def test_a_job_whose_repr_raises_is_told_of_all_the_same(texts):
