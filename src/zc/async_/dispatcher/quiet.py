@@ -15,6 +15,7 @@ from typing import Any
 
 import zc.async_.agent
 import zc.async_.clock
+import zc.async_.lane
 from zc.async_.dispatcher.plans import Outcome, Plan
 from zc.async_.dispatcher.visit import Visit, records_of_tree, watched_records
 
@@ -170,7 +171,7 @@ def _is_quiet(queue: Any, agents: Any, visit: Visit) -> bool:
     if any(agent._running.jobs or not _is_plain(agent) for agent in agents._agents()):
         return False
     # A claim has read the lanes, and put what it did not hand out into groups.
-    return not (any(queue._backlog.groups.values()) or any(queue._lanes.values()))
+    return not (any(queue._backlog.groups.values()) or any(zc.async_.lane.readable(queue._lanes)))
 
 
 def _is_plain(agent: Any) -> bool:
