@@ -26,6 +26,7 @@ import zc.async_.interfaces
 import zc.async_.lane
 import zc.async_.notes
 import zc.async_.oids
+import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.agent import Agent
 from zc.async_.queue import Queue, Queues
@@ -58,10 +59,13 @@ class QueueInstaller:
     def __call__(self, event: Any) -> None:
         """Install, in a transaction of its own. For any thread.
 
+        A process that only puts jobs then has its ZEO clients watched over, as a dispatcher's are.
+
         Raises KeyError if there is no database of that name.
         """
         # Before anything is put, by jobs or by the application.
         zc.async_.oids.watch_database(event.database)
+        zc.async_.zeo.watch(event.database)
         manager = transaction.TransactionManager()
         connection = event.database.open(manager)
         try:

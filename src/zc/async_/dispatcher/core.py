@@ -21,6 +21,7 @@ from twisted.internet.defer import Deferred
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.running
+import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.dispatcher import registry, wakeup
 from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Outcome, Plan
@@ -113,6 +114,7 @@ class Dispatcher:
         self._reset()
         self._threaded = _is_installed(self.reactor) if threaded is None else threaded
         self.activated = zc.async_.clock.now()
+        zc.async_.zeo.watch(self.db)
         self._shutdown_trigger = self.reactor.addSystemEventTrigger(
             "before", "shutdown", self.deactivate
         )
