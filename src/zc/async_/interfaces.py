@@ -264,6 +264,9 @@ class IDispatcher(Interface):
 
         `threaded`: make polls in other threads than the reactor's. By default that is so exactly
         with the reactor that is installed in `twisted.internet.reactor`.
+
+        From now on until they are closed, the ZEO clients of its database, and of those that it is
+        connected with, are watched over: what is stuck while it connects is made anew.
         """
 
     def deactivate() -> Any:
