@@ -27,6 +27,9 @@ def handle_interrupt(job: Any) -> None:
         return
     if job.status not in (ASSIGNED, ACTIVE) or job._waits():
         return
+    if job._joins is not None:
+        _join(job)
+        return
     answer = _ask(job)
     if answer is False:
         job.fail()
@@ -47,12 +50,25 @@ def handle_callback_interrupt(callback: Any) -> Meaning | None:
         return None
     if callback._waits() or callback._runner_lives():
         return None
+    if callback._joins is not None:
+        callback._join()
+        return None
     answer = _ask(callback)
     if answer is False:
         callback._fail()
     else:
         callback._set_status(NEW)
     return answer
+
+
+def _join(job: Any) -> None:
+    """Have a job wait for the one that it returned, since what it did itself is committed."""
+    inner = job._joins
+    if inner.status == COMPLETED:
+        job._inner = inner
+        job._receive(inner.result)
+    else:
+        job._join()
 
 
 def _ask(job: Any) -> Meaning:
