@@ -10,6 +10,7 @@ from transaction._transaction import Status
 from ZODB.Connection import Connection, TransactionMetaData
 
 from zc.async_.interfaces import AsyncError
+from zc.async_.threadlocal import local
 
 
 class TwoConnectionsError(AsyncError):
@@ -27,18 +28,62 @@ def check(transaction: Any) -> None:
     """Raise `TwoConnectionsError` if the commit of a transaction would wait for itself."""
     if len(transaction._resources) < 2:
         return
-    seen: set[Any] = set()
+    seen: dict[Any, Any] = {}
     for connection in connections(transaction):
         key = storage_key(connection)
-        if key in seen:
-            name = connection.db().database_name
-            raise TwoConnectionsError(
-                f"two connections of the database {name!r} have changes in one transaction, which "
-                "cannot be committed: change everything by the job's own connection (job._p_jar), "
-                "commit before another one is changed and before the job returns, or open it with "
-                "a manager of its own, db.open(transaction.TransactionManager()), and commit that"
-            )
-        seen.add(key)
+        other = seen.setdefault(key, connection)
+        if other is connection:
+            continue
+        if _gives_way(transaction, other, connection):
+            seen[key] = connection
+        elif not _gives_way(transaction, connection, other):
+            raise _two_connections(connection)
+
+
+def _two_connections(connection: Any) -> TwoConnectionsError:
+    return TwoConnectionsError(
+        f"two connections of the database {connection.db().database_name!r} have changes in one "
+        "transaction, which cannot be committed: change everything by the job's own connection "
+        "(job._p_jar), commit before another one is changed and before the job returns, or open "
+        "that with a manager of its own, db.open(transaction.TransactionManager()), and commit it"
+    )
+
+
+class Mark:
+    """That an unclaimed job is active: the first change of its run, which is not its own."""
+
+    def __init__(self, job: Any) -> None:
+        """To be made when the job is marked, and has not begun."""
+        self._job = job
+        self._state = dict(vars(job))
+
+    def is_all_of(self, connection: Any) -> bool:
+        """Whether nothing but the mark has changed by a connection."""
+        job = self._job
+        if connection is not job._p_jar or connection._savepoint_storage is not None:
+            return False
+        state = vars(job)
+        return (
+            all(changed is job for changed in connection._registered_objects)
+            and state.keys() == self._state.keys()
+            and all(state[name] is value for name, value in self._state.items())
+        )
+
+    def set_by(self, connection: Any) -> None:
+        """Set the same mark by another connection."""
+        same = connection.get(self._job._p_oid)
+        for name in ("_status_id", "_start", "_runner"):
+            setattr(same, name, self._state.get(name, getattr(type(same), name)))
+
+
+def _gives_way(transaction: Any, connection: Any, other: Any) -> bool:
+    """Have a connection leave a transaction if it has no changes of the job's code."""
+    if local.mark is None or not local.mark.is_all_of(connection):
+        return False
+    local.mark.set_by(other)
+    connection.abort(transaction)
+    transaction._unjoin(connection)
+    return True
 
 
 def of_storage(transaction: Any, connection: Any) -> Any:

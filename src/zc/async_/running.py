@@ -42,7 +42,7 @@ from zc.async_.interfaces import (
     ReassignedError,
 )
 from zc.async_.missing import MissingCodeError
-from zc.async_.participants import TwoConnectionsError, Watch
+from zc.async_.participants import Mark, TwoConnectionsError, Watch
 from zc.async_.reporting import log_result
 from zc.async_.storable import UnstorableError
 from zc.async_.threadlocal import local
@@ -130,12 +130,12 @@ def _with_callbacks(job: Any, call: Any) -> Any:
 
 
 def _in_job(job: Any, call: Any) -> Any:
-    previous = local.job
-    local.job = job
+    previous = local.job, local.mark
+    local.job, local.mark = job, None
     try:
         return call()
     finally:
-        local.job = previous
+        local.job, local.mark = previous
 
 
 def _tell_ending(ending: bool) -> None:
@@ -281,11 +281,9 @@ class _Run:
         if jar is None or self.job._p_serial == z64:
             return False
         present = self.manager.get()
-        for resource in present._resources:
-            # That the job is active is our own change, if nobody claimed it.
-            mine = resource is jar and all(o is self.job for o in jar._registered_objects)
-            if not mine or jar._savepoint_storage is not None:
-                return False
+        mark = local.mark
+        if not all(mark is not None and mark.is_all_of(one) for one in present._resources):
+            return False
         hooks = *present.getBeforeCommitHooks(), *present.getAfterCommitHooks()
         expects = any(connection._readCurrent for connection in jar.connections.values())
         return not (hooks or expects)
@@ -395,6 +393,7 @@ class _Run:
             job._start = self.start
             # Stored only if the job commits before its end: who comes after a crash needs it.
             job._runner = local.claimed
+            local.mark = Mark(job)
 
     def _check_is_ours(self) -> None:
         job = self.job

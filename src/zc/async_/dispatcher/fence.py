@@ -5,7 +5,7 @@ from typing import Any
 
 import transaction
 from transaction._transaction import Status
-from ZODB.POSException import POSKeyError
+from ZODB.POSException import POSKeyError, ReadConflictError
 
 from zc.async_ import participants, utils
 from zc.async_.interfaces import ReassignedError
@@ -81,7 +81,7 @@ class Fence:
         job = self._job
         try:
             seen = other.get(job._p_oid)
-        except POSKeyError:
+        except (POSKeyError, ReadConflictError):
             # Its transaction has begun before the job was put.
             seen = None
         if seen is not None and seen._p_changed:
