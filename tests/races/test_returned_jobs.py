@@ -5,7 +5,6 @@ import operator
 import pytest
 from ZODB.POSException import ConflictError
 
-from tests.races import parties
 from tests.races.parties import call_hook, set_hook
 from zc.async_ import local
 from zc.async_.interfaces import ACTIVE, COMPLETED, KEY, NEW
@@ -50,6 +49,8 @@ class Before:
     def __init__(self, party, condition, call):
         self._condition, self._call = condition, call
         party.manager.registerSynch(self)
+        # It is referred to weakly there.
+        party.before = self
 
     def newTransaction(self, transaction):
         pass
@@ -129,9 +130,9 @@ def test_somebody_claims_or_runs_the_other_while_the_callback_is_added(
         if runs_too:
             sibling.run(inner[0])
 
-    before = Before(dispatcher, is_joining(dispatcher, claimed), act)
+    Before(dispatcher, is_joining(dispatcher, claimed), act)
     dispatcher.run(claimed)
-    assert inner and before
+    assert inner
     if not runs_too:
         sibling.run(inner[0])
     end(client, dispatcher, sibling)
@@ -144,11 +145,12 @@ def test_somebody_claims_or_runs_the_other_while_the_callback_is_added(
 def test_a_process_dies_between_the_two_commits(client, dispatcher, sibling, call, ran):
     job = put(client, call)
     (claimed,) = dispatcher.claim()
-    before = Before(dispatcher, is_joining(dispatcher, claimed), die)
+    Before(dispatcher, is_joining(dispatcher, claimed), die)
     with pytest.raises(SystemExit):
         dispatcher.run(claimed)
     client.manager.begin()
-    assert before and job.status == ACTIVE and not job._waits()
+    assert job.status == ACTIVE
+    assert not job._waits()
     assert list(dispatcher.agents(client)["main"]) == [job]
     if ran:
         sibling.work()
@@ -171,11 +173,12 @@ def test_a_process_dies_between_the_two_commits_of_a_callback(client, dispatcher
         same = dispatcher.connection.get(callback._p_oid)
         return same._inner is not None
 
-    before = Before(dispatcher, joins, die)
+    Before(dispatcher, joins, die)
     with pytest.raises(SystemExit):
         dispatcher.run(claimed)
     client.manager.begin()
-    assert before and callback.status == ACTIVE and not callback._waits()
+    assert callback.status == ACTIVE
+    assert not callback._waits()
     dispatcher.agents(client).deactivate()
     client.manager.commit()
     end(client, sibling)
@@ -193,11 +196,11 @@ def test_somebody_fails_the_job_before_the_callback_is_added(client, dispatcher,
         job.fail()
         client.manager.commit()
 
-    before = Before(dispatcher, is_joining(dispatcher, claimed), fail)
+    Before(dispatcher, is_joining(dispatcher, claimed), fail)
     with pytest.raises(Exception, match="no longer the business"):
         dispatcher.run(claimed)
     end(client, dispatcher, sibling)
-    assert before and calls == ["delegate"]
+    assert calls == ["delegate"]
     assert "AbortedError" in str(job.result)
 
 
