@@ -11,7 +11,7 @@ import zc.async_
 from benchmarks.storages import server
 from tests.dispatcher import work
 from tests.races.parties import make_queue
-from zc.async_.interfaces import COMPLETED
+from zc.async_.interfaces import COMPLETED, KEY
 from zc.async_.job import Job, RetryCommonForever
 from zc.async_.participants import TwoConnectionsError
 from zc.twist import Failure
@@ -203,6 +203,51 @@ def test_two_connections_in_one_transaction_fail_the_job_and_the_error_says_what
     client.manager.commit()
     completed(other)
     assert other.result == "done"
+
+
+def put_by_second(own_manager, *args):
+    """Put a job by another connection, commit, and return it."""
+    work.happened.append("put_by_second")
+    with second(manager=transaction.TransactionManager() if own_manager else None) as connection:
+        inner = connection.root()[KEY][""].put(work.answer)
+        connection.transaction_manager.commit()
+    return inner
+
+
+@pytest.mark.parametrize("own_manager", [False, True])
+def test_a_job_that_was_put_by_another_connection_can_be_returned(
+    dispatcher, put, completed, own_manager
+):
+    job = put(Job(put_by_second, own_manager))
+    completed(job)
+    assert job.result == 42
+    assert work.happened.count("put_by_second") == 1
+
+
+def annotate_and_commit_by_second(*args):
+    """The annotation is a change of the job's code: it cannot give way."""
+    zc.async_.local.getJob().annotations["noted"] = True
+    by_second()
+
+
+def annotate_between(*args):
+    by_second()
+    zc.async_.local.getJob().annotations["noted"] = True
+    transaction.commit()
+    by_second()
+    return "done"
+
+
+def test_what_a_callback_writes_of_itself_does_not_get_lost(dispatcher, client, completed):
+    job = client.queue.put(work.answer)
+    callback = job.addCallback(annotate_between)
+    failing = job.addCallback(annotate_and_commit_by_second)
+    client.manager.commit()
+    completed(job)
+    assert callback.result == "done"
+    assert callback.annotations["noted"] is True
+    assert failing.result.check(TwoConnectionsError)
+    assert client.root["counter"].count == 2
 
 
 class Surrounded(Job):

@@ -4,6 +4,7 @@ A claimed job needs no thread for that: its dispatcher waits. Callbacks and jobs
 hand have nobody but the thread that runs them.
 """
 
+import inspect
 import sys
 import threading
 from typing import Any
@@ -115,6 +116,7 @@ class _Wait:
 
     def __init__(self, waited_for: Any) -> None:
         self._waited_for = waited_for
+        self._lock = threading.Lock()
         self.begun = False
         #: Set when the value is there, or when there is nothing to wait for any more.
         self.over = threading.Event()
@@ -122,10 +124,11 @@ class _Wait:
         self.value: Any = None
 
     def begin(self) -> None:
-        if self.over.is_set():
-            # Nobody waits any more.
-            return
-        self.begun = True
+        with self._lock:
+            if self.over.is_set():
+                # Nobody waits any more.
+                return
+            self.begun = True
         if not isinstance(self._waited_for, Deferred):
             self._waited_for = Deferred.fromCoroutine(self._waited_for)
         self._waited_for.addBoth(self._note)
@@ -133,6 +136,13 @@ class _Wait:
     def _note(self, value: Any) -> None:
         self.value, self.fired = to_result(value), True
         self.over.set()
+
+    def give_up(self) -> None:
+        """Wait no more, and begin nothing."""
+        with self._lock:
+            self.over.set()
+        if not self.begun and inspect.iscoroutine(self._waited_for):
+            self._waited_for.close()
 
     def nudge(self) -> None:
         """See to it that a Deferred which a thread has fired just now tells its value."""
@@ -163,7 +173,7 @@ def _wait_in_worker(wait: _Wait, dispatcher: Any) -> None:
         while not wait.over.wait(LOOK) and not dispatcher._has_left():
             pass
     finally:
-        wait.over.set()
+        wait.give_up()
         dispatcher._pauses.discard(wait.over)
     if not wait.fired:
         raise AbandonedError("the dispatcher stopped while a job waited for a Deferred")
@@ -175,7 +185,7 @@ def _wait_beside(wait: _Wait, reactor: Any) -> None:
     while not wait.over.wait(LOOK):
         looks += 1
         if find_reactor() is not reactor or (not wait.begun and looks * LOOK >= PATIENCE):
-            wait.over.set()
+            wait.give_up()
             raise CannotWaitError(
                 "the reactor ended, or does not answer, and with it what a job waits for"
             )

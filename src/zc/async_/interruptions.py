@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ZODB.POSException import POSKeyError
+
 import zc.async_.answers
 import zc.async_.clock
 from zc.async_ import utils
@@ -64,7 +66,13 @@ def handle_callback_interrupt(callback: Any) -> Meaning | None:
 def _join(job: Any) -> None:
     """Have a job wait for the one that it returned, since what it did itself is committed."""
     inner = job._joins
-    if inner.status == COMPLETED:
+    try:
+        completed = inner.status == COMPLETED
+    except POSKeyError as error:
+        # It was removed, and packed away.
+        job.fail(error)
+        return
+    if completed:
         job._inner = inner
         job._receive(inner.result)
     else:

@@ -15,7 +15,7 @@ from typing import Any
 import persistent
 import transaction
 from twisted.internet.defer import Deferred
-from ZODB.POSException import POSKeyError
+from ZODB.POSException import POSKeyError, ReadConflictError
 from ZODB.utils import z64
 
 import zc.async_.answers
@@ -70,6 +70,7 @@ def _watching(manager: Any) -> Iterator[None]:
     """Have a commit fail that would wait for itself. In workers the fence sees to that."""
     if local.claimed is not None:
         yield
+        _tell_ending(False)
         return
     watch = Watch()
     managers = [manager]
@@ -466,6 +467,9 @@ class _Run:
     def _note(self, result: Any) -> Any:
         """Record in the job what its callable returned; return what counts as the result."""
         job = self.job
+        if job._joins is not None:
+            # Of an earlier run, of which an older release knew nothing.
+            job._joins = None
         if job.status == PENDING:
             raise InvalidEndError(f"{job!r} has put itself into a queue, where it cannot end")
         while zc.async_.interfaces.IJob.providedBy(result):
@@ -489,13 +493,21 @@ class _Run:
         jar, theirs = self.job._p_jar, inner._p_jar
         if jar is None or theirs is None or zc.async_.storable.are_together(jar, theirs):
             return inner
+        name, oid = theirs.db().database_name, inner._p_oid
+        if self._has_nothing_left():
+            # What was committed since this transaction began is seen, too.
+            self.manager.begin()
+            self._check()
         try:
-            return jar.get_connection(theirs.db().database_name).get(inner._p_oid)
-        except KeyError as error:
+            own = jar.get_connection(name).get(oid)
+            own._p_activate()
+        except (KeyError, ReadConflictError) as error:
             raise UnstorableError(
                 f"the result, {inner!r}, belongs to another connection and is not committed, or "
-                "was so after this transaction had begun: return a job that was put by job._p_jar"
+                "was so after this transaction had begun: return a job that was put by job._p_jar, "
+                "or leave nothing uncommitted"
             ) from error
+        return own
 
     def _wait_for(self, inner: Any) -> None:
         """Have the job wait, now if nobody else can see the other one yet, else in a moment."""
