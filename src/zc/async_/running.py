@@ -145,6 +145,12 @@ def _tell_ending(ending: bool) -> None:
         local.task.ending = ending
 
 
+def _is_job(value: Any) -> bool:
+    # By its class first: to ask the object itself loads it, and its connection may be closed.
+    job = zc.async_.interfaces.IJob
+    return bool(job.implementedBy(type(value)) or job.providedBy(value))
+
+
 class InvalidEndError(AsyncError):
     """A job ended in a way that it could not be brought to an end."""
 
@@ -472,11 +478,12 @@ class _Run:
             job._joins = None
         if job.status == PENDING:
             raise InvalidEndError(f"{job!r} has put itself into a queue, where it cannot end")
-        while zc.async_.interfaces.IJob.providedBy(result):
+        while _is_job(result):
+            # The connection that it comes from may be closed: it is not looked at there.
+            result = self._own(result)
             if result is job:
                 raise InvalidEndError(f"{job!r} returned itself, and would wait for ever")
             if result.status != COMPLETED:
-                result = self._own(result)
                 self._wait_for(result)
                 return result
             result = result.result
