@@ -1,5 +1,6 @@
 """Dispatchers on real reactors of Twisted."""
 
+import contextlib
 import operator
 import os
 import subprocess
@@ -9,17 +10,22 @@ import threading
 import uuid
 
 import pytest
+import transaction
 import ZODB
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.selectreactor import SelectReactor
 from ZODB.FileStorage import FileStorage
 
+import zc.async_
+import zc.async_.dispatcher.registry
 import zc.async_.subscribers
 import zc.async_.testing
 from tests.dispatcher import work
 from tests.dispatcher.conftest import PATIENCE
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import Dispatcher
-from zc.async_.interfaces import KEY, DatabaseOpened
+from zc.async_.interfaces import COMPLETED, KEY, DatabaseOpened
 from zc.async_.job import Job, parallel
 from zc.async_.queue import Queue
 from zc.async_.subscribers import QueueInstaller
@@ -132,6 +138,82 @@ def leave_the_poll(agent):
     """Ends the thread of the poll the first time."""
     work.leave()
     return agent.queue.claim()
+
+
+def stop_reactor(*args):
+    """Have the reactor stopped, as soon as it can be."""
+    reactor = zc.async_.local.getReactor()
+    reactor.callFromThread(reactor.stop)
+    return "stopped"
+
+
+def stop_dispatcher(*args):
+    dispatcher = zc.async_.local.getDispatcher()
+    dispatcher.reactor.callFromThread(dispatcher.deactivate)
+    return "stopped"
+
+
+@pytest.mark.parametrize("as_callback", [False, True])
+@pytest.mark.parametrize("stop", [stop_reactor, stop_dispatcher])
+def test_a_job_or_callback_that_stops_its_dispatcher_ends_and_does_not_run_again(
+    start, client, stop, as_callback
+):
+    for _trial in range(4):
+        dispatcher = start()
+        job = client.queue.put(work.answer if as_callback else stop)
+        stopping = job.addCallback(stop) if as_callback else job
+        client.manager.commit()
+        _wait_for_end(dispatcher)
+        client.manager.begin()
+        assert (job.status, stopping.result) == (COMPLETED, "stopped")
+        assert list(client.queue) == []
+
+
+def _wait_for_end(dispatcher):
+    zc.async_.testing.wait_until(lambda: not dispatcher.activated, PATIENCE, "not stopped")
+    dispatcher.reactor.callFromThread(_stop, dispatcher.reactor)
+    dispatcher.thread.join(PATIENCE)
+
+
+def _stop(reactor):
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()
+
+
+def defer_to_reactor():
+    deferred = Deferred()
+    reactor = zc.async_.dispatcher.registry.dispatchers()[0].reactor
+    reactor.callFromThread(reactor.callLater, 0, deferred.callback, 42)
+    return deferred
+
+
+async def await_reactor():
+    return (await defer_to_reactor()) + 1
+
+
+@pytest.mark.parametrize(("call", "result"), [(defer_to_reactor, 42), (await_reactor, 43)])
+def test_a_job_that_is_called_by_hand_waits_for_what_a_reactor_in_another_thread_brings(
+    start, client, call, result
+):
+    start()
+    job = client.root["job"] = Job(call)
+    client.manager.commit()
+    assert job() == result
+
+
+@pytest.mark.parametrize("trials", [50, pytest.param(500, marks=pytest.mark.slow)])
+def test_a_job_that_puts_another_commits_and_returns_it_runs_once(start, put, trials):
+    start()
+    for _trial in range(trials):
+        assert wait_for_result(put(delegate), PATIENCE) == 42
+    assert work.happened.count("delegate") == trials
+
+
+def delegate():
+    work.happened.append("delegate")
+    inner = zc.async_.local.getQueue().put(Job(operator.mul, 6, 7))
+    transaction.commit()
+    return inner
 
 
 #: A Twisted application with a dispatcher on the installed reactor.

@@ -13,6 +13,7 @@ import transaction
 import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.answers import At
+from zc.async_.awaiting import AbandonedError
 from zc.async_.callbacks import CallbackProxy, performed
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, ReassignedError
 from zc.async_.reporting import note_completed_elsewhere
@@ -137,6 +138,8 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
         utils.tracelog.debug("starting callback %r to %r", callback, callback.parent)
     try:
         callback._perform(result)
+    except AbandonedError:
+        raise
     except ReassignedError:
         # Either somebody else has performed it, and there is nothing to do, or it is the business
         # of this worker no more.

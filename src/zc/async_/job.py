@@ -63,6 +63,8 @@ class Job(Conditions):
     _result: Any = None
     #: The job for whose result this one waits.
     _inner: Any = None
+    #: A job that this one returned and is going to wait for, once it has a callback there.
+    _joins: Any = None
     #: Counts the claims: a worker may go on while it is what it was when the worker got the job.
     _token = 0
     _assigner: bytes | None = None
@@ -452,6 +454,8 @@ class Job(Conditions):
         self._end = zc.async_.clock.microseconds()
         if self._inner is not None:
             self._inner = None
+        if self._joins is not None:
+            self._joins = None
         if self._runner is not None:
             self._runner = None
         if all(performed(callback) for callback in self.callbacks):
@@ -504,6 +508,14 @@ class Job(Conditions):
         """Take over the result of `inner` when it completes."""
         self._inner = inner
         inner.addCallback(Job(self._receive))
+
+    def _join(self) -> None:
+        """Wait for the job that this one returned, or end with its result."""
+        inner, self._joins = self._joins, None
+        if inner.status == COMPLETED:
+            self._end_with(inner.result)
+        else:
+            self._wait_for(inner)
 
     def _new_job(self, item: Any, *args: Any) -> "Job":
         """A job of `item`, with `args` before what it is called with."""

@@ -49,12 +49,13 @@ class _Pickler(pickle.Pickler):
             return None
         jar = getattr(obj, "_p_jar", None)
         own = self._connection
-        if own is not None and jar is not None and not _together(own, jar):
+        if own is not None and jar is not None and not are_together(own, jar):
             raise pickle.PicklingError(f"{show(obj)} belongs to another connection")
         return True
 
 
-def _together(connection: Any, other: Any) -> bool:
+def are_together(connection: Any, other: Any) -> bool:
+    """Whether objects of two connections may refer to each other."""
     return connection is other or any(c is other for c in connection.connections.values())
 
 

@@ -32,6 +32,12 @@ class Local(threading.local):
     dispatcher: Any = None
     #: The name of the agent that this thread works for.
     agent_name: str | None = None
+    #: How the running job was marked as active, if nobody claimed it.
+    mark: Any = None
+    #: What this thread has been given, if it is a worker's and has something to do.
+    task: Any = None
+    #: What guards the commits of this thread, if it is a worker's.
+    fence: Any = None
     #: Jobs that were completed by what runs here without running themselves.
     completed: list[Any] | None = None
 

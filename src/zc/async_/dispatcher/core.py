@@ -18,9 +18,9 @@ import zope.component
 import zope.interface
 from twisted.internet.defer import Deferred
 
+import zc.async_.awaiting
 import zc.async_.clock
 import zc.async_.interfaces
-import zc.async_.running
 import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.dispatcher import registry, wakeup
@@ -37,6 +37,11 @@ LOOK_INTERVAL = 0.2
 
 #: Seconds for which a poll waits at most for more workers to become idle, and between two looks.
 LONGEST_GATHERING = 0.02
+
+#: Seconds for which a stop waits for jobs that are about to end, whatever the grace period: at most
+#: as long for their code, and at most as long for their commits.
+LAST_MOMENT = 0.25
+LAST_COMMIT = 2.0
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatcher)
@@ -168,6 +173,7 @@ class Dispatcher:
             self._timers["grace"].cancel()
         for pool in self._pools():
             self._unstarted += [(task.job_id, task.token) for task in pool.stop()]
+        self._let_end()
         for pause in list(self._pauses):
             pause.set()
         if self._poller is not None:
@@ -175,6 +181,23 @@ class Dispatcher:
             self._poller.close()
             self._poller = None
         utils.log.info("dispatcher %s deactivated", self.UUID)
+
+    def _let_end(self) -> None:
+        """Give jobs that are about to end a moment for it.
+
+        A job or callback that has the reactor stopped is about to return just now: if its place
+        were taken at once, the next process would run it again, and stop again. Blocks the reactor.
+        """
+        start = time.monotonic()
+        while True:
+            self._take_reports()
+            tasks = [task for pool in self._pools() for task in pool.working.values()]
+            longest = LAST_COMMIT if any(task.ending for task in tasks) else LAST_MOMENT
+            left = start + longest - time.monotonic()
+            if not tasks or left <= 0:
+                return
+            self._reported.wait(min(left, LONGEST_GATHERING))
+            self._reported.clear()
 
     def _abandon(self) -> None:
         """Let go of threads, connections and databases, once the reactor's thread has ended.
@@ -213,6 +236,11 @@ class Dispatcher:
         """A worker waits for an event that a stopped reactor would never set."""
         self._pauses.add(event)
 
+    def _has_left(self) -> bool:
+        """Whether it does not go on with its jobs any more. For any thread."""
+        ended = self.thread is not None and not self.thread.is_alive()
+        return ended or not (self.activated or self._stopped is not None)
+
     # -- in the reactor's thread
 
     def _woken(self) -> None:
@@ -242,7 +270,7 @@ class Dispatcher:
         """Have the result of a Deferred or coroutine committed by a worker when it is there."""
 
         def fired(value: Any) -> None:
-            task.value = zc.async_.running.to_result(value)
+            task.value = zc.async_.awaiting.to_result(value)
             task.fired = True
             self.reactor.callFromThread(self._resume, pool, task)
 

@@ -44,6 +44,9 @@ class Task:
         self.outcomes: dict[JobId, dict[str, Any]] = {}
         #: Whether nobody goes on with the job, if it has not ended and its token is this one.
         self.lost = False
+        #: Whether the code of the job has returned, and what it did is being committed. Written by
+        #: the worker.
+        self.ending = False
         #: Whether the thread that had the task has ended.
         self.thread_ended = False
 
@@ -155,6 +158,7 @@ class Worker(threading.Thread):
         """Perform tasks until None comes or a job ends the thread."""
         local.dispatcher = self._dispatcher
         local.agent_name = self._pool.agent_name
+        local.fence = self._fence
         transaction.manager.registerSynch(self._fence)
         opening = f"{self.name}: opening a connection"
         db = self._dispatcher.db
@@ -179,7 +183,7 @@ class Worker(threading.Thread):
         info["thread"] = threading.get_ident()
         if info["started"] is None:
             info["started"] = zc.async_.clock.now().replace(tzinfo=None)
-        local.completed = []
+        local.completed, local.task = [], task
         try:
             job = utils.never_fail_to(lambda: self._load(connection, task), "loading a job")
             self._fence.enclose(job, task.token)
@@ -205,6 +209,7 @@ class Worker(threading.Thread):
             utils.log.critical("%s could not be brought to an end", info["call"], exc_info=True)
         finally:
             self._fence.open()
+            local.task = None
             # A try that met a conflict told of them, too.
             task.completed = list(dict.fromkeys(job_id(job) for job in local.completed))
             if self._fence.in_transaction:
