@@ -215,7 +215,7 @@ class Agent(persistent.Persistent):
         if job.status != COMPLETED:
             return
         self.completed.add(job)
-        if any(c.status == NEW and not c._on_its_own for c in job.callbacks):
+        if any(c.status == NEW and not c._on_its_own for c in job._callbacks_from(0)):
             job._start_callbacks()
 
 

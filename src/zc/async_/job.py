@@ -7,6 +7,7 @@ One record holds what every job needs; others may want to write into its sidecar
 import datetime
 import logging
 import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import zope.component
@@ -15,6 +16,7 @@ import zope.interface
 import zc.async_.callables
 import zc.async_.callback_runs
 import zc.async_.clock
+import zc.async_.growing
 import zc.async_.interfaces
 import zc.async_.interruptions
 import zc.async_.reporting
@@ -51,7 +53,9 @@ class Job(Conditions):
     _parent: Any = None
     _args: list[Any] = []
     _kwargs: dict[str, Any] = {}
+    #: Callbacks that were added before the claim; see `zc.async_.growing`.
     _callbacks: tuple[Any, ...] = ()
+    _further_callbacks: Any = None
     _sidecar: zc.async_.sidecar.Sidecar | None = None
     #: The place for a sidecar that is not there yet when the job starts.
     _sidecars: Any = None
@@ -312,8 +316,17 @@ class Job(Conditions):
     @property
     def callbacks(self) -> tuple[Any, ...]:
         """See `zc.async_.interfaces.IJob`."""
+        return tuple(self._callbacks_from(0))
+
+    def _callbacks_from(self, position: int) -> Iterator[Any]:
+        """The callbacks, but so many of the first."""
+        early = self._callbacks, self._further_callbacks
+        yield from zc.async_.growing.items(*early, position)
         sidecar = zc.async_.sidecar.find(self)
-        return self._callbacks if sidecar is None else self._callbacks + sidecar.callbacks
+        if sidecar is not None:
+            position = max(0, position - zc.async_.growing.length(*early))
+            late = sidecar.callbacks, sidecar.further_callbacks
+            yield from zc.async_.growing.items(*late, position)
 
     def addCallbacks(
         self,
@@ -344,13 +357,15 @@ class Job(Conditions):
             # Else it would come before those that were added to an earlier run.
             sidecar is not None and sidecar.callbacks
         ):
-            self._callbacks += (callback,)
+            self._callbacks, self._further_callbacks = zc.async_.growing.extended(
+                self._callbacks, self._further_callbacks, callback
+            )
         else:
             self._add_late_callback(callback)
         return callback
 
     def _add_late_callback(self, callback: Any) -> None:
-        zc.async_.sidecar.need(self).callbacks += (callback,)
+        zc.async_.sidecar.need(self).add_callback(callback)
         if self._p_jar is not None:
             # Whoever completes the job meanwhile makes this transaction conflict, and its next try
             # finds the job completed.
@@ -449,7 +464,7 @@ class Job(Conditions):
             self._inner = None
         if self._runner is not None:
             self._runner = None
-        if all(performed(callback) for callback in self.callbacks):
+        if all(performed(callback) for callback in self._callbacks_from(0)):
             self._set_status(COMPLETED)
         else:
             self._set_status(CALLBACKS)
@@ -460,7 +475,7 @@ class Job(Conditions):
         For ends of which nobody keeps books, and which cost nothing to try again.
         """
         zc.async_.sidecar.see(self)
-        for callback in self.callbacks:
+        for callback in self._callbacks_from(0):
             passed = isinstance(callback, CallbackProxy) and callback._passed
             if passed and callback._p_jar is not None:
                 # It may get something to call.
