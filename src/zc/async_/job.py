@@ -26,7 +26,7 @@ import zc.twist
 from zc.async_ import utils
 from zc.async_.arguments import ArgumentList, KeyedView
 from zc.async_.callbacks import CallbackProxy, performed
-from zc.async_.composition import run_parallel, run_serial
+from zc.async_.composition import part_ended, run_parallel, run_serial
 from zc.async_.conditions import Conditions
 from zc.async_.interfaces import (
     ACTIVE,
@@ -39,6 +39,7 @@ from zc.async_.interfaces import (
     BadStatusError,
 )
 from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes, RetrySystem
+from zc.async_.threadlocal import local
 
 _STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
 _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
@@ -77,6 +78,8 @@ class Job(Conditions):
     _left = False
     #: Of a callback: whether it was added so late that a job of the system was put for it.
     _on_its_own = False
+    #: Of a part of a parallel job: the tally that it is counted in, and its number there.
+    _part: Any = None
     #: The names of the databases in which it left receipts.
     _receipts: tuple[str, ...] = ()
     _failure_log_level: int | None = None
@@ -431,6 +434,10 @@ class Job(Conditions):
         job._system = True
         return job
 
+    def noteEnd(self) -> None:
+        """Note that this part of a parallel job has ended. For jobs of the system."""
+        part_ended(self)
+
     def resumeCallbacks(self) -> None:
         """See `zc.async_.interfaces.IJob`."""
         zc.async_.callback_runs.run_callbacks(self)
@@ -464,10 +471,22 @@ class Job(Conditions):
             self._inner = None
         if self._runner is not None:
             self._runner = None
-        if all(performed(callback) for callback in self._callbacks_from(0)):
+        # That a part has ended is noted in a transaction of its own, as if by a callback.
+        noted = self._part is None or self._is_in_books()
+        if noted and all(performed(callback) for callback in self._callbacks_from(0)):
             self._set_status(COMPLETED)
         else:
             self._set_status(CALLBACKS)
+
+    def _is_in_books(self) -> bool:
+        """Whether its dispatcher will see its completion: this thread was given it, and has it."""
+        claimed = local.claimed
+        return (
+            claimed is not None
+            and not self._left
+            and claimed[0] == self._p_oid
+            and claimed == (self._p_oid, self._p_jar.db().database_name, self._token)
+        )
 
     def _see_callbacks(self) -> None:
         """Have this transaction conflict with a callback that is added meanwhile.
@@ -483,6 +502,8 @@ class Job(Conditions):
 
     def _complete(self) -> None:
         """Note that the callbacks have been performed."""
+        if self._part is not None and not self._is_in_books():
+            part_ended(self)
         self._see_callbacks()
         self._set_status(COMPLETED)
         self._callbacks_end = zc.async_.clock.microseconds()

@@ -106,7 +106,7 @@ def _check_call(job: Any) -> None:
 def _new_jobs(callbacks: Any) -> list[Any]:
     """The jobs that callbacks come down to, as far as they are new."""
     jobs: list[Any] = []
-    left = list(callbacks)
+    left: list[Any] = list(callbacks)
     while left:
         callback = left.pop()
         if callback is None or callback._p_jar is not None:
@@ -114,8 +114,9 @@ def _new_jobs(callbacks: Any) -> list[Any]:
         if not zc.async_.interfaces.ICallbackProxy.providedBy(callback):
             jobs.append(callback)
             continue
-        left += (callback.success, callback.failure)
-        for behind, _level, factory in callback._all_callbacks():
+        proxy: Any = callback
+        left += (proxy.success, proxy.failure)
+        for behind, _level, factory in proxy._all_callbacks():
             check("the retry_policy_factory", factory)
             left.append(behind)
     return jobs
