@@ -28,6 +28,11 @@ class Scale:
     many_blocked: int
     #: Claims timed with each of them.
     claims: int
+    #: Parts of a large parallel job.
+    parts: int
+    #: Callbacks of one job: few and many.
+    few_callbacks: int
+    many_callbacks: int
 
 
 FULL = Scale(
@@ -43,6 +48,9 @@ FULL = Scale(
     few_blocked=100,
     many_blocked=100_000,
     claims=200,
+    parts=5000,
+    few_callbacks=250,
+    many_callbacks=2000,
 )
 
 QUICK = Scale(
@@ -58,4 +66,7 @@ QUICK = Scale(
     few_blocked=10,
     many_blocked=600,
     claims=5,
+    parts=40,
+    few_callbacks=10,
+    many_callbacks=40,
 )

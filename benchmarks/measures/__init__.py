@@ -4,7 +4,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from benchmarks.measures import claim, conflicts, drain, idle, lone, parallel, put, queues
+from benchmarks.measures import (
+    claim,
+    conflicts,
+    drain,
+    idle,
+    lone,
+    parallel,
+    put,
+    queues,
+    scale_callbacks,
+    scale_parallel,
+)
 from benchmarks.scale import Scale
 
 #: Each takes an empty folder and the scale.
@@ -17,4 +28,6 @@ MEASURES: dict[str, Callable[[Path, Scale], Iterable[Figure]]] = {
     "conflicts": conflicts.measure,
     "claim": claim.measure,
     "parallel": parallel.measure,
+    "scale_parallel": scale_parallel.measure,
+    "scale_callbacks": scale_callbacks.measure,
 }

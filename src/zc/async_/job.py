@@ -7,6 +7,7 @@ One record holds what every job needs; others may want to write into its sidecar
 import datetime
 import logging
 import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import zope.component
@@ -15,6 +16,7 @@ import zope.interface
 import zc.async_.callables
 import zc.async_.callback_runs
 import zc.async_.clock
+import zc.async_.growing
 import zc.async_.interfaces
 import zc.async_.interruptions
 import zc.async_.reporting
@@ -24,7 +26,7 @@ import zc.twist
 from zc.async_ import utils
 from zc.async_.arguments import ArgumentList, KeyedView
 from zc.async_.callbacks import CallbackProxy, performed
-from zc.async_.composition import run_parallel, run_serial
+from zc.async_.composition import part_ended, run_parallel, run_serial
 from zc.async_.conditions import Conditions
 from zc.async_.interfaces import (
     ACTIVE,
@@ -37,6 +39,7 @@ from zc.async_.interfaces import (
     BadStatusError,
 )
 from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes, RetrySystem
+from zc.async_.threadlocal import local
 from zc.twist import showing
 from zc.twist.showing import show
 
@@ -56,7 +59,9 @@ class Job(Conditions):
     _parent: Any = None
     _args: list[Any] = []
     _kwargs: dict[str, Any] = {}
+    #: Callbacks that were added before the claim; see `zc.async_.growing`.
     _callbacks: tuple[Any, ...] = ()
+    _further_callbacks: Any = None
     _sidecar: zc.async_.sidecar.Sidecar | None = None
     #: The place for a sidecar that is not there yet when the job starts.
     _sidecars: Any = None
@@ -80,6 +85,8 @@ class Job(Conditions):
     _left = False
     #: Of a callback: whether it was added so late that a job of the system was put for it.
     _on_its_own = False
+    #: Of a part of a parallel job: the tally that it is counted in, and its number there.
+    _part: Any = None
     #: The names of the databases in which it left receipts.
     _receipts: tuple[str, ...] = ()
     _failure_log_level: int | None = None
@@ -319,8 +326,17 @@ class Job(Conditions):
     @property
     def callbacks(self) -> tuple[Any, ...]:
         """See `zc.async_.interfaces.IJob`."""
+        return tuple(self._callbacks_from(0))
+
+    def _callbacks_from(self, position: int) -> Iterator[Any]:
+        """The callbacks, but so many of the first."""
+        early = self._callbacks, self._further_callbacks
+        yield from zc.async_.growing.items(*early, position)
         sidecar = zc.async_.sidecar.find(self)
-        return self._callbacks if sidecar is None else self._callbacks + sidecar.callbacks
+        if sidecar is not None:
+            position = max(0, position - zc.async_.growing.length(*early))
+            late = sidecar.callbacks, sidecar.further_callbacks
+            yield from zc.async_.growing.items(*late, position)
 
     def addCallbacks(
         self,
@@ -351,13 +367,15 @@ class Job(Conditions):
             # Else it would come before those that were added to an earlier run.
             sidecar is not None and sidecar.callbacks
         ):
-            self._callbacks += (callback,)
+            self._callbacks, self._further_callbacks = zc.async_.growing.extended(
+                self._callbacks, self._further_callbacks, callback
+            )
         else:
             self._add_late_callback(callback)
         return callback
 
     def _add_late_callback(self, callback: Any) -> None:
-        zc.async_.sidecar.need(self).callbacks += (callback,)
+        zc.async_.sidecar.need(self).add_callback(callback)
         if self._p_jar is not None:
             # Whoever completes the job meanwhile makes this transaction conflict, and its next try
             # finds the job completed.
@@ -423,6 +441,10 @@ class Job(Conditions):
         job._system = True
         return job
 
+    def noteEnd(self) -> None:
+        """Note that this part of a parallel job has ended. For jobs of the system."""
+        part_ended(self)
+
     def resumeCallbacks(self) -> None:
         """See `zc.async_.interfaces.IJob`."""
         zc.async_.callback_runs.run_callbacks(self)
@@ -458,10 +480,22 @@ class Job(Conditions):
             self._joins = None
         if self._runner is not None:
             self._runner = None
-        if all(performed(callback) for callback in self.callbacks):
+        # That a part has ended is noted in a transaction of its own, as if by a callback.
+        noted = self._part is None or self._is_in_books()
+        if noted and all(performed(callback) for callback in self._callbacks_from(0)):
             self._set_status(COMPLETED)
         else:
             self._set_status(CALLBACKS)
+
+    def _is_in_books(self) -> bool:
+        """Whether its dispatcher will see its completion: this thread was given it, and has it."""
+        claimed = local.claimed
+        return (
+            claimed is not None
+            and not self._left
+            and claimed[0] == self._p_oid
+            and claimed == (self._p_oid, self._p_jar.db().database_name, self._token)
+        )
 
     def _see_callbacks(self) -> None:
         """Have this transaction conflict with a callback that is added meanwhile.
@@ -469,7 +503,7 @@ class Job(Conditions):
         For ends of which nobody keeps books, and which cost nothing to try again.
         """
         zc.async_.sidecar.see(self)
-        for callback in self.callbacks:
+        for callback in self._callbacks_from(0):
             passed = isinstance(callback, CallbackProxy) and callback._passed
             if passed and callback._p_jar is not None:
                 # It may get something to call.
@@ -477,6 +511,8 @@ class Job(Conditions):
 
     def _complete(self) -> None:
         """Note that the callbacks have been performed."""
+        if self._part is not None and not self._is_in_books():
+            part_ended(self)
         self._see_callbacks()
         self._set_status(COMPLETED)
         self._callbacks_end = zc.async_.clock.microseconds()

@@ -13,6 +13,7 @@ from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 
+import zc.async_.growing
 import zc.async_.interfaces
 from zc.async_.interfaces import AsyncError
 from zc.twist.showing import show, text_of
@@ -86,10 +87,17 @@ def is_about_storing(error: BaseException) -> bool:
 
 def check_job(job: Any) -> None:
     """Raise `UnstorableError` if what a job is to call, or to call it with, cannot be stored."""
+    jobs = [job]
+    # Not by recursion: chains of callbacks may be long.
+    while jobs:
+        job = jobs.pop()
+        _check_call(job)
+        jobs += _new_jobs(zc.async_.growing.items(job._callbacks, job._further_callbacks))
+
+
+def _check_call(job: Any) -> None:
     stored = getattr(job, "_callable", None)
     check("the callable", stored[0] if isinstance(stored, tuple) else stored)
-    for callback in job._callbacks:
-        _check_callback(callback)
     for position, argument in enumerate(job._args):
         check(f"argument {position}", argument)
     for name, argument in job._kwargs.items():
@@ -97,19 +105,23 @@ def check_job(job: Any) -> None:
     check("the retry_policy_factory", job._retry_policy_factory)
 
 
-def _check_callback(callback: Any) -> None:
-    """Look into a callback, or the choice of a proxy, as far as it is new."""
-    if callback is None or callback._p_jar is not None:
-        return
-    if not zc.async_.interfaces.ICallbackProxy.providedBy(callback):
-        check_job(callback)
-        return
-    proxy: Any = callback
-    for choice in (proxy.success, proxy.failure):
-        _check_callback(choice)
-    for behind, _level, factory in proxy._callbacks:
-        check("the retry_policy_factory", factory)
-        _check_callback(behind)
+def _new_jobs(callbacks: Any) -> list[Any]:
+    """The jobs that callbacks come down to, as far as they are new."""
+    jobs: list[Any] = []
+    left: list[Any] = list(callbacks)
+    while left:
+        callback = left.pop()
+        if callback is None or callback._p_jar is not None:
+            continue
+        if not zc.async_.interfaces.ICallbackProxy.providedBy(callback):
+            jobs.append(callback)
+            continue
+        proxy: Any = callback
+        left += (proxy.success, proxy.failure)
+        for behind, _level, factory in proxy._all_callbacks():
+            check("the retry_policy_factory", factory)
+            left.append(behind)
+    return jobs
 
 
 def check_new(what: str, record: Any, connection: Any) -> None:

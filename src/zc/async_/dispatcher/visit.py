@@ -155,8 +155,8 @@ class Visit:
     def _keep_books(self) -> None:
         """Move completed jobs out of the agents.
 
-        That alone is worth a commit only if nothing else is to be done for a while, or if a place
-        in a quota is freed that another dispatcher may wait for.
+        That alone is worth a commit only if nothing else is to be done for a while, or if others
+        may wait for it: for a place in a quota, or for the end of a part.
         """
         left: list[Any] = []
         for _name, agent in self._named_agents():
@@ -166,7 +166,9 @@ class Visit:
         for key, ids in elsewhere.items():
             self._remember(key[1], ids)
         idle = not any(self._plan.busy.values())
-        if freed or elsewhere or (left and idle):
+        # Another dispatcher may have had the last but one part of a parallel job.
+        parts = any(job._part is not None for job in left)
+        if freed or elsewhere or parts or (left and idle):
             self.changed = True
 
     def _free_places(self, jobs: list[Any]) -> bool:
