@@ -22,6 +22,7 @@ from zc.async_.job import Job
 
 JOB = "zc.async_.job.Job"
 ENTRY = "tests.processes.Entry"
+MAPPING = "persistent.mapping.PersistentMapping"
 
 
 class Valued(persistent.Persistent):
@@ -95,8 +96,7 @@ def test_a_reference_to_what_is_not_there_is_told(database, root):
     root._p_jar._registered_objects = [root]
     root._p_jar.transaction_manager.commit()
     assert wrong_references(database.storage) == [
-        f"{oid_repr(root._p_oid)} persistent.mapping.PersistentMapping refers to "
-        f"0x010000 as {ENTRY}: there is nothing"
+        f"{oid_repr(root._p_oid)} {MAPPING} refers to 0x010000 as {ENTRY}: there is nothing"
     ]
 
 
