@@ -45,6 +45,7 @@ def torture(tmp_path, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_jobs_take_effect_once_whatever_breaks(tmp_path):
     finished = torture(tmp_path, "--seconds", "10", "--seed", "1", "--kills", "10")
     assert finished.returncode == 0, finished.stdout + finished.stderr
