@@ -67,7 +67,7 @@ def open_for_worker(db: Any) -> Any:
 
 def close_for_worker(connection: Any) -> None:
     """Close a connection that was opened here, in the thread that uses it."""
-    for one in connection.connections.values():
+    for one in (connection, *connection.connections.values()):
         vars(one).pop("close", None)
         vars(one).pop("get_connection", None)
     if connection.opened is not None:
@@ -77,12 +77,29 @@ def close_for_worker(connection: Any) -> None:
 def _guard(connection: Any) -> None:
     zc.async_.oids.guard(connection)
     connection.close = _Refusal(connection)
-    connection.get_connection = functools.partial(_get_guarded, connection.get_connection)
+    connection.get_connection = functools.partial(
+        _get_guarded, connection, connection.get_connection
+    )
 
 
-def _get_guarded(get_connection: Any, database_name: str) -> Any:
-    connection = get_connection(database_name)
-    _watch_openings(connection.db())
-    if "close" not in vars(connection):
-        _guard(connection)
-    return connection
+def _get_guarded(connection: Any, get_connection: Any, database_name: str) -> Any:
+    known = dict(connection.connections)
+    got = get_connection(database_name)
+    _watch_openings(got.db())
+    _keep(known, connection.connections)
+    if "close" not in vars(got):
+        _guard(got)
+    return got
+
+
+def _keep(known: dict[str, Any], connections: dict[str, Any]) -> None:
+    """Have those that belong together stay so.
+
+    A connection that was another's first one brings its own others with it from the pool. In the
+    place of ours they would be a second one to a storage in our transactions.
+    """
+    for name, ours in known.items():
+        other = connections[name]
+        if other is not ours:
+            connections[name] = ours
+            other.close(False)
