@@ -362,6 +362,20 @@ def test_the_end_of_a_part_is_noted_though_its_dispatcher_died_before_its_books(
     assert job.result == [1, 2]
 
 
+def test_the_end_of_a_part_is_noted_though_its_worker_completes_it_after_it_was_handed_back(
+    client, other, agent, uuid_2
+):
+    job, parts = start_parts(client, agent, one, two, postprocess=results)
+    client.begin()
+    # Its dispatcher is taken for dead, and is not: its worker is faster than the interruption.
+    agent.parent.deactivate()
+    client.commit()
+    for part in parts:
+        work(other, part)
+    calls.run_all(client.agent(uuid_2))
+    assert job.result == [1, 2]
+
+
 def test_a_part_that_is_failed_by_hand_has_ended(client, other, agent):
     job, (first, second) = start_parts(client, agent, one, two, postprocess=count_failures)
     first.fail()

@@ -25,6 +25,10 @@ def handle_interrupt(job: Any) -> None:
             # It must not commit anything more.
             job._token += 1
             manager_of(job).commit()
+        elif job._part is not None:
+            # It was in nobody's books any more when its worker completed it.
+            job.noteEnd()
+            manager_of(job).commit()
         job.resumeCallbacks()
         return
     if job.status not in (ASSIGNED, ACTIVE) or job._waits():
