@@ -429,7 +429,7 @@ def test_what_does_not_end_is_a_fault_and_gives_exit_code_1(tmp_path, monkeypatc
     assert run.main(["--seconds", "1", "--seed", "1", "--kills", "0"]) == 1
     told = capsys.readouterr().out
     assert "\nNOT ENDED after" in told
-    assert "stuck: NOT ENDED: jobs were left in the end" in told
+    assert "NOT ENDED: jobs were left in the end" in told
 
 
 @pytest.mark.slow
