@@ -135,6 +135,10 @@ EXPLAINED = (
         _ANY,
         AWAY,
     ),
+    # A worker that is told to end while the server is away cannot wait for its polls and jobs.
+    Explanation(_EVENTS, "dispatcher .* did not stop; a sibling will clean up.*", "", "", AWAY),
+    # It was asking for a job when the server went. The poll is given up, and with it what it did.
+    Explanation(_EVENTS, "agent .* could not claim a job", _DISCONNECTED, _ANY, AWAY),
     # A poll, or the end of a job, that the server refuses for want of room is tried again.
     Explanation(
         _EVENTS,

@@ -202,6 +202,9 @@ class Torture:
         self._faults += [("", fault) for fault in verdict.judge_storage(storage, PATIENCE)]
 
     def _judge(self, connection: Any, drained: bool) -> None:
+        # First, as only so many are told in full.
+        if not drained:
+            self._faults.append(("", Fault("stuck", "NOT ENDED: jobs were left in the end")))
         acknowledged = set().union(*(putter.acknowledged for putter in self._putters))
         self._faults += verdict.judge(connection, self._effects, acknowledged)
         self._faults += [("limited", fault) for fault in self._watcher.faults]
@@ -210,8 +213,6 @@ class Torture:
             if worker.ended is not None:
                 text = f"{name} ended by itself with {worker.ended}"
                 self._faults.append(("", Fault("broken", text)))
-        if not drained:
-            self._faults.append(("", Fault("stuck", "NOT ENDED: jobs were left in the end")))
         errors = [*self._watcher.met, *explaining.logged(self._folder)]
         for putter in self._putters:
             errors += putter.met

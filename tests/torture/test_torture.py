@@ -441,6 +441,8 @@ def test_references_on_a_server_that_is_away_are_a_fault_and_no_traceback(tmp_pa
         assert verdict.judge_storage(storage, PATIENCE) == []
         proxy.close()
         wait_until(lambda: not storage.is_connected(), PATIENCE)
+        # What was loaded before is not asked for again.
+        storage._cache.clear()
         (fault,) = verdict.judge_storage(storage, 0)
         assert fault.problem == "broken"
         assert "ClientDisconnected" in fault.text
