@@ -381,3 +381,33 @@ def test_a_worker_that_gives_up_a_job_leaves_no_traceback_of_the_transaction(
     assert [record for record in caplog.records if record.name.startswith("txn")] == []
     client.manager.begin()
     assert client.root["written"] == 1
+
+
+def wait_elsewhere_and_lose_the_connection(other):
+    """As with a commit that the server does late, after its worker was told of no answer."""
+    happened.append("run")
+    call_hook()
+    raise ClientDisconnected
+
+
+def test_a_job_whose_commit_is_done_late_and_waits_for_another_does_not_run_again(
+    client, other, dispatcher
+):
+    inner = Job(operator.add, 1, 2)
+    job = client.queue.put(Job(wait_elsewhere_and_lose_the_connection, inner))
+    client.manager.commit()
+
+    def commit_late():
+        other.manager.begin()
+        theirs = other.same(job)
+        theirs._wait_for(other.queue.put(theirs.args[0]))
+        other.manager.commit()
+
+    set_hook(commit_late)
+    (claimed,) = dispatcher.claim()
+    with pytest.raises(ReassignedError):
+        dispatcher.run(claimed)
+    dispatcher.work()
+    client.manager.begin()
+    assert happened == ["run"]
+    assert (job.status, job.result) == (COMPLETED, 3)

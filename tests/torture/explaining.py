@@ -20,7 +20,6 @@ DISK_LINGERS = 5.0
 
 #: Whatever has clients lose their server.
 AWAY = frozenset((*CONNECTION_BREAKAGES, *SERVER_BREAKAGES)) - {"disk full"}
-RESTARTS = frozenset(("kill server", "restart server"))
 FULL = frozenset(("disk full",))
 #: What keeps a worker from its pings. A server that is away, or slow to come back, does so too.
 SILENT = AWAY | {"kill", "kill for long", "suspend for long", "suspend for short", "terminate"}
@@ -77,11 +76,6 @@ EXPLAINED = (
     Explanation(CLIENTS, "", _DISCONNECTED, _ANY, AWAY),
     # The server that refuses to write says why. Readers meet none of it.
     Explanation("putter", "", _REFUSED, _TOO_LARGE, FULL, DISK_LINGERS),
-    # ZODB finds that an oid was given twice, refuses, and the next try has others. (What it does
-    # not find are wrong references.)
-    Explanation(
-        "putter", "", "ValueError", "A different object already has the same oid", RESTARTS, 200.0
-    ),
     # -- what workers log
     # An object could not be loaded, as the server is away; who asked for it is told, too.
     Explanation(r"ZODB\.Connection", r"Couldn't load state for .*", _DISCONNECTED, _ANY, AWAY),
@@ -90,6 +84,23 @@ EXPLAINED = (
         "asyncio", "ConcurrentTask exception was never retrieved.*", _DISCONNECTED, _ANY, AWAY
     ),
     Explanation(r"ZEO\.asyncio\.client", "Exception for prefetch .*", _DISCONNECTED, _ANY, AWAY),
+    # The connection ended while a transaction sent what it stores. Nothing of it takes effect: its
+    # client refuses to vote on another connection than the one it began on, ...
+    Explanation(
+        "asyncio",
+        r"Exception in callback ClientIO\.call_async(_iter)?\(.*",
+        "AttributeError",
+        r"'NoneType' object has no attribute 'call_async(_iter)?'",
+        AWAY,
+    ),
+    # ... and if it has not noticed yet, the new connection knows no such transaction, and says so.
+    Explanation(
+        r"ZEO\.asyncio\.client",
+        r".* from server: ZODB\.POSException\.StorageTransactionError:\(None, \d+\)",
+        "",
+        "",
+        AWAY,
+    ),
     # A client that was away for long, or came back to a server that restarted, verifies nothing.
     Explanation(r"ZEO\.asyncio\.client", ".*dropping stale cache", "", "", AWAY),
     # The answer to the last step of a commit did not come. What it came to is found out.
@@ -124,6 +135,10 @@ EXPLAINED = (
         _ANY,
         AWAY,
     ),
+    # A worker that is told to end while the server is away cannot wait for its polls and jobs.
+    Explanation(_EVENTS, "dispatcher .* did not stop; a sibling will clean up.*", "", "", AWAY),
+    # It was asking for a job when the server went. The poll is given up, and with it what it did.
+    Explanation(_EVENTS, "agent .* could not claim a job", _DISCONNECTED, _ANY, AWAY),
     # A poll, or the end of a job, that the server refuses for want of room is tried again.
     Explanation(
         _EVENTS,
@@ -141,15 +156,6 @@ EXPLAINED = (
         "",
         FULL,
         DISK_LINGERS,
-    ),
-    # As with putters: ZODB noticed that an oid was given twice.
-    Explanation(
-        _EVENTS,
-        "poll of queue .* failed; it is tried again",
-        "ValueError",
-        "A different object already has the same oid",
-        RESTARTS,
-        200.0,
     ),
     # Whether a job may fail with what it failed with, `kinds` says.
     Explanation(_EVENTS, r"(?s)<zc\.async_\.job\.Job .* failed:", _ANY, _ANY),

@@ -17,7 +17,6 @@ import ZEO.Exceptions
 from benchmarks.storages import Server, add_queue
 from benchmarks.workers import wait_until
 from tests.processes import queue_of
-from tests.references import wrong_references
 from tests.torture import breaking, explaining, report, verdict
 from tests.torture.faults import Fault
 from tests.torture.processes import PATIENCE, Settings, StorageServer, Worker
@@ -183,7 +182,7 @@ class Torture:
             drained = self._drain(view)
             self._watcher.stop()
             self._judge(view(), drained)
-            self._judge_storage(database)
+            self._judge_storage(database.storage)
             self._print(view(), time.monotonic() - began, drained)
 
     def _drain(self, view: Any) -> bool:
@@ -199,12 +198,13 @@ class Torture:
             time.sleep(PAUSE)
         return False
 
-    def _judge_storage(self, database: Any) -> None:
-        self._faults += [
-            ("", Fault("wrong reference", text)) for text in wrong_references(database.storage)
-        ]
+    def _judge_storage(self, storage: Any) -> None:
+        self._faults += [("", fault) for fault in verdict.judge_storage(storage, PATIENCE)]
 
     def _judge(self, connection: Any, drained: bool) -> None:
+        # First, as only so many are told in full.
+        if not drained:
+            self._faults.append(("", Fault("stuck", "NOT ENDED: jobs were left in the end")))
         acknowledged = set().union(*(putter.acknowledged for putter in self._putters))
         self._faults += verdict.judge(connection, self._effects, acknowledged)
         self._faults += [("limited", fault) for fault in self._watcher.faults]
@@ -213,8 +213,6 @@ class Torture:
             if worker.ended is not None:
                 text = f"{name} ended by itself with {worker.ended}"
                 self._faults.append(("", Fault("broken", text)))
-        if not drained:
-            self._faults.append(("", Fault("stuck", "NOT ENDED: jobs were left in the end")))
         errors = [*self._watcher.met, *explaining.logged(self._folder)]
         for putter in self._putters:
             errors += putter.met

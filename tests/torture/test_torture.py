@@ -8,27 +8,32 @@ import random
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
+import ZEO.ClientStorage
 from ZODB.POSException import ConflictError
 from ZODB.utils import z64
 
 import zc.async_.configure
 import zc.async_.testing
 import zc.twist
+from benchmarks.storages import server
 from benchmarks.workers import wait_until
 from tests.processes import queue_of, write_line
 from tests.races.parties import Dispatcher, make_queue
-from tests.torture import breaking, explaining, kinds, report, verdict, work
+from tests.torture import breaking, explaining, kinds, report, run, verdict, work
 from tests.torture.faults import Fault
 from tests.torture.processes import PATIENCE
 from tests.torture.proxy import Proxy
 from tests.torture.putting import prepare
 from tests.torture.run import options
 from tests.torture.watching import Watcher
+from zc.async_.callbacks import CallbackProxy
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
+from zc.async_.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -394,6 +399,65 @@ def test_two_records_that_lead_to_one_job_are_a_wrong_reference(torn):
     assert ("", "wrong reference") in torn.problems()
 
 
+def test_a_job_that_is_not_in_the_database_is_a_fault(torn):
+    record = torn.record("plain")
+    missing = Job.__new__(Job)
+    torn.connection._cache.new_ghost(b"\0\0\0\0\1\0\0\0", missing)
+    missing._p_jar = torn.connection
+    record.job = missing
+    faults = list(verdict.judge(torn.connection, torn.effects, set()))
+    assert [(kind, fault.problem) for kind, fault in faults] == [("plain", "broken")]
+    assert "POSKeyError" in faults[0][1].text
+    assert verdict.unfinished(torn.connection) == []
+    assert verdict.counts(torn.connection)["raising"]["completed"] == 1
+
+
+def test_a_callback_that_is_something_else_is_a_fault(torn):
+    record = torn.record("followed")
+    proxy = next(one for one in record.job.callbacks if isinstance(one, CallbackProxy))
+    proxy.job = record.entries[0]
+    faults = list(verdict.judge(torn.connection, torn.effects, set()))
+    assert [(kind, fault.problem) for kind, fault in faults] == [("followed", "broken")]
+    assert "a callback of" in faults[0][1].text
+
+
+@pytest.mark.slow
+def test_what_does_not_end_is_a_fault_and_gives_exit_code_1(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    # No time is given to end.
+    monkeypatch.setattr(run, "LONGEST_DRAIN", 0)
+    assert run.main(["--seconds", "1", "--seed", "1", "--kills", "0"]) == 1
+    told = capsys.readouterr().out
+    assert "\nNOT ENDED after" in told
+    assert "NOT ENDED: jobs were left in the end" in told
+
+
+@pytest.mark.slow
+def test_references_on_a_server_that_is_away_are_a_fault_and_no_traceback(tmp_path):
+    with contextlib.ExitStack() as stack:
+        running = stack.enter_context(server(tmp_path))
+        proxy = stack.enter_context(Proxy(running.address).running())
+        storage = stack.enter_context(closing_client(proxy.address))
+        assert verdict.judge_storage(storage, PATIENCE) == []
+        proxy.close()
+        wait_until(lambda: not storage.is_connected(), PATIENCE)
+        # What was loaded before is not asked for again.
+        storage._cache.clear()
+        (fault,) = verdict.judge_storage(storage, 0)
+        assert fault.problem == "broken"
+        assert "ClientDisconnected" in fault.text
+        proxy.open()
+        assert verdict.judge_storage(storage, PATIENCE) == []
+
+
+@contextlib.contextmanager
+def closing_client(address):
+    """A client's storage that gives up a server after a second."""
+    storage = ZEO.ClientStorage.ClientStorage(address, wait_timeout=1)
+    with contextlib.closing(storage):
+        yield storage
+
+
 def disk_full(began, ended):
     return explaining.Outage("disk full", "server", began, ended)
 
@@ -403,6 +467,22 @@ def test_an_error_that_nothing_explains_is_a_fault():
     faults = list(explaining.unexplained([error, error], [disk_full(90, 110)]))
     assert [fault.problem for fault in faults] == ["unexplained"]
     assert "2 times" in faults[0].text
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        ("AttributeError", "'Lane' object has no attribute 'newest'"),
+        ("ValueError", "A different object already has the same oid"),
+    ],
+)
+def test_no_breakage_explains_what_an_oid_given_twice_leads_to(error, text):
+    kinds_of_breakages = (*breaking.SERVER_BREAKAGES, *breaking.CONNECTION_BREAKAGES)
+    outages = [explaining.Outage(kind, "server", 90, 110) for kind in kinds_of_breakages]
+    poll = "poll of queue '' failed; it is tried again"
+    for whose, message in (("putter", ""), ("zc.async.events", poll)):
+        met = explaining.Met(whose, message, error, text, 100.0)
+        assert len(list(explaining.unexplained([met], outages))) == 1
 
 
 @pytest.mark.parametrize(("when", "faults"), [(95.0, 0), (112.0, 0), (80.0, 1), (130.0, 1)])

@@ -2,6 +2,7 @@
 
 import collections
 import itertools
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,12 +10,16 @@ import ZEO.Exceptions
 from ZODB.utils import oid_repr
 
 from tests.processes import lines, queue_of
+from tests.references import wrong_references
 from tests.torture import work
 from tests.torture.faults import Fault
 from tests.torture.kinds import KINDS, Evidence, Record, failed
 from zc.async_.interfaces import COMPLETED
 
 Records = list[tuple[int, Any]]
+
+#: Seconds between two tries to reach a server.
+PAUSE = 0.2
 
 
 def all_records(connection: Any) -> tuple[Records, list[Fault]]:
@@ -113,6 +118,23 @@ def judge(connection: Any, path: Any, acknowledged: set[int]) -> Iterator[tuple[
         lambda: found.extend(_judge_shared(connection, records)), "the counter that jobs share"
     )
     yield from (("conflicting", fault) for fault in found)
+
+
+def judge_storage(storage: Any, patience: float) -> list[Fault]:
+    """All references that are wrong; or, that they could not be looked at.
+
+    A server that is away is tried again for `patience` seconds.
+    """
+    end = time.monotonic() + patience
+    while True:
+        try:
+            return [Fault("wrong reference", text) for text in wrong_references(storage)]
+        except ZEO.Exceptions.ClientDisconnected as error:
+            if time.monotonic() >= end:
+                return [Fault("broken", f"references cannot be looked at: {error!r}")]
+            time.sleep(PAUSE)
+        except Exception as error:
+            return [Fault("broken", f"references cannot be looked at: {error!r}")]
 
 
 def _kind(record: Any) -> str:

@@ -413,7 +413,9 @@ class _Run:
         job = self.job
         if self.token is None:
             self._check_unclaimed()
-        elif job._token != self.token or job.status != ACTIVE:
+        elif job._token != self.token or job.status != ACTIVE or job._waits_for_result():
+            # It waits for the result of another, or has ended: a commit whose answer was lost, and
+            # which could not be seen yet when it was looked for, was done after all.
             raise ReassignedError(f"{show(job)} is no longer the business of this worker")
 
     def _is_at_most_once(self) -> bool:
