@@ -12,8 +12,12 @@ from typing import Any
 
 import transaction
 
+import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.liveness
+import zc.async_.observing
 from zc.async_ import utils
+from zc.async_.dispatcher import thorough
 from zc.async_.dispatcher.membership import Membership
 from zc.async_.dispatcher.plans import Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId
@@ -29,6 +33,8 @@ PATIENCE = 3
 CONTENTION = 1.0
 #: Objects that the poller keeps in memory: the jobs that it swept should be there when claimed.
 CACHE_SIZE = 5000
+#: Seconds by which a clock that was set back is not worth looking what that has done.
+CLOCK_TOLERANCE = 5
 #: Seconds to wait for a database that is out of reach: the first, step and longest wait.
 DISCONNECTED_BACKOFF = (1.0, 1.0, 60.0)
 
@@ -38,6 +44,7 @@ class Poller:
 
     def __init__(self, database: Any, uuid: Any, listener: Listener) -> None:
         self._uuid = uuid
+        self._database = database
         self._listener = listener
         self._manager = transaction.TransactionManager()
         self._connection = database.open(self._manager)
@@ -54,6 +61,13 @@ class Poller:
         self._unanswered: dict[str, set[tuple[JobId, int]]] = {}
         #: The queues in which something was committed since.
         self._settled: set[str] = set()
+        #: Whether this poll looks thoroughly; when the last one did that did, and how far the wall
+        #: clock was then ahead of the monotonic one (microseconds).
+        self._is_thorough = False
+        self._last_thorough: int | None = None
+        self._offset = 0
+        #: See `Conditions.forlorn`. By the names of the queues.
+        self._forlorn: dict[str, set[tuple[JobId, int]]] = {}
         #: Seconds that the last poll took that claimed something.
         self.last_duration = 0.0
 
@@ -61,12 +75,17 @@ class Poller:
         """Do one poll. Raises only what ends a thread."""
         outcome = Outcome()
         began = time.monotonic()
+        if utils.is_closed(self._database):
+            return Outcome(failed=True, closed=True)
+        self._plan_look(plan)
         try:
             self._manager.begin()
             for name in self._queue_names():
                 self._poll_queue_or_log(name, plan, outcome)
             self._disconnects = 0
         except utils.DISCONNECTED_ERRORS as error:
+            # Who could not see anything did not see that siblings were silent.
+            zc.async_.observing.begin_anew(self._database)
             first, step, longest = DISCONNECTED_BACKOFF
             outcome.again = min(longest, first + step * self._disconnects)
             outcome.failed = True
@@ -78,12 +97,29 @@ class Poller:
             outcome.again, outcome.failed = self._conflict_backoff(), True
         except Exception:
             outcome.failed = True
-            utils.log.critical("poll failed; the next one is tried as usual", exc_info=True)
+            if not utils.is_closed(self._database):
+                utils.log.critical("poll failed; the next one is tried as usual", exc_info=True)
         finally:
-            self._manager.abort()
+            if not utils.is_closed(self._database):
+                self._manager.abort()
+        if utils.is_closed(self._database):
+            return Outcome(failed=True, closed=True)
         if outcome.jobs:
             self.last_duration = time.monotonic() - began
         return outcome
+
+    def _plan_look(self, plan: Plan) -> None:
+        """See whether it is time for a thorough look, or whether the clock was set back."""
+        self._membership.poll_interval = plan.poll_interval
+        now = zc.async_.clock.monotonic()
+        offset = zc.async_.clock.microseconds() - now
+        last = self._last_thorough
+        passed = None if last is None else now - last
+        set_back = offset < self._offset - CLOCK_TOLERANCE * 1_000_000
+        self._offset = offset
+        self._is_thorough = passed is None or set_back or passed >= thorough.INTERVAL * 1_000_000
+        if self._is_thorough:
+            self._last_thorough = now
 
     def _commit(self, visit: Visit) -> None:
         # What is committed here is known: it must not cause another poll.
@@ -130,6 +166,8 @@ class Poller:
             raise
         except Exception:
             outcome.failed = True
+            if utils.is_closed(self._database):
+                raise
             utils.log.critical("poll of queue %r failed; it is tried again", name, exc_info=True)
             self._manager.begin()
             # Should an object be spoilt here, as by an oid that was given twice, it is loaded anew.
@@ -148,6 +186,8 @@ class Poller:
                     self._commit(visit)
                 self._conflicts = 0
                 self._settle(visit)
+                if self._is_thorough:
+                    self._forlorn[name] = visit.forlorn
                 outcome.done.add(name)
             except AgentFailed as failed:
                 self._manager.begin()
@@ -178,7 +218,8 @@ class Poller:
     def _conditions(self, name: str) -> Conditions:
         unanswered = self._unanswered.get(name, set())
         holder = self._membership.holder
-        return Conditions(self._uuid, holder, unanswered, self.most_jobs, self.share)
+        forlorn = self._forlorn.get(name, set()) if self._is_thorough else None
+        return Conditions(self._uuid, holder, unanswered, self.most_jobs, self.share, forlorn)
 
     def most_jobs(self, wanted: int) -> int:
         """How many jobs to claim: fewer after several conflicts in a row, at last one.
@@ -196,9 +237,19 @@ class Poller:
 
     def deactivate(self, unstarted: list[tuple[JobId, int]]) -> None:
         """Hand back the jobs no thread has begun, and leave the queues."""
+        if utils.is_closed(self._database):
+            utils.log.error(
+                "dispatcher %s cannot leave its queues, since its database was closed: stop it "
+                "before. A sibling, or the next start, will clean up after it",
+                self._uuid,
+            )
+            zc.async_.liveness.release(self._uuid)
+            return
         self._membership.leave(unstarted)
 
     def close(self) -> None:
         """Give the connection back."""
+        if utils.is_closed(self._database):
+            return
         self._manager.abort()
         self._connection.close()
