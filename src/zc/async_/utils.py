@@ -12,6 +12,7 @@ import persistent
 import transaction
 import transaction.interfaces
 import ZEO.Exceptions
+import ZODB
 import ZODB.POSException
 from twisted.python.reflect import safe_repr
 from ZODB.utils import u64, z64
@@ -130,7 +131,8 @@ def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bo
 
 def is_closed(database: Any) -> bool:
     """Whether `ZODB.DB.close` of a database was called."""
-    return getattr(database, "storage", None) is None
+    # It then has no storage any more.
+    return isinstance(database, ZODB.DB) and getattr(database, "storage", None) is None
 
 
 class _Work(threading.local):
