@@ -132,7 +132,7 @@ def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bo
 def is_closed(database: Any) -> bool:
     """Whether `ZODB.DB.close` of a database was called."""
     # It then has no storage any more.
-    return isinstance(database, ZODB.DB) and getattr(database, "storage", None) is None
+    return isinstance(database, ZODB.DB) and not hasattr(database, "_mvcc_storage")
 
 
 class _Work(threading.local):
