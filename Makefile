@@ -1,16 +1,19 @@
 # Needs make and a Python of 3.11 or newer; everything else is installed in .venv.
 #   make help          lists the targets
 #   make test PYTHON=/path/to/python3.12   chooses the interpreter of a new .venv
+#   make test PYTHON=python3.12 VENV=.venv-3.12   keeps an environment for each
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
 
-VENV := .venv
+VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?=
 ARGS ?=
+# How many processes share the quick tests; "0" for none but this one.
+JOBS ?= 2
 SECONDS ?= 120
 
 # Prints the first interpreter that really runs, is new enough and can make a virtual environment. Every match on PATH
@@ -57,7 +60,7 @@ demo: $(STAMP) ## see it work
 
 .PHONY: test
 test: $(STAMP) ## the quick tests, with coverage
-	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal --cov --cov-report=term $(ARGS)
 
 .PHONY: test-all
 test-all: $(STAMP) ## every test, the slow ones too
@@ -79,6 +82,6 @@ torture: $(STAMP) ## break everything while jobs run, for SECONDS=120; ARGS="--s
 
 .PHONY: clean
 clean: ## remove .venv and everything made
-	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* build dist .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf src/*.egg-info bench.json .tox bin develop-eggs eggs parts .installed.cfg
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

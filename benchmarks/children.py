@@ -5,6 +5,8 @@ and the parent never has to find it again.
 """
 
 import contextlib
+import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Seconds that a child may take to end by itself.
 PATIENCE = 10
+
+#: Seconds after which a child that waits for its end sees whether there was a signal.
+LOOK_INTERVAL = 0.1
 
 
 @contextlib.contextmanager
@@ -47,6 +52,18 @@ def said(process: subprocess.Popen[str], log: Path) -> str:
     if not line:
         raise RuntimeError(f"a process ended early:\n{log.read_text()}")
     return line
+
+
+def wait_for_end_of_input() -> None:
+    """What the main thread of a child waits for.
+
+    It does not wait in one piece: the system may deliver a signal to any thread, and Python handles
+    it when the main thread runs next.
+    """
+    while True:
+        ready, _, _ = select.select([0], [], [], LOOK_INTERVAL)
+        if ready and not os.read(0, 1024):
+            return
 
 
 def _end(process: subprocess.Popen[str]) -> None:

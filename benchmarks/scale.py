@@ -18,6 +18,9 @@ class Scale:
     lone: int
     #: Minutes, as the dispatcher sees them, of doing nothing.
     idle_minutes: int
+    #: Queues of a dispatcher with nothing to do, and seconds of looking at it.
+    queues: int
+    idle_seconds: float
     #: Jobs that each of the concurrent threads puts.
     puts: int
     #: Jobs that wait behind a full quota: few and many.
@@ -25,6 +28,11 @@ class Scale:
     many_blocked: int
     #: Claims timed with each of them.
     claims: int
+    #: Parts of a large parallel job.
+    parts: int
+    #: Callbacks of one job: few and many.
+    few_callbacks: int
+    many_callbacks: int
 
 
 FULL = Scale(
@@ -34,10 +42,15 @@ FULL = Scale(
     drain=5000,
     lone=200,
     idle_minutes=6,
+    queues=300,
+    idle_seconds=32,
     puts=150,
     few_blocked=100,
     many_blocked=100_000,
     claims=200,
+    parts=5000,
+    few_callbacks=250,
+    many_callbacks=2000,
 )
 
 QUICK = Scale(
@@ -47,8 +60,13 @@ QUICK = Scale(
     drain=40,
     lone=5,
     idle_minutes=1,
+    queues=10,
+    idle_seconds=1,
     puts=5,
     few_blocked=10,
     many_blocked=600,
     claims=5,
+    parts=40,
+    few_callbacks=10,
+    many_callbacks=40,
 )

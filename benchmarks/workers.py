@@ -26,7 +26,7 @@ import zc.async_.dispatcher
 import zc.async_.dispatcher.registry
 import zc.async_.instanceuuid
 import zc.async_.interfaces
-from benchmarks.children import child, said
+from benchmarks.children import child, said, wait_for_end_of_input
 from benchmarks.storages import Server
 
 #: Worker threads of a dispatcher, where a measure does not say otherwise.
@@ -127,7 +127,7 @@ def main(host: str, port: str, size: str) -> None:
         local_dispatcher(database, int(size), settle=False),
     ):
         print("ready", flush=True)
-        sys.stdin.read()
+        wait_for_end_of_input()
         # If the parent was killed, its server is gone as well, and a dispatcher waits for its
         # database as long as it takes.
         last_resort = threading.Timer(STOP_PATIENCE, os._exit, [1])

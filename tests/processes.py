@@ -21,7 +21,7 @@ import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
 import zc.async_.testing
-from benchmarks.children import child, said
+from benchmarks.children import child, said, wait_for_end_of_input
 from benchmarks.storages import Server
 from zc.async_.interfaces import KEY, DatabaseOpened
 
@@ -144,7 +144,7 @@ def main(host, port, size, filter, grace):
         dispatcher = zc.async_.dispatcher.get()
         zc.async_.testing.get_poll(dispatcher, 0, PATIENCE)
         print("ready", flush=True)
-        sys.stdin.read()
+        wait_for_end_of_input()
         zc.async_.subscribers.stop(dispatcher)
 
 

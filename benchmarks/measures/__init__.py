@@ -4,7 +4,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from benchmarks.measures import claim, conflicts, drain, idle, lone, parallel, put
+from benchmarks.measures import (
+    claim,
+    conflicts,
+    drain,
+    idle,
+    lone,
+    parallel,
+    put,
+    queues,
+    scale_callbacks,
+    scale_parallel,
+)
 from benchmarks.scale import Scale
 
 #: Each takes an empty folder and the scale.
@@ -13,7 +24,10 @@ MEASURES: dict[str, Callable[[Path, Scale], Iterable[Figure]]] = {
     "drain": drain.measure,
     "lone": lone.measure,
     "idle": idle.measure,
+    "queues": queues.measure,
     "conflicts": conflicts.measure,
     "claim": claim.measure,
     "parallel": parallel.measure,
+    "scale_parallel": scale_parallel.measure,
+    "scale_callbacks": scale_callbacks.measure,
 }

@@ -77,7 +77,7 @@ def assert_it_says_that_there_is_no_space(process):
     "share",
     [
         0.0001,
-        0.3,
+        pytest.param(0.3, marks=pytest.mark.slow),
         pytest.param(0.5, marks=pytest.mark.slow),
         pytest.param(0.7, marks=pytest.mark.slow),
         pytest.param(0.9, marks=pytest.mark.slow),

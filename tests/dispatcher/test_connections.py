@@ -77,3 +77,20 @@ def test_no_connection_that_belongs_to_that_of_a_worker_is_closed_by_a_job(
 
     settle(ended)
     assert [isinstance(job.result, Failure) for job in jobs + others] == [True] * 6 + [False] * 6
+
+
+def test_the_connection_of_a_worker_keeps_its_place_whatever_another_brings_along(two_databases):
+    content, queues = two_databases["content"], two_databases["async"]
+    # As a job does that opens a connection of its own.
+    first = content.open(transaction.TransactionManager())
+    brought = first.get_connection("async")
+    first.close()
+    connection = open_for_worker(queues)
+    # It is the same, from the pool.
+    assert connection.get_connection("content") is first
+    assert connection.get_connection("async") is connection
+    assert first.get_connection("async") is connection
+    assert brought.opened is None
+    close_for_worker(connection)
+    assert connection.opened is None
+    transaction.abort()

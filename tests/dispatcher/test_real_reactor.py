@@ -1,5 +1,6 @@
 """Dispatchers on real reactors of Twisted."""
 
+import contextlib
 import operator
 import os
 import subprocess
@@ -9,14 +10,25 @@ import threading
 import uuid
 
 import pytest
+import transaction
+import ZODB
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.selectreactor import SelectReactor
+from ZODB.FileStorage import FileStorage
 
+import zc.async_
+import zc.async_.dispatcher.registry
 import zc.async_.subscribers
 import zc.async_.testing
 from tests.dispatcher import work
 from tests.dispatcher.conftest import PATIENCE
+from zc.async_.agent import Agent
 from zc.async_.dispatcher import Dispatcher
+from zc.async_.interfaces import COMPLETED, KEY, DatabaseOpened
 from zc.async_.job import Job, parallel
+from zc.async_.queue import Queue
+from zc.async_.subscribers import QueueInstaller
 from zc.async_.testing import wait_for_result
 
 #: Seconds: no test waits for a poll to come by itself.
@@ -28,10 +40,10 @@ def start(database, install_agent):
     """Starts dispatchers on reactors of their own, in threads; they are torn down in the end."""
     started = []
 
-    def start(threaded=False, poll_interval=LONG, **options):
+    def start(threaded=False, poll_interval=LONG, other=None, **options):
         install_agent()
         dispatcher = Dispatcher(
-            database, SelectReactor(), poll_interval, uuid=uuid.uuid4(), **options
+            other or database, SelectReactor(), poll_interval, uuid=uuid.uuid4(), **options
         )
         dispatcher.activate(threaded=threaded)
         dispatcher.thread = threading.Thread(
@@ -128,6 +140,82 @@ def leave_the_poll(agent):
     return agent.queue.claim()
 
 
+def stop_reactor(*args):
+    """Have the reactor stopped, as soon as it can be."""
+    reactor = zc.async_.local.getReactor()
+    reactor.callFromThread(reactor.stop)
+    return "stopped"
+
+
+def stop_dispatcher(*args):
+    dispatcher = zc.async_.local.getDispatcher()
+    dispatcher.reactor.callFromThread(dispatcher.deactivate)
+    return "stopped"
+
+
+@pytest.mark.parametrize("as_callback", [False, True])
+@pytest.mark.parametrize("stop", [stop_reactor, stop_dispatcher])
+def test_a_job_or_callback_that_stops_its_dispatcher_ends_and_does_not_run_again(
+    start, client, stop, as_callback
+):
+    for _trial in range(4):
+        dispatcher = start()
+        job = client.queue.put(work.answer if as_callback else stop)
+        stopping = job.addCallback(stop) if as_callback else job
+        client.manager.commit()
+        _wait_for_end(dispatcher)
+        client.manager.begin()
+        assert (job.status, stopping.result) == (COMPLETED, "stopped")
+        assert list(client.queue) == []
+
+
+def _wait_for_end(dispatcher):
+    zc.async_.testing.wait_until(lambda: not dispatcher.activated, PATIENCE, "not stopped")
+    dispatcher.reactor.callFromThread(_stop, dispatcher.reactor)
+    dispatcher.thread.join(PATIENCE)
+
+
+def _stop(reactor):
+    with contextlib.suppress(ReactorNotRunning):
+        reactor.stop()
+
+
+def defer_to_reactor():
+    deferred = Deferred()
+    reactor = zc.async_.dispatcher.registry.dispatchers()[0].reactor
+    reactor.callFromThread(reactor.callLater, 0, deferred.callback, 42)
+    return deferred
+
+
+async def await_reactor():
+    return (await defer_to_reactor()) + 1
+
+
+@pytest.mark.parametrize(("call", "result"), [(defer_to_reactor, 42), (await_reactor, 43)])
+def test_a_job_that_is_called_by_hand_waits_for_what_a_reactor_in_another_thread_brings(
+    start, client, call, result
+):
+    start()
+    job = client.root["job"] = Job(call)
+    client.manager.commit()
+    assert job() == result
+
+
+@pytest.mark.parametrize("trials", [50, pytest.param(500, marks=pytest.mark.slow)])
+def test_a_job_that_puts_another_commits_and_returns_it_runs_once(start, put, trials):
+    start()
+    for _trial in range(trials):
+        assert wait_for_result(put(delegate), PATIENCE) == 42
+    assert work.happened.count("delegate") == trials
+
+
+def delegate():
+    work.happened.append("delegate")
+    inner = zc.async_.local.getQueue().put(Job(operator.mul, 6, 7))
+    transaction.commit()
+    return inner
+
+
 #: A Twisted application with a dispatcher on the installed reactor.
 APPLICATION = """
     import ZODB, ZODB.FileStorage, transaction
@@ -195,3 +283,98 @@ def test_on_the_installed_reactor_jobs_run_and_a_stop_hands_back(tmp_path, grace
     )
     assert (process.stdout, process.stderr) == (f"42 True 1\nduring\n{end}\n", "")
     assert process.returncode == 0
+
+
+# -- what is new is served at once, long before the next poll
+
+
+def test_a_queue_that_is_added_is_served_at_once(dispatcher, client):
+    client.manager.begin()
+    queue = client.root[KEY]["new"] = Queue()
+    client.manager.commit()
+    client.manager.begin()
+    job = queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_a_queue_that_is_added_with_a_job_is_served_at_once(dispatcher, client):
+    client.manager.begin()
+    queue = client.root[KEY]["new"] = Queue()
+    client.connection.add(queue)
+    job = queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+@pytest.fixture
+def database_without_queues(tmp_path, base):
+    """A database whose root has no queues."""
+    database = ZODB.DB(FileStorage(str(tmp_path / "other.fs")))
+    yield database
+    database.close()
+
+
+def test_queues_of_a_database_that_had_none_are_served_at_once(
+    database_without_queues, start, connect
+):
+    start(other=database_without_queues)
+    QueueInstaller()(DatabaseOpened(database_without_queues))
+    client = connect(database_without_queues)
+    job = client.queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_queues_that_are_added_to_another_database_are_served_at_once(
+    two_databases, start, connect
+):
+    start(other=two_databases["content"])
+    client = connect(two_databases["content"])
+    queues = client.root[KEY]
+    queues["new"] = Queue()
+    client.manager.commit()
+    client.manager.begin()
+    job = queues["new"].put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_an_agent_that_is_added_works_at_once(dispatcher, client):
+    client.manager.begin()
+    agents = client.queue.dispatchers[dispatcher.UUID]
+    agents["main"].size = 0
+    client.manager.commit()
+    job = client.queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    client.manager.begin()
+    agents["new"] = Agent()
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_a_quota_that_is_changed_holds_at_once(dispatcher, client):
+    client.manager.begin()
+    client.queue.quotas.create("one", size=0)
+    job = client.queue.put(Job(operator.mul, 6, 7))
+    job.quota_names = ["one"]
+    client.manager.commit()
+    client.queue.quotas["one"].size = 1
+    client.manager.commit()
+    assert wait_for_result(job, PATIENCE) == 42
+
+
+def test_the_threads_of_a_queue_that_is_removed_end_at_once(dispatcher, client):
+    client.manager.begin()
+    queue = client.root[KEY]["new"] = Queue()
+    client.manager.commit()
+    job = queue.put(Job(operator.mul, 6, 7))
+    client.manager.commit()
+    wait_for_result(job, PATIENCE)
+    (thread,) = dispatcher.queues["new"]["main"].threads
+    client.manager.begin()
+    del client.root[KEY]["new"]
+    client.manager.commit()
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert "new" not in dispatcher.queues

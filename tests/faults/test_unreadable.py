@@ -9,6 +9,7 @@ import pytest
 from ZODB.Connection import TransactionMetaData
 from ZODB.POSException import POSKeyError
 
+import zc.async_.clock
 import zc.async_.testing
 from tests.dispatcher import work
 from zc.async_.interfaces import PENDING, MissingCallableError
@@ -60,13 +61,15 @@ def forget(database):
 
 
 @pytest.fixture
-def waits(client, settle):
-    """Waits until a job is in its queue: a worker may just be looking for its code."""
+def waits(client, settle, dispatcher):
+    """Waits until a job is in its queue, not due, and no worker has it in memory any more."""
 
     def waits(job):
         def is_pending():
             client.manager.begin()
-            return job.status == PENDING
+            not_due = job.begin_after > zc.async_.clock.now()
+            idle = not any(pool.busy for pool in dispatcher._pools())
+            return job.status == PENDING and not_due and idle
 
         settle(is_pending)
         assert job in client.queue

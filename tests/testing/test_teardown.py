@@ -25,6 +25,8 @@ def impatient():
     """Tearing down gives up at once, until the fixtures that were made before this one end."""
     with pytest.MonkeyPatch.context() as context:
         context.setattr(zc.async_.testing.teardown, "PATIENCE", 0.01)
+        # Nor does the reactor's thread wait for code that may be about to return.
+        context.setattr(zc.async_.dispatcher.core, "LAST_MOMENT", 0)
         yield
 
 

@@ -19,6 +19,7 @@ effect once before that. What it committed before a crash stays, and all of it r
 ``breaking``     what is broken when
 ``watching``     looks at the quotas meanwhile
 ``verdict``      what went wrong
+``explaining``   which errors are in order
 ``run``          all of it together
 ``report``       the table
 ================ ==================================================================================

@@ -3,6 +3,7 @@
 import collections
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -32,12 +33,13 @@ CONNECTION_BREAKAGES = {
 }
 SERVER_BREAKAGES = {
     "kill server": (0.0, 1.0, 5),
+    "restart server": (0.0, 1.0, 5),
     "suspend server": (0.2, 1.7 * DATABASE_TIMEOUT, 2),
     "disk full": (0.2, 1.5, 2),
 }
 
 #: How often each target's turn comes, those of workers aside.
-WEIGHTS = {SERVER: 2, CLIENTS: 1}
+WEIGHTS = {SERVER: 5, CLIENTS: 1}
 WORKER_WEIGHT = 6
 
 #: Seconds that a target is left alone after it was broken, so that it comes to do something.
@@ -52,6 +54,16 @@ class Breakage(NamedTuple):
     seconds: float
     kind: str
     target: str
+
+
+class Outage(NamedTuple):
+    """Something that was broken."""
+
+    kind: str
+    target: str
+    #: By the wall clock, in seconds.
+    began: float
+    ended: float
 
 
 def plan(
@@ -117,6 +129,8 @@ class Breaker:
         #: How often what was broken. Each thread has keys of its own.
         self.done: collections.Counter[str] = collections.Counter()
         self._counting = threading.Lock()
+        #: What was broken when.
+        self.outages: list[Outage] = []
         #: What could not be done, and why.
         self.problems: list[str] = []
         self._actions: dict[str, Callable[[str, float], None]] = {
@@ -131,6 +145,7 @@ class Breaker:
             "close port": self._close_port,
             "hold for long": self._hold,
             "kill server": self._kill_server,
+            "restart server": self._restart_server,
             "suspend server": self._suspend_server,
             "disk full": self._fill_disk,
         }
@@ -157,12 +172,15 @@ class Breaker:
         for at, seconds, kind, target in planned:
             if self._ending.wait(max(0, at - clock())):
                 return
+            began = time.time()
             try:
                 self._mend(self._workers.get(target))
                 self._actions[kind](target, seconds)
             except Exception as error:
                 self.problems.append(f"{kind} of {target}: {error!r}")
                 continue
+            finally:
+                self.outages.append(Outage(kind, target, began, time.time()))
             with self._counting:
                 self.done[kind] += 1
 
@@ -229,11 +247,18 @@ class Breaker:
     # -- the server
 
     def _kill_server(self, target: str, seconds: float) -> None:
+        self._start_server_anew(self._server.kill, seconds)
+
+    def _restart_server(self, target: str, seconds: float) -> None:
+        """As an operator does: the server closes its storage, and knows nothing of its clients."""
+        self._start_server_anew(self._server.terminate, seconds)
+
+    def _start_server_anew(self, end: Callable[[], None], seconds: float) -> None:
         with self._network:
             # A client that is accepted and let down again waits for ten seconds.
             for proxy in self._proxies.values():
                 proxy.close()
-            self._server.kill()
+            end()
             self._ending.wait(seconds)
             self._server.start()
             for proxy in self._proxies.values():

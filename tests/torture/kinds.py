@@ -64,8 +64,21 @@ class Record(persistent.Persistent):
                 yield from family(entry.inner)
 
 
+class WrongObjectError(Exception):
+    """Where there should be a job, there is something else."""
+
+
+def _check_job(job: Any, where: str) -> None:
+    if not isinstance(job, Job):
+        raise WrongObjectError(f"{where} is {utils.custom_repr(job)}, which is no job")
+
+
 def family(job: Job) -> Iterator[Job]:
-    """A job, its parts, and the callbacks that are performed, of all."""
+    """A job, its parts, and the callbacks that are performed, of all.
+
+    WrongObjectError if there is something else, whatever loading it raises if it is not there.
+    """
+    _check_job(job, "a job")
     yield job
     for part in (*job._args, *job._kwargs.values()):
         # Those of a job that failed to start them stay as they were.
@@ -79,6 +92,7 @@ def callbacks(job: Job) -> Iterator[Job]:
     for callback in job.callbacks:
         chosen = callback.job if isinstance(callback, CallbackProxy) else callback
         if chosen is not None:
+            _check_job(chosen, f"a callback of {job!r}")
             yield chosen
             yield from callbacks(chosen)
 

@@ -23,7 +23,7 @@ import zope.component
 import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
-from benchmarks.children import child
+from benchmarks.children import child, wait_for_end_of_input
 from benchmarks.storages import SERVER, _free_port
 from benchmarks.workers import wait_until
 from zc.async_ import utils
@@ -229,7 +229,7 @@ def main(host: str, port: str, size: str, grace: str, death: str) -> None:
         zc.async_.subscribers.ThreadedDispatcherInstaller(POLL_INTERVAL)(DatabaseOpened(database))
         dispatcher = zc.async_.dispatcher.get()
         dispatcher.shutdown_grace_period = settings.grace
-        sys.stdin.read()
+        wait_for_end_of_input()
         zc.async_.subscribers.stop(dispatcher)
 
 

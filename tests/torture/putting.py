@@ -4,6 +4,7 @@ import collections
 import logging
 import random
 import threading
+import time
 from typing import Any
 
 import transaction
@@ -12,12 +13,15 @@ from persistent.mapping import PersistentMapping
 
 from tests.processes import queue_of
 from tests.torture import kinds, work
+from tests.torture.explaining import Met, met
 
 #: Most jobs that wait while more are put, so that all can be done in the end.
 MOST_WAITING = 120
 
-#: Most jobs put in one transaction.
+#: Most jobs put in one transaction; and in a batch, which are so many of a hundred.
 MOST_AT_ONCE = 4
+MOST_IN_BATCH = 40
+BATCHES = 10
 
 #: Seconds between two looks whether there is room for more, and after an error.
 PAUSE = 0.1
@@ -42,6 +46,7 @@ class Putter(threading.Thread):
         self.acknowledged: set[int] = set()
         #: How often each kind of error was met.
         self.errors: collections.Counter[str] = collections.Counter()
+        self.met: list[Met] = []
 
     def stop(self) -> None:
         """Put no more, and wait until that is so."""
@@ -71,6 +76,7 @@ class Putter(threading.Thread):
             # Its commit may have succeeded all the same: its numbers are not used again.
             manager.abort()
             self.errors[type(error).__name__] += 1
+            self.met.append(met("putter", error, time.time()))
             logging.info("%s: %s", self.name, error, exc_info=True)
             return False
         self.acknowledged |= numbers
@@ -81,7 +87,7 @@ class Putter(threading.Thread):
         root = connection.root()[work.ROOT]
         place = kinds.Place(self._path, root["shared"], self._random)
         numbers = set()
-        for _job in range(self._random.randint(1, MOST_AT_ONCE)):
+        for _job in range(self._how_many()):
             number = self._next
             self._next += 1
             record = kinds.make(kinds.choose(self._random), place, number)
@@ -89,6 +95,11 @@ class Putter(threading.Thread):
             root["records"][self._index][number] = record
             numbers.add(number)
         return numbers
+
+    def _how_many(self) -> int:
+        """Many new objects of one transaction are a trial for those who give out their oids."""
+        batch = self._random.randrange(100) < BATCHES
+        return self._random.randint(1, MOST_IN_BATCH if batch else MOST_AT_ONCE)
 
 
 def prepare(connection: Any, putters: int) -> None:
@@ -99,9 +110,3 @@ def prepare(connection: Any, putters: int) -> None:
     quotas = queue_of(connection).quotas
     for name, size in kinds.QUOTAS.items():
         quotas.create(name, size)
-
-
-def all_records(connection: Any) -> Any:
-    """All records."""
-    for records in connection.root()[work.ROOT]["records"].values():
-        yield from records.values()

@@ -65,10 +65,18 @@ def log_levels(folder: Path) -> dict[str, int]:
 
 def details(folder: Path, faults: list[tuple[str, Fault]]) -> str:
     """The faults in full, as far as that is not too much."""
-    texts = [_detail(folder, kind, fault) for kind, fault in faults[:MOST_FAULTS]]
+    texts = [_detail_or_error(folder, kind, fault) for kind, fault in faults[:MOST_FAULTS]]
     if len(faults) > MOST_FAULTS:
         texts.append(f"... and {len(faults) - MOST_FAULTS} more")
     return "\n\n".join(texts)
+
+
+def _detail_or_error(folder: Path, kind: str, fault: Fault) -> str:
+    """What it is about may be spoilt; the fault is told all the same."""
+    try:
+        return _detail(folder, kind, fault)
+    except Exception as error:
+        return f"{fault.problem}: {kind}: {utils.custom_repr(fault.job)} {fault.text} ({error!r})"
 
 
 def _detail(folder: Path, kind: str, fault: Fault) -> str:

@@ -17,7 +17,8 @@ import ZEO.Exceptions
 from benchmarks.storages import Server, add_queue
 from benchmarks.workers import wait_until
 from tests.processes import queue_of
-from tests.torture import breaking, report, verdict
+from tests.references import wrong_references
+from tests.torture import breaking, explaining, report, verdict
 from tests.torture.faults import Fault
 from tests.torture.processes import PATIENCE, Settings, StorageServer, Worker
 from tests.torture.proxy import Proxy
@@ -181,7 +182,8 @@ class Torture:
         with _views(database) as view:
             drained = self._drain(view)
             self._watcher.stop()
-            self._judge(view())
+            self._judge(view(), drained)
+            self._judge_storage(database)
             self._print(view(), time.monotonic() - began, drained)
 
     def _drain(self, view: Any) -> bool:
@@ -197,7 +199,12 @@ class Torture:
             time.sleep(PAUSE)
         return False
 
-    def _judge(self, connection: Any) -> None:
+    def _judge_storage(self, database: Any) -> None:
+        self._faults += [
+            ("", Fault("wrong reference", text)) for text in wrong_references(database.storage)
+        ]
+
+    def _judge(self, connection: Any, drained: bool) -> None:
         acknowledged = set().union(*(putter.acknowledged for putter in self._putters))
         self._faults += verdict.judge(connection, self._effects, acknowledged)
         self._faults += [("limited", fault) for fault in self._watcher.faults]
@@ -206,6 +213,14 @@ class Torture:
             if worker.ended is not None:
                 text = f"{name} ended by itself with {worker.ended}"
                 self._faults.append(("", Fault("broken", text)))
+        if not drained:
+            self._faults.append(("", Fault("stuck", "NOT ENDED: jobs were left in the end")))
+        errors = [*self._watcher.met, *explaining.logged(self._folder)]
+        for putter in self._putters:
+            errors += putter.met
+        self._faults += [
+            ("", fault) for fault in explaining.unexplained(errors, self._breaker.outages)
+        ]
         if not self._watcher.looks:
             self._faults.append(("", Fault("broken", "nobody could look at the quotas")))
 
@@ -222,7 +237,10 @@ class Torture:
 
 
 def _state_of_what_is_left(view: Any) -> set[Any]:
-    """Changes when something goes on, and is empty when all has ended."""
+    """Changes when something goes on, and is empty when all has ended.
+
+    What cannot be read changes nothing: the verdict tells of it.
+    """
     try:
         connection = view()
         jobs = verdict.unfinished(connection)

@@ -21,7 +21,7 @@ import zc.twist
 from benchmarks.workers import wait_until
 from tests.processes import queue_of, write_line
 from tests.races.parties import Dispatcher, make_queue
-from tests.torture import breaking, kinds, report, verdict, work
+from tests.torture import breaking, explaining, kinds, report, verdict, work
 from tests.torture.faults import Fault
 from tests.torture.processes import PATIENCE
 from tests.torture.proxy import Proxy
@@ -45,6 +45,7 @@ def torture(tmp_path, *arguments):
     )
 
 
+@pytest.mark.slow
 def test_jobs_take_effect_once_whatever_breaks(tmp_path):
     finished = torture(tmp_path, "--seconds", "10", "--seed", "1", "--kills", "10")
     assert finished.returncode == 0, finished.stdout + finished.stderr
@@ -367,7 +368,64 @@ def test_the_table_has_a_line_for_each_kind_and_for_what_is_of_none():
     counts = {"plain": collections.Counter(put=2, completed=1)}
     faults = [("plain", Fault("stuck", "")), ("", Fault("broken", ""))]
     lines = [line.split() for line in report.table(counts, faults).splitlines()]
-    assert lines[1] == ["plain", "2", "1", "0", ".", ".", "1", ".", ".", "."]
+    assert lines[1] == ["plain", "2", "1", "0", ".", ".", "1", *"....."]
     assert lines[2][:3] == ["(no", "single", "job)"]
     assert lines[2][-1] == "1"
-    assert lines[3] == ["all", "2", "1", "0", ".", ".", "1", ".", ".", "1"]
+    assert lines[3] == ["all", "2", "1", "0", ".", ".", "1", *"....", "1"]
+
+
+# -- that what is spoilt is told, and nothing ends in a traceback
+
+
+def test_a_record_whose_job_is_something_else_is_a_fault_that_names_it(torn):
+    record = torn.record("plain")
+    record.job = record.entries[0]
+    faults = list(verdict.judge(torn.connection, torn.effects, set()))
+    # Its entry is led to twice, besides.
+    problems = [(kind, fault.problem) for kind, fault in faults]
+    assert problems == [("plain", "broken"), ("", "wrong reference")]
+    assert "tests.processes.Entry" in faults[0][1].text
+    assert verdict.unfinished(torn.connection) == []
+    assert verdict.counts(torn.connection)["raising"]["completed"] == 1
+
+
+def test_two_records_that_lead_to_one_job_are_a_wrong_reference(torn):
+    torn.record("plain").job = torn.record("delayed").job
+    assert ("", "wrong reference") in torn.problems()
+
+
+def disk_full(began, ended):
+    return explaining.Outage("disk full", "server", began, ended)
+
+
+def test_an_error_that_nothing_explains_is_a_fault():
+    error = explaining.met("putter", AttributeError("no attribute 'first'"), 100.0)
+    faults = list(explaining.unexplained([error, error], [disk_full(90, 110)]))
+    assert [fault.problem for fault in faults] == ["unexplained"]
+    assert "2 times" in faults[0].text
+
+
+@pytest.mark.parametrize(("when", "faults"), [(95.0, 0), (112.0, 0), (80.0, 1), (130.0, 1)])
+def test_a_full_disk_explains_errors_of_its_time_alone(when, faults):
+    error = explaining.met("putter", OSError(27, "File too large"), when)
+    assert len(list(explaining.unexplained([error], [disk_full(90, 110)]))) == faults
+    assert len(list(explaining.unexplained([error], []))) == 1
+
+
+def test_what_a_worker_logged_as_an_error_is_read_with_its_exception(tmp_path):
+    (tmp_path / "worker-1.1.log").write_text(
+        "2026-01-01 00:00:00,500 CRITICAL zc.async.events zc.async dispatcher 1-2 poll of queue '' "
+        "failed; it is tried again\nTraceback (most recent call last):\n  File\n"
+        "AttributeError: no such thing\n2026-01-01 00:00:01,000 INFO zc.async.events MainThread x\n"
+    )
+    (met,) = explaining.logged(tmp_path)
+    assert met.message == "poll of queue '' failed; it is tried again"
+    assert (met.error, met.text) == ("AttributeError", "no such thing")
+    assert len(list(explaining.unexplained([met], [disk_full(0, met.when)]))) == 1
+
+
+def test_a_server_is_restarted_gently_and_often():
+    plan = breaking.plan(78, 200, 160, ["a", "b"], ["c"])
+    kinds_of_server = collections.Counter(one.kind for one in plan if one.target == "server")
+    assert kinds_of_server["restart server"] >= 5
+    assert kinds_of_server["kill server"] >= 5

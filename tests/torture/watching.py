@@ -1,11 +1,13 @@
 """Looks at the quotas again and again, by what the database says of the jobs."""
 
 import threading
+import time
 from typing import Any
 
 import transaction
 
 from tests.torture import kinds, work
+from tests.torture.explaining import Met, met
 from tests.torture.faults import Fault
 from zc.async_.interfaces import ACTIVE, ASSIGNED, COMPLETED
 
@@ -29,6 +31,7 @@ class Watcher(threading.Thread):
         #: How often it could look.
         self.looks = 0
         self.faults: list[Fault] = []
+        self.met: list[Met] = []
 
     def stop(self) -> None:
         """Look no more, and wait until that is so."""
@@ -46,8 +49,8 @@ class Watcher(threading.Thread):
                     self.look(connection)
                     self.looks += 1
                 except Exception as error:
-                    # The server is down, most likely. What matters is how often one could look.
-                    self.last_error = error
+                    # The server is down, most likely. What else it may be is judged in the end.
+                    self.met.append(met("watcher", error, time.time()))
                     manager.abort()
         finally:
             manager.abort()

@@ -177,7 +177,7 @@ def test_captured_variables_are_cut_and_may_have_a_faulty_repr():
     except ValueError:
         failure = zc.twist.Failure(captureVars=True)
     names = {name: text for frame in stored(failure).frames for name, text in frame[3]}
-    assert len(names["long"]) == zc.twist.failure.MAX_LOCAL_TEXT
+    assert len(names["long"]) == zc.twist.showing.MAX_LENGTH
     assert "Faulty" in names["faulty"]
     assert "lock" in names["lock"]
 

@@ -1,9 +1,12 @@
 """Serial and parallel jobs, run step by step."""
 
 import pytest
+import ZODB.utils
 from ZODB.POSException import ConflictError
 
+import zc.async_.running
 from tests.unit import calls
+from zc.async_ import composition
 from zc.async_.interfaces import ACTIVE, COMPLETED, AbortedError
 from zc.async_.job import Job, parallel, serial
 from zc.async_.threadlocal import local
@@ -254,23 +257,177 @@ def end_together():
     return "together"
 
 
-def test_parts_that_end_at_the_same_time_conflict_in_their_callbacks(client, other, agent):
-    job = client.put(parallel(one, two))
+def start_parts(client, agent, *parts, **options):
+    """Have an agent claim all parts of a parallel job, as if for its workers."""
+    agent.size = len(parts) + 1
+    job = client.put(parallel(*parts, **options))
     calls.run_next(agent)
     client.begin()
-    parts = [agent.claimJob(), agent.claimJob()]
+    claimed = [agent.claimJob() for _part in parts]
+    for part in claimed:
+        part._activate(0)
+    client.commit()
+    return job, claimed
+
+
+def work(other, part):
+    """Run a job as a worker does."""
+    other.begin()
+    there = other.mine(part)
+    zc.async_.running.run_claimed(there, there._token)
+
+
+def keep_books(client, agent):
+    client.begin()
+    agent._keep_books()
+    client.commit()
+
+
+def written_since(client, tid):
+    """The classes of the records that were written by other transactions than the first ones."""
+    storage = client.connection.db().storage
+    return [
+        [ZODB.utils.get_pickle_metadata(record.data)[1] for record in transaction]
+        for transaction in storage.iterator(tid)
+    ][1:]
+
+
+def test_to_end_a_part_is_one_transaction_that_writes_the_part_alone(client, other, agent):
+    _job, parts = start_parts(client, agent, *[one] * 40)
+    before = client.connection.db().lastTransaction()
+    for part in parts:
+        work(other, part)
+    transactions = written_since(client, before)
+    assert transactions == [["Job"]] * 40
+
+
+def test_the_ends_of_neighbours_are_noted_in_few_records(client, other, agent):
+    job, parts = start_parts(client, agent, *[one] * 400)
+    for part in parts[32:48]:
+        work(other, part)
+    before = client.connection.db().lastTransaction()
+    keep_books(client, agent)
+    ((*classes,),) = written_since(client, before)
+    assert classes.count("Tally") == 2
+    assert not {"Job", "Parts"} & set(classes)
+    assert job.status == ACTIVE
+
+
+@pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 255, 256, 257, 300])
+def test_a_parallel_job_ends_when_all_its_parts_have_and_not_before(client, agent, count):
+    job, parts = start_parts(client, agent, *[one] * count, postprocess=results)
+    for part in reversed(parts):
+        assert len(client.queue) == 0
+        part._set_status(COMPLETED)
+        agent._remember(part)
+        # Told twice.
+        agent._remember(part)
+    assert len(client.queue) == 1
+    client.commit()
+    client.begin()
+    agent._keep_books()
+    client.commit()
+    assert len(client.queue) == 1
+    for part in parts:
+        part._result = 1
+    client.commit()
+    calls.run_all(agent)
+    assert job.result == [1] * count
+
+
+def test_two_dispatchers_that_note_the_ends_of_the_last_parts_conflict(client, other, agent):
+    job, parts = start_parts(client, agent, one, two)
     for part in parts:
         part._set_status(COMPLETED)
     client.commit()
     other.begin()
-    callbacks = [part.callbacks[0] for part in parts]
-    there = other.mine(callbacks[1])
-    callbacks[0].callable(*callbacks[0].args, None)
-    there.callable(*there.args, None)
+    agent._remember(parts[0])
+    other.mine(agent)._remember(other.mine(parts[1]))
     client.commit()
     with pytest.raises(ConflictError):
         other.commit()
     assert job.status == ACTIVE
+
+
+def test_the_end_of_a_part_is_noted_though_its_dispatcher_died_before_its_books(
+    client, other, agent, uuid_2
+):
+    job, parts = start_parts(client, agent, one, two, postprocess=results)
+    for part in parts:
+        work(other, part)
+    client.begin()
+    agent.parent.deactivate()
+    client.commit()
+    calls.run_all(client.agent(uuid_2))
+    assert job.result == [1, 2]
+
+
+def test_a_part_that_is_failed_by_hand_has_ended(client, other, agent):
+    job, (first, second) = start_parts(client, agent, one, two, postprocess=count_failures)
+    first.fail()
+    client.commit()
+    work(other, second)
+    keep_books(client, agent)
+    calls.run_all(agent)
+    assert job.result == 1
+
+
+def test_a_part_with_callbacks_has_ended_when_they_have(client, other, agent):
+    part = Job(one)
+    part.addCallback(calls.happen)
+    job, parts = start_parts(client, agent, part, postprocess=results)
+    work(other, parts[0])
+    keep_books(client, agent)
+    calls.run_all(agent)
+    assert job.result == [1]
+    assert (1,) in calls.happened
+
+
+def test_parts_that_are_added_by_a_part_of_a_worker_are_waited_for(client, other, agent):
+    job = client.put(parallel(postprocess=results))
+    job.args.append(Job(add_second, job))
+    client.commit()
+    calls.run_next(agent)
+    client.begin()
+    part = agent.claimJob()
+    part._activate(0)
+    client.commit()
+    work(other, part)
+    keep_books(client, agent)
+    assert job.status == ACTIVE
+    calls.run_all(agent)
+    assert job.result == [1, 2, 3]
+
+
+def test_a_part_whose_end_cannot_be_noted_does_not_fail_the_books(
+    client, other, agent, monkeypatch, caplog
+):
+    job, (part,) = start_parts(client, agent, one, postprocess=results)
+    work(other, part)
+    with monkeypatch.context() as patched:
+        patched.setattr(composition, "part_ended", calls.fail)
+        keep_books(client, agent)
+    assert "a job of the system tries again" in caplog.text
+    calls.run_all(agent)
+    assert job.result == [1]
+
+
+def test_a_parallel_job_that_an_older_release_has_begun_goes_on(client, agent):
+    """As it was begun: with tallies that callbacks of the parts write."""
+    job = client.put(parallel(one, two, postprocess=results))
+    client.begin()
+    claimed = agent.claimJob()
+    claimed._activate(0)
+    last = Job(results)
+    progress = composition.Progress(last)
+    progress._tallies = (composition.Tally(None, 0, 0),)
+    job._wait_for(last)
+    composition._start_parallel_parts(job, progress)
+    client.commit()
+    job.args.append(Job(three))
+    client.commit()
+    calls.run_all(agent)
+    assert job.result == [1, 2, 3]
 
 
 @BOTH

@@ -3,19 +3,25 @@
 import datetime
 import logging
 import threading
+import uuid
 
 import pytest
 import transaction
 import ZEO.Exceptions
 import ZODB
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.selectreactor import SelectReactor
 from ZODB.POSException import ConflictError, POSKeyError
 
 import zc.async_.answers
+import zc.async_.awaiting
+import zc.async_.dispatcher
 import zc.async_.interruptions
 import zc.twist
 from tests.unit import calls
 from zc.async_ import running
+from zc.async_.awaiting import CannotWaitError
+from zc.async_.dispatcher import Dispatcher
 from zc.async_.interfaces import (
     ACTIVE,
     ASSIGNED,
@@ -1088,17 +1094,125 @@ def paused():
     return deferred
 
 
-def test_a_deferred_that_fired_and_is_paused_has_no_value_yet(client):
-    assert "only a dispatcher" in add_job(client, paused)().getErrorMessage()
+@pytest.fixture
+def short_patience(monkeypatch):
+    """Where no reactor runs, nobody waits for long."""
+    monkeypatch.setattr(zc.async_.awaiting, "PATIENCE", 0.01)
+    monkeypatch.setattr(zc.async_.awaiting, "LOOK", 0.01)
 
 
-@pytest.mark.parametrize("make", [Deferred, coroutine])
-def test_only_a_dispatcher_can_wait_for_a_deferred_or_coroutine(client, make):
+@pytest.mark.parametrize("make", [Deferred, paused])
+def test_a_deferred_that_nobody_fires_is_not_waited_for_without_end(client, short_patience, make):
     job = add_job(client, make)
     result = job()
-    assert isinstance(result, zc.twist.Failure)
-    assert "only a dispatcher" in result.getErrorMessage()
+    assert result.check(CannotWaitError)
+    assert "run a reactor in another thread" in result.getErrorMessage()
     assert job.status == COMPLETED
+
+
+def test_a_coroutine_runs_where_it_is_called_if_no_reactor_runs(client):
+    assert add_job(client, coroutine)() == 42
+
+
+def fire_in_thread():
+    deferred = Deferred()
+    threads.append(threading.Thread(target=deferred.callback, args=(42,)))
+    return deferred
+
+
+threads: list[threading.Thread] = []
+
+
+def test_a_deferred_that_another_thread_fires_is_waited_for(client, log):
+    """It is fired after the changes of the job were committed, which stay."""
+    job = add_job(client, fire_in_thread)
+    log.note("before")
+
+    class Starter:
+        def newTransaction(self, transaction):
+            pass
+
+        def beforeCompletion(self, transaction):
+            pass
+
+        def afterCompletion(self, transaction):
+            if threads:
+                threads.pop().start()
+
+    starter = Starter()
+    client.manager.registerSynch(starter)
+    # Another thread, as most processes have one; else it would be in vain.
+    gate = threading.Event()
+    thread = threading.Thread(target=gate.wait)
+    thread.start()
+    try:
+        assert job() == 42
+    finally:
+        gate.set()
+        thread.join()
+    client.manager.unregisterSynch(starter)
+    assert log.entries == (("before",),)
+
+
+def test_a_deferred_is_not_waited_for_in_the_thread_of_the_reactor(client):
+    reactor = SelectReactor()
+    job = add_job(client, Deferred)
+    dispatcher = Dispatcher(client.connection.db(), reactor, uuid=uuid.uuid4())
+    dispatcher.thread = threading.current_thread()
+    try:
+        assert "put the job into a queue" in job().getErrorMessage()
+    finally:
+        zc.async_.dispatcher.pop(dispatcher.UUID)
+
+
+# -- what the caller did
+
+
+def test_what_the_caller_did_stays_though_the_job_fails(client, other, log):
+    job = add_job(client, log.note_and_fail, "by the job")
+    log.note("by the caller")
+    assert job().check(ValueError)
+    other.begin()
+    assert other.mine(log).entries == (("by the caller",),)
+
+
+def test_what_the_caller_did_stays_though_the_job_is_tried_again(client, other, log, to_raise):
+    to_raise.extend([ConflictError(), ConflictError()])
+    job = add_job(client, calls.raise_next)
+    log.note("by the caller")
+    job()
+    other.begin()
+    assert other.mine(log).entries == (("by the caller",),)
+
+
+def test_if_what_the_caller_did_conflicts_he_hears_of_it_and_the_job_does_not_run(
+    client, other, log, happened
+):
+    job = add_job(client, calls.happen)
+    other.begin()
+    other.mine(log).note("first")
+    other.commit()
+    log.note("by the caller")
+    with pytest.raises(ConflictError):
+        job()
+    assert happened == []
+    client.manager.abort()
+    assert job.status == NEW
+    assert job() is not None or job.status == COMPLETED
+
+
+def test_a_run_that_committed_itself_is_tried_again_more_than_once(client, to_raise):
+    """It does not take its own try for somebody else's."""
+    to_raise.extend([ConflictError(), ConflictError(), ConflictError()])
+    job = add_job(client, commit_and_raise_next)
+    job()
+    assert job.status == COMPLETED
+    assert not isinstance(job.result, zc.twist.Failure)
+
+
+def commit_and_raise_next():
+    local.getJob()._p_jar.transaction_manager.commit()
+    return calls.raise_next()
 
 
 def test_a_claimed_job_with_a_deferred_stays_active_until_that_is_finished(client, agent, clock):

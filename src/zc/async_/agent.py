@@ -9,10 +9,12 @@ import zope.interface
 
 import zc.async_.callables
 import zc.async_.clock
+import zc.async_.composition
 import zc.async_.interfaces
 from zc.async_ import utils
 from zc.async_.history import Completed
 from zc.async_.interfaces import COMPLETED, NEW, PENDING, MissingCallableError
+from zc.twist.showing import show
 
 
 class _Running(persistent.Persistent):
@@ -65,7 +67,7 @@ class Agent(persistent.Persistent):
     @size.setter
     def size(self, value: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"the size of an agent is an integer of at least 0, not {value!r}")
+            raise ValueError(f"the size of an agent is an integer of at least 0, not {show(value)}")
         self._size = value
 
     @property
@@ -170,7 +172,7 @@ class Agent(persistent.Persistent):
     def remove(self, job: Any) -> None:
         """Forget a claimed job. ValueError if it is not here."""
         if job not in self:
-            raise ValueError(f"{job!r} is not with this agent")
+            raise ValueError(f"{show(job)} is not with this agent")
         self._forget(job)
 
     def _forget(self, job: Any) -> None:
@@ -215,8 +217,25 @@ class Agent(persistent.Persistent):
         if job.status != COMPLETED:
             return
         self.completed.add(job)
-        if any(c.status == NEW and not c._on_its_own for c in job.callbacks):
+        if job._part is not None:
+            self._note_end_of_part(job)
+        if any(c.status == NEW and not c._on_its_own for c in job._callbacks_from(0)):
             job._start_callbacks()
+
+    def _note_end_of_part(self, job: Any) -> None:
+        try:
+            zc.async_.composition.part_ended(job)
+        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            # A poll must not fail of it, for ever.
+            utils.log.critical(
+                "the end of %r could not be noted, which the job that it is a part of waits for; "
+                "a job of the system tries again",
+                job,
+                exc_info=True,
+            )
+            self.queue.put(job._system_job(job.noteEnd))
 
 
 class SystemAgent(Agent):

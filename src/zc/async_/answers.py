@@ -6,6 +6,7 @@ from typing import Any
 import zc.async_.clock
 import zc.async_.dates
 from zc.async_.interfaces import AsyncError
+from zc.twist.showing import show
 
 
 class At(int):
@@ -53,7 +54,7 @@ def reschedule(job: Any, answer: Meaning) -> None:
     """
     queue = job.queue
     if queue is None:
-        raise AsyncError(f"{job!r} has no queue, so it cannot be tried at another time")
+        raise AsyncError(f"{show(job)} has no queue, so it cannot be tried at another time")
     if isinstance(answer, At) and answer > zc.async_.clock.microseconds():
         queue._put_later(job, answer, answer.delay)
     else:

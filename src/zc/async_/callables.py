@@ -15,6 +15,7 @@ import ZODB.broken
 import zc.twist
 from zc.async_ import utils
 from zc.async_.interfaces import MissingCallableError
+from zc.twist.showing import show
 
 #: 'module:qualified.name'; or an object, and the name of a method of it or None.
 Stored = str | tuple[Any, str | None]
@@ -37,7 +38,7 @@ def to_stored(callable: Any) -> Stored:
     if isinstance(callable, zc.twist.METHOD_WRAPPER_TYPE):
         return zc.twist.get_self(callable), callable.__name__
     if not hasattr(callable, "__call__"):  # noqa: B004  (`callable` is the historic name here)
-        raise TypeError(f"{callable!r} cannot be called: put a function, a method or a job")
+        raise TypeError(f"{show(callable)} cannot be called: put a function, a method or a job")
     return callable, None
 
 
@@ -69,17 +70,17 @@ def _method(owner: Any, name: str | None) -> Any:
             # A property of it, or an attribute it was computed from.
             raise
         raise MissingCallableError(
-            f"{where} has no {name!r} any more: restore it, or keep an alias under the old name "
-            "until its jobs are done"
+            f"{where} has no {show(name)} any more: restore it, or keep an alias under the old "
+            "name until its jobs are done"
         ) from error
 
 
-def stored_repr(stored: Stored) -> str:
-    """A readable form, which imports nothing."""
+def stored_repr(stored: Stored, showing: Any = None) -> str:
+    """A readable form, which imports nothing. `showing`: a `Showing` that it is part of."""
     if isinstance(stored, str):
         return stored.replace(":", ".")
     root, name = stored
-    text = utils.custom_repr(root)
+    text = (showing or utils.new_showing()).text(root)
     return text if name is None else f"{text} :{name}"
 
 
@@ -99,7 +100,7 @@ def _name_of(method: types.MethodType) -> str:
         for name, value in vars(class_).items():
             if getattr(value, "__func__", value) is function:
                 return name
-    raise TypeError(f"{method!r} is no method of its object: put one of a class, or a function")
+    raise TypeError(f"{show(method)} is no method of its object: put one of a class, or a function")
 
 
 def _resolve(name: str) -> Any:

@@ -5,6 +5,7 @@ to be tried later holds up those behind it, but no worker: the job is then left 
 the system goes on with it. So it is if another worker is at a callback.
 """
 
+import functools
 import time
 from typing import Any
 
@@ -12,11 +13,14 @@ import transaction
 
 import zc.async_.answers
 import zc.async_.clock
+import zc.async_.sidecar
 from zc.async_ import utils
 from zc.async_.answers import At
+from zc.async_.awaiting import AbandonedError
 from zc.async_.callbacks import CallbackProxy, performed
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, ReassignedError
 from zc.async_.reporting import note_completed_elsewhere
+from zc.twist.showing import show
 
 #: Microseconds until somebody looks again whether another worker has ended a callback.
 PATIENCE = 1_000_000
@@ -58,18 +62,46 @@ def run_callbacks(job: Any) -> None:
 
 
 def _go_on(job: Any, manager: Any) -> None:
-    while True:
-        callback = next((c for c in job.callbacks if not _is_done(c)), None)
+    # Each is a callback of the one before: not by recursion, since such chains may be long.
+    chain = [_Place(job)]
+    while chain:
+        place = chain[-1]
+        job, callback = place.job, place.next_callback()
         chosen = _chosen(callback)
         if chosen is not None and chosen.status in (CALLBACKS, COMPLETED):
-            _go_on(chosen, manager)
-        elif callback is not None:
+            chain.append(_Place(chosen))
+            continue
+        if callback is not None:
             _perform(callback, job.result, manager)
         elif job.status == CALLBACKS:
-            utils.never_fail(lambda: _complete(job, manager), f"completing {job!r}", manager)
+            complete = functools.partial(_complete, job, manager)
+            if not utils.never_fail(complete, f"completing {show(job)}", manager):
+                place.position = 0
         else:
-            return
+            chain.pop()
         manager.begin()
+
+
+class _Place:
+    """How far the callbacks of a job are."""
+
+    def __init__(self, job: Any) -> None:
+        self.job = job
+        #: So many of the first were seen to be done: they are not looked at again for each other.
+        self.position = 0
+        self._renewed = 0
+
+    def next_callback(self) -> Any:
+        """The first callback that is not done, or None."""
+        sidecar = zc.async_.sidecar.find(self.job)
+        if sidecar is not None and sidecar.renewed != self._renewed:
+            self._renewed = sidecar.renewed
+            self.position = 0
+        for callback in self.job._callbacks_from(self.position):
+            if not _is_done(callback):
+                return callback
+            self.position += 1
+        return None
 
 
 def _is_done(callback: Any) -> bool:
@@ -82,7 +114,7 @@ def _is_done(callback: Any) -> bool:
         return bool(chosen._waits())
     if chosen.status == COMPLETED:
         # What was added while it ran did not make it conflict.
-        return not any(c.status == NEW and not c._on_its_own for c in chosen.callbacks)
+        return not any(c.status == NEW and not c._on_its_own for c in chosen._callbacks_from(0))
     return performed(callback)
 
 
@@ -104,21 +136,26 @@ def _leave(job: Any, postponed: PostponedError, manager: Any) -> bool:
         manager.commit()
         return True
 
-    if utils.never_fail(leave, f"postponing the callbacks of {job!r}", manager):
+    if utils.never_fail(leave, f"postponing the callbacks of {show(job)}", manager):
         return True
     wait = max(0, postponed.when - zc.async_.clock.microseconds())
     time.sleep(min(wait, LONGEST_SLEEP) / 1_000_000)
     return False
 
 
-def _complete(job: Any, manager: Any) -> None:
+def _complete(job: Any, manager: Any) -> bool:
+    """Return whether the job is, or was, completed."""
     manager.begin()
-    if job.status == CALLBACKS and all(map(_is_done, job.callbacks)):
-        job._complete()
-        manager.commit()
-        if job._left:
-            # No agent has it any more.
-            note_completed_elsewhere(job)
+    if job.status != CALLBACKS:
+        return True
+    if not all(map(_is_done, job._callbacks_from(0))):
+        return False
+    job._complete()
+    manager.commit()
+    if job._left:
+        # No agent has it any more.
+        note_completed_elsewhere(job)
+    return True
 
 
 def _perform(callback: Any, result: Any, manager: Any) -> None:
@@ -137,6 +174,8 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
         utils.tracelog.debug("starting callback %r to %r", callback, callback.parent)
     try:
         callback._perform(result)
+    except AbandonedError:
+        raise
     except ReassignedError:
         # Either somebody else has performed it, and there is nothing to do, or it is the business
         # of this worker no more.
@@ -154,7 +193,7 @@ def _handle_interrupt(callback: Any, manager: Any) -> None:
         manager.commit()
         return answer
 
-    answer = utils.never_fail(handle, f"the interruption of {callback!r}", manager)
+    answer = utils.never_fail(handle, f"the interruption of {show(callback)}", manager)
     if isinstance(answer, At) and answer > zc.async_.clock.microseconds():
         raise PostponedError(answer)
 
@@ -168,4 +207,4 @@ def _choose(proxy: CallbackProxy, result: Any, manager: Any) -> Any:
         manager.commit()
         return chosen
 
-    return utils.never_fail(choose, f"choosing a callback of {proxy.parent!r}", manager)
+    return utils.never_fail(choose, f"choosing a callback of {show(proxy.parent)}", manager)

@@ -1,13 +1,17 @@
 """Callback proxies: one callback for a good result, another for a failure."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import persistent
 import zope.interface
 
+import zc.async_.growing
 import zc.async_.interfaces
+import zc.async_.sidecar
 import zc.twist
 from zc.async_.interfaces import COMPLETED, NEW
+from zc.twist.showing import show
 
 
 def performed(callback: Any) -> bool:
@@ -29,7 +33,9 @@ class CallbackProxy(persistent.Persistent):
     _passed = False
     #: Whether it got something to call so late that a job of the system was put for it.
     _on_its_own = False
+    #: With log level and policy; see `zc.async_.growing`.
     _callbacks: tuple[tuple[Any, int | None, Any], ...] = ()
+    _further_callbacks: Any = None
 
     def __init__(self, success: Any = None, failure: Any = None) -> None:
         for job in (success, failure):
@@ -69,10 +75,12 @@ class CallbackProxy(persistent.Persistent):
                 return None
             chosen = self.parent._new_job(pass_through)
             chosen._set_up_as_callback(self, None, None)
-        for callback, level, factory in self._callbacks:
+        for callback, level, factory in self._all_callbacks():
             callback.parent = None
             chosen.addCallback(callback, level, factory)
         self._callbacks = ()
+        if self._further_callbacks is not None:
+            self._further_callbacks = None
         self.job = chosen
         return chosen
 
@@ -106,8 +114,17 @@ class CallbackProxy(persistent.Persistent):
             self._choose_late(callback, failure_log_level, retry_policy_factory)
             return callback
         callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
-        self._callbacks += ((callback, failure_log_level, retry_policy_factory),)
+        self._callbacks, self._further_callbacks = zc.async_.growing.extended(
+            self._callbacks,
+            self._further_callbacks,
+            (callback, failure_log_level, retry_policy_factory),
+        )
+        self._p_changed = True
         return callback
+
+    def _all_callbacks(self) -> Iterator[tuple[Any, int | None, Any]]:
+        """What is to be added to the job that is chosen."""
+        return zc.async_.growing.items(self._callbacks, self._further_callbacks)
 
     def _job_maker(self) -> Any:
         if self.parent is None:
@@ -128,6 +145,9 @@ class CallbackProxy(persistent.Persistent):
         if owner.status == COMPLETED:
             self._on_its_own = True
             owner._start_callbacks()
+        else:
+            # Whoever performs the callbacks comes back to this one.
+            zc.async_.sidecar.need(owner).renewed += 1
 
     def _new_job(self, item: Any, *args: Any) -> Any:
         return self.parent._new_job(item, *args)
@@ -142,7 +162,7 @@ class CallbackProxy(persistent.Persistent):
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
     ) -> None:
         if self.parent is not None:
-            raise zc.async_.interfaces.BadStatusError(f"{self!r} is in use already")
+            raise zc.async_.interfaces.BadStatusError(f"{show(self)} is in use already")
         self.parent = parent
         for job in (self.success, self.failure):
             if job is not None:

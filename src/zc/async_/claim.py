@@ -16,6 +16,7 @@ from ZODB.POSException import POSKeyError
 from ZODB.utils import oid_repr
 
 import zc.async_.clock
+import zc.async_.lane
 from zc.async_ import utils
 from zc.async_.backlog import (
     Group,
@@ -35,6 +36,7 @@ from zc.async_.backlog import (
 from zc.async_.candidates import Candidates, Waiting
 from zc.async_.interfaces import PENDING
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
+from zc.twist.showing import show
 
 #: Most entries that one claim reads from the lanes, and most due ones that it takes from those for
 #: later. The rest is for the next claim, so that no transaction gets long.
@@ -83,7 +85,7 @@ class Claim:
         for key, group in self._backlog.groups.items():
             if group:
                 self._group(GroupKey(*key), group)
-        self._lanes = [lane for lane in queue._lanes.values() if lane]
+        self._lanes = [lane for lane in zc.async_.lane.readable(queue._lanes) if lane]
         self._prefetch()
         self._fail_overdue()
         self._take_due()
@@ -405,7 +407,7 @@ def _problem(job: Any) -> _Problem | None:
         raise
     except Exception as error:
         # Whatever the state of an argument raises: this job's problem, and nobody else's.
-        return _Problem(f"it cannot be loaded ({error!r})", False)
+        return _Problem(f"it cannot be loaded ({show(error)})", False)
     kind = type(job)
     if hasattr(kind, "_entry_key"):
         return None

@@ -1,8 +1,12 @@
 """Serial and parallel jobs: what runs behind `zc.async_.job.serial` and `parallel`.
 
 The composed job starts its parts and returns a job that is not in a queue yet, the last one. The
-composed job then waits for that: it holds no worker and no place. Each part gets a callback, which
-starts what has come to be added, and puts the last job into the queue when all parts are done.
+composed job then waits for that: it holds no worker and no place. Whoever notes that a part has
+ended starts what has come to be added, and puts the last job into the queue when all are done.
+
+Of a serial job, that is a callback of each part. Of a parallel job, whose parts may be thousands
+that end at the same time, it is the bookkeeping of dispatchers, which notes many ends in one
+transaction: a part costs what any job costs. See `Tally`, and `Job._is_in_books`.
 """
 
 import contextlib
@@ -14,34 +18,119 @@ import persistent
 from zc.async_ import utils
 from zc.async_.interfaces import AsyncError, ReassignedError
 from zc.async_.threadlocal import local
+from zc.twist.showing import show
 
-#: How many parts of a parallel job one `Tally` counts, about.
-PARTS_PER_TALLY = 8
+#: How many parts, or tallies of parts, one `Tally` counts: about as many as one poll deals with.
+TALLIED = 16
 
 
 class Tally(persistent.Persistent):
-    """How many of some parts have not ended.
+    """Which of some successive parts, or tallies of parts, of a parallel job have ended.
 
-    Every part that ends writes it: two that end at the same time conflict, so that one of them sees
-    that it is the last.
+    Those that end together are mostly neighbours, and noted in one transaction. Two transactions
+    that write one tally conflict, so that one of them sees that all have ended.
     """
 
+    #: What this is one of, and which.
+    above: "Tally | Parts"
+    number: int
+    #: How many are counted here.
+    size = 0
+    #: A bit for each that has ended: to be told once more does no harm.
+    ended = 0
+    # Of records of older releases, which are told by callbacks of the parts.
     open = 0
 
+    def __init__(self, above: "Tally | Parts", number: int, size: int) -> None:
+        self.above = above
+        self.number = number
+        self.size = size
 
-class Progress(persistent.Persistent):
-    """How far a composed job is.
+    def end(self, number: int) -> None:
+        """Note that one has ended."""
+        bit = 1 << number
+        if self.ended & bit:
+            return
+        self.ended |= bit
+        if self.ended == (1 << self.size) - 1:
+            self.above.end(self.number)
 
-    The parts are dealt out to several tallies, in turn, and only the last part of a tally counts
-    here: parts that are started together mostly end without meeting each other.
+
+class Parts(persistent.Persistent):
+    """How far a parallel job is.
+
+    Parts that are started together have a tree of tallies.
     """
 
-    def __init__(self, last: Any, parts: int) -> None:
+    def __init__(self, composed: Any, last: Any) -> None:
+        self.composed = composed
         #: The job that runs when all parts have ended.
         self.last = last
         #: How many parts have been put into the queue.
         self.started = 0
-        self._tallies = tuple(Tally() for _number in range(max(1, parts // PARTS_PER_TALLY)))
+        #: How often parts were started, and which of these have not all ended.
+        self._starts = 0
+        self._open: tuple[int, ...] = ()
+
+    def start(self, count: int) -> list[tuple[Tally, int]]:
+        """Count so many parts that start; return the tally of each and its number there."""
+        self.started += count
+        places: list[tuple[Any, int]] = [(self, self._starts)]
+        self._open += (self._starts,)
+        self._starts += 1
+        widths = [count]
+        while widths[-1] > 1 or len(widths) == 1:
+            widths.append(-(-widths[-1] // TALLIED))
+        # From the one tally of all down to the parts.
+        for width, below in zip(widths[:0:-1], widths[-2::-1], strict=True):
+            tallies = [
+                Tally(*places[number], min(TALLIED, below - number * TALLIED))
+                for number in range(width)
+            ]
+            places = [(tally, n) for tally in tallies for n in range(tally.size)]
+        return places
+
+    def end(self, number: int) -> None:
+        """Note that all parts that were started together have ended."""
+        self._open = tuple(start for start in self._open if start != number)
+
+    @property
+    def ended(self) -> bool:
+        """Whether all parts that have started have ended."""
+        return not self._open
+
+
+def _parts_of(tally: Any) -> Parts:
+    while not isinstance(tally, Parts):
+        tally = tally.above
+    return tally
+
+
+def part_ended(part: Any) -> None:
+    """Note that a part of a parallel job is completed; again does no harm."""
+    tally, number = part._part
+    parts = _parts_of(tally)
+    composed = parts.composed
+    with _failing(composed):
+        # Parts that were added meanwhile are started first, so that they are waited for.
+        if parts.started < len(composed._args):
+            _start_parts(composed, parts)
+        if not parts.ended:
+            tally.end(number)
+            _start_last_if_ended(composed, parts)
+
+
+class Progress(persistent.Persistent):
+    """How far a serial job is, or a parallel one that an older release has begun."""
+
+    # Of a parallel one.
+    _tallies: tuple[Tally, ...] = ()
+
+    def __init__(self, last: Any) -> None:
+        #: The job that runs when all parts have ended.
+        self.last = last
+        #: How many parts have been put into the queue.
+        self.started = 0
         self._open = 0
 
     def start(self) -> int:
@@ -49,16 +138,18 @@ class Progress(persistent.Persistent):
         number = self.started
         self.started += 1
         tally = self._tally(number)
-        if tally.open == 0:
+        if tally is None or tally.open == 0:
             self._open += 1
-        tally.open += 1
+        if tally is not None:
+            tally.open += 1
         return number
 
     def end(self, number: int) -> None:
         """Count a part that has ended."""
         tally = self._tally(number)
-        tally.open -= 1
-        if tally.open == 0:
+        if tally is not None:
+            tally.open -= 1
+        if tally is None or tally.open == 0:
             self._open -= 1
 
     @property
@@ -66,8 +157,8 @@ class Progress(persistent.Persistent):
         """Whether all parts that have started have ended."""
         return self._open == 0
 
-    def _tally(self, number: int) -> Tally:
-        return self._tallies[number % len(self._tallies)]
+    def _tally(self, number: int) -> Any:
+        return self._tallies[number % len(self._tallies)] if self._tallies else None
 
 
 def collect(*jobs: Any) -> tuple[Any, ...]:
@@ -77,21 +168,38 @@ def collect(*jobs: Any) -> tuple[Any, ...]:
 
 def run_parallel(*jobs: Any, postprocess: Any) -> Any:
     """The work of a parallel job."""
-    return _start(_parallel_step, postprocess)
+    composed, last = _composed_and_last(postprocess)
+    parts = Parts(composed, last)
+    if composed.args:
+        _start_parts(composed, parts)
+    _start_last_if_ended(composed, parts)
+    return last
 
 
 def run_serial(*jobs: Any, postprocess: Any) -> Any:
     """The work of a serial job."""
-    return _start(_serial_step, postprocess)
+    composed, last = _composed_and_last(postprocess)
+    _serial_step(composed, Progress(last))
+    return last
 
 
-def _start(step: Any, postprocess: Any) -> Any:
+def _composed_and_last(postprocess: Any) -> tuple[Any, Any]:
     composed = local.getJob()
     if composed.queue is None:
-        raise AsyncError(f"{composed!r} has no queue for its parts: put it into one")
-    last = composed._new_job(collect if postprocess is None else postprocess)
-    step(composed, Progress(last, len(composed.args)))
-    return last
+        raise AsyncError(f"{show(composed)} has no queue for its parts: put it into one")
+    return composed, composed._new_job(collect if postprocess is None else postprocess)
+
+
+def _start_parts(composed: Any, parts: Parts) -> None:
+    """Put the parts that have not been into the queue."""
+    first = parts.started
+    made = [composed._new_job(item) for item in composed._args[first:]]
+    if any(part is not item for part, item in zip(made, composed._args[first:], strict=True)):
+        composed.args[first:] = made
+    queue = composed.queue
+    for part, place in zip(made, parts.start(len(made)), strict=True):
+        part._part = place
+        queue.put(part)
 
 
 @contextlib.contextmanager
@@ -107,7 +215,7 @@ def _failing(composed: Any) -> Iterator[None]:
 
 
 def parallel_part_ended(composed: Any, progress: Progress, number: int, result: Any) -> None:
-    """The callback of each part of a parallel job."""
+    """The callback of each part of a parallel job that an older release has begun."""
     # Parts that were added meanwhile are started first, so that they are waited for.
     with _failing(composed):
         _start_parallel_parts(composed, progress)
@@ -120,11 +228,6 @@ def serial_part_ended(composed: Any, progress: Progress, number: int, result: An
     with _failing(composed):
         progress.end(number)
         _serial_step(composed, progress)
-
-
-def _parallel_step(composed: Any, progress: Progress) -> None:
-    _start_parallel_parts(composed, progress)
-    _start_last_if_ended(composed, progress)
 
 
 def _start_parallel_parts(composed: Any, progress: Progress) -> None:
@@ -148,7 +251,7 @@ def _start_part(composed: Any, progress: Progress, ended: Any) -> None:
     composed.queue.put(part)
 
 
-def _start_last_if_ended(composed: Any, progress: Progress) -> None:
+def _start_last_if_ended(composed: Any, progress: Progress | Parts) -> None:
     if progress.ended:
         last = progress.last
         last.args.extend(composed.args)

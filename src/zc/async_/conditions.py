@@ -11,6 +11,7 @@ import zc.async_.clock
 import zc.async_.dates
 from zc.async_.backlog import GroupKey, SortKey, sort_key
 from zc.async_.interfaces import ASSIGNED, NEW, PENDING, BadStatusError
+from zc.twist.showing import MAX_LENGTH, show
 
 #: Priorities are at most this, and at least the opposite.
 HIGHEST_PRIORITY = 1 << 31
@@ -57,8 +58,8 @@ class Conditions(persistent.Persistent):
         self._must_not_have_started("begin_after")
         if not isinstance(value, (datetime.datetime, datetime.timedelta, types.NoneType)):
             raise TypeError(
-                f"begin_after is a datetime or a timedelta, not {value!r}; for a call with "
-                f"arguments, put a job: queue.put(Job(callable, {value!r}))"
+                f"begin_after is a datetime or a timedelta, not {show(value)}; for a call with "
+                f"arguments, put a job: queue.put(Job(callable, {show(value)}))"
             )
         delay = None
         if isinstance(value, datetime.timedelta):
@@ -81,9 +82,9 @@ class Conditions(persistent.Persistent):
     def begin_by(self, value: datetime.timedelta | None) -> None:
         self._must_not_have_started("begin_by")
         if not isinstance(value, (datetime.timedelta, types.NoneType)):
-            raise TypeError(f"begin_by is a timedelta, not {value!r}")
+            raise TypeError(f"begin_by is a timedelta, not {show(value)}")
         if value is not None and value < datetime.timedelta():
-            raise ValueError(f"begin_by is a duration of at least 0, not {value!r}")
+            raise ValueError(f"begin_by is a duration of at least 0, not {show(value)}")
         self._begin_by = None if value is None else zc.async_.clock.interval_microseconds(value)
         self._edited()
 
@@ -96,7 +97,7 @@ class Conditions(persistent.Persistent):
     def quota_names(self, value: Any) -> None:
         self._must_not_have_started("the quota names")
         if isinstance(value, str):
-            raise TypeError(f"quota_names is a sequence of names, not the string {value!r}")
+            raise TypeError(f"quota_names is a sequence of names, not the string {show(value)}")
         names = tuple(value)
         queue = self.queue
         if queue is not None:
@@ -113,7 +114,7 @@ class Conditions(persistent.Persistent):
     def priority(self, value: int) -> None:
         self._must_not_have_started("the priority")
         if not isinstance(value, int):
-            raise TypeError(f"a priority is an integer, not {value!r}")
+            raise TypeError(f"a priority is an integer, not {show(value)}")
         if abs(value) > HIGHEST_PRIORITY:
             raise ValueError(f"a priority is at most {HIGHEST_PRIORITY}, in either direction")
         self._priority = value
@@ -123,7 +124,9 @@ class Conditions(persistent.Persistent):
 
     def _must_not_have_started(self, what: str) -> None:
         if self.status not in (NEW, PENDING, ASSIGNED):
-            raise BadStatusError(f"{what} of a job can be set until it starts; this is {self!r}")
+            raise BadStatusError(
+                f"{what} of a job can be set until it starts; this is {show(self)}"
+            )
 
     def _edited(self) -> None:
         """File a waiting job anew, so that it is considered as it is now.
@@ -176,4 +179,5 @@ def check_quota_names(queue: Any, names: tuple[str, ...]) -> None:
     """Raise ValueError for a name of which the queue has no quota."""
     for name in names:
         if name not in queue.quotas:
-            raise ValueError("unknown quota name", name)
+            short = isinstance(name, str) and len(name) <= MAX_LENGTH
+            raise ValueError("unknown quota name", name if short else show(name))

@@ -21,6 +21,7 @@ import zc.async_.receipts
 from zc.async_ import utils
 from zc.async_.agent import SystemAgent
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
+from zc.twist.showing import show
 
 
 class Ping(persistent.Persistent):
@@ -98,7 +99,7 @@ class DispatcherAgents(PersistentMapping):
     def __delitem__(self, name: str) -> None:
         if len(self[name]):
             raise ValueError(
-                f"agent {name!r} runs jobs: set its size to 0, and remove it when it is empty"
+                f"agent {show(name)} runs jobs: set its size to 0, and remove it when it is empty"
             )
         agent = self[name]
         agent._queue = agent.queue

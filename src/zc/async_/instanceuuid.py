@@ -12,6 +12,7 @@ import uuid
 import zope.interface
 
 import zc.async_.interfaces
+from zc.twist.showing import show
 
 #: The environment variable that names the file.
 ENVIRONMENT_VARIABLE = "ZC_ASYNC_UUID"
@@ -110,7 +111,7 @@ def _read(path: str) -> uuid.UUID:
     except ValueError:
         raise UUIDFileError(
             path,
-            f"has no UUID in its first line, which is {line!r}",
+            f"has no UUID in its first line, which is {show(line)}",
             "Put the instance's UUID back there, or delete the file to get a new identity.",
         ) from None
 

@@ -264,6 +264,9 @@ class IDispatcher(Interface):
 
         `threaded`: make polls in other threads than the reactor's. By default that is so exactly
         with the reactor that is installed in `twisted.internet.reactor`.
+
+        From now on until they are closed, the ZEO clients of its database, and of those that it is
+        connected with, are watched over: what is stuck while it connects is made anew.
         """
 
     def deactivate() -> Any:
@@ -415,8 +418,16 @@ class IJob(IAbstractJob):
     def __call__(*args: Any, **kwargs: Any) -> Any:
         """Run the job: call its callable, with the given arguments after its own.
 
-        Runs in the transaction manager of the job's connection, commits, and returns the result. A
-        dispatcher does this in a worker's thread; for a job that is in a queue nobody else may.
+        Runs in the transaction manager of the job's connection, commits, and returns the result.
+        What the caller has done in the present transaction is committed before, so that it stays
+        if the job fails or is tried again; an error of that commit is the caller's, and nothing
+        has run. A dispatcher calls jobs in a worker's thread; for a job that is in a queue nobody
+        else may.
+
+        A Deferred or coroutine that a job returns is waited for: as long as it takes where a
+        reactor runs in another thread, else for `zc.async_.awaiting.PATIENCE` seconds, since only
+        another thread can bring it. The result is a Failure of `CannotWaitError` where that is
+        known to be in vain: in the thread of the reactor itself, or without any other thread.
         """
 
     def bind(*args: Any, **kwargs: Any) -> Any:

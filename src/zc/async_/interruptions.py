@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from ZODB.POSException import POSKeyError
+
 import zc.async_.answers
 from zc.async_ import utils
 from zc.async_.answers import Meaning
@@ -26,6 +28,9 @@ def handle_interrupt(job: Any) -> None:
         return
     if job.status not in (ASSIGNED, ACTIVE) or job._waits():
         return
+    if job._joins is not None:
+        _join(job)
+        return
     answer = _ask(job)
     if answer is False:
         job.fail()
@@ -47,12 +52,31 @@ def handle_callback_interrupt(callback: Any) -> Meaning | None:
         return None
     if callback._waits() or callback._runner_lives():
         return None
+    if callback._joins is not None:
+        callback._join()
+        return None
     answer = _ask(callback)
     if answer is False:
         callback._fail()
     else:
         callback._set_status(NEW)
     return answer
+
+
+def _join(job: Any) -> None:
+    """Have a job wait for the one that it returned, since what it did itself is committed."""
+    inner = job._joins
+    try:
+        completed = inner.status == COMPLETED
+    except POSKeyError as error:
+        # It was removed, and packed away.
+        job.fail(error)
+        return
+    if completed:
+        job._inner = inner
+        job._receive(inner.result)
+    else:
+        job._join()
 
 
 def _ask(job: Any) -> Meaning:

@@ -7,6 +7,7 @@ One record holds what every job needs; others may want to write into its sidecar
 import datetime
 import logging
 import uuid
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import zope.component
@@ -15,6 +16,7 @@ import zope.interface
 import zc.async_.callables
 import zc.async_.callback_runs
 import zc.async_.clock
+import zc.async_.growing
 import zc.async_.interfaces
 import zc.async_.interruptions
 import zc.async_.reporting
@@ -25,7 +27,7 @@ from zc.async_ import utils
 from zc.async_.answers import At
 from zc.async_.arguments import ArgumentList, KeyedView
 from zc.async_.callbacks import CallbackProxy, performed
-from zc.async_.composition import run_parallel, run_serial
+from zc.async_.composition import part_ended, run_parallel, run_serial
 from zc.async_.conditions import Conditions
 from zc.async_.interfaces import (
     ACTIVE,
@@ -38,6 +40,12 @@ from zc.async_.interfaces import (
     BadStatusError,
 )
 from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes, RetrySystem
+from zc.async_.threadlocal import local
+from zc.twist import showing
+from zc.twist.showing import show
+
+#: Characters shown of an argument at least, though there are many.
+SHORTEST_VALUE = 20
 
 _STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
 _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
@@ -52,13 +60,17 @@ class Job(Conditions):
     _parent: Any = None
     _args: list[Any] = []
     _kwargs: dict[str, Any] = {}
+    #: Callbacks that were added before the claim; see `zc.async_.growing`.
     _callbacks: tuple[Any, ...] = ()
+    _further_callbacks: Any = None
     _sidecar: zc.async_.sidecar.Sidecar | None = None
     #: The place for a sidecar that is not there yet when the job starts.
     _sidecars: Any = None
     _result: Any = None
     #: The job for whose result this one waits.
     _inner: Any = None
+    #: A job that this one returned and is going to wait for, once it has a callback there.
+    _joins: Any = None
     #: Counts the claims: a worker may go on while it is what it was when the worker got the job.
     _token = 0
     _assigner: bytes | None = None
@@ -74,6 +86,8 @@ class Job(Conditions):
     _left = False
     #: Of a callback: whether it was added so late that a job of the system was put for it.
     _on_its_own = False
+    #: Of a part of a parallel job: the tally that it is counted in, and its number there.
+    _part: Any = None
     #: The names of the databases in which it left receipts.
     _receipts: tuple[str, ...] = ()
     _failure_log_level: int | None = None
@@ -313,8 +327,17 @@ class Job(Conditions):
     @property
     def callbacks(self) -> tuple[Any, ...]:
         """See `zc.async_.interfaces.IJob`."""
+        return tuple(self._callbacks_from(0))
+
+    def _callbacks_from(self, position: int) -> Iterator[Any]:
+        """The callbacks, but so many of the first."""
+        early = self._callbacks, self._further_callbacks
+        yield from zc.async_.growing.items(*early, position)
         sidecar = zc.async_.sidecar.find(self)
-        return self._callbacks if sidecar is None else self._callbacks + sidecar.callbacks
+        if sidecar is not None:
+            position = max(0, position - zc.async_.growing.length(*early))
+            late = sidecar.callbacks, sidecar.further_callbacks
+            yield from zc.async_.growing.items(*late, position)
 
     def addCallbacks(
         self,
@@ -345,13 +368,15 @@ class Job(Conditions):
             # Else it would come before those that were added to an earlier run.
             sidecar is not None and sidecar.callbacks
         ):
-            self._callbacks += (callback,)
+            self._callbacks, self._further_callbacks = zc.async_.growing.extended(
+                self._callbacks, self._further_callbacks, callback
+            )
         else:
             self._add_late_callback(callback)
         return callback
 
     def _add_late_callback(self, callback: Any) -> None:
-        zc.async_.sidecar.need(self).callbacks += (callback,)
+        zc.async_.sidecar.need(self).add_callback(callback)
         if self._p_jar is not None:
             # Whoever completes the job meanwhile makes this transaction conflict, and its next try
             # finds the job completed.
@@ -379,7 +404,7 @@ class Job(Conditions):
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
     ) -> None:
         if self._status_id != _NUMBERS[NEW] or self._parent is not None:
-            raise BadStatusError(f"{self!r} is in use already: add a new job as the callback")
+            raise BadStatusError(f"{show(self)} is in use already: add a new job as the callback")
         self._parent = parent
         if failure_log_level is not None:
             self.failure_log_level = failure_log_level
@@ -418,6 +443,10 @@ class Job(Conditions):
         job._system = True
         return job
 
+    def noteEnd(self) -> None:
+        """Note that this part of a parallel job has ended. For jobs of the system."""
+        part_ended(self)
+
     def resumeCallbacks(self) -> None:
         """See `zc.async_.interfaces.IJob`."""
         zc.async_.callback_runs.run_callbacks(self)
@@ -449,12 +478,26 @@ class Job(Conditions):
         self._end = zc.async_.clock.microseconds()
         if self._inner is not None:
             self._inner = None
+        if self._joins is not None:
+            self._joins = None
         if self._runner is not None:
             self._runner = None
-        if all(performed(callback) for callback in self.callbacks):
+        # That a part has ended is noted in a transaction of its own, as if by a callback.
+        noted = self._part is None or self._is_in_books()
+        if noted and all(performed(callback) for callback in self._callbacks_from(0)):
             self._set_status(COMPLETED)
         else:
             self._set_status(CALLBACKS)
+
+    def _is_in_books(self) -> bool:
+        """Whether its dispatcher will see its completion: this thread was given it, and has it."""
+        claimed = local.claimed
+        return (
+            claimed is not None
+            and not self._left
+            and claimed[0] == self._p_oid
+            and claimed == (self._p_oid, self._p_jar.db().database_name, self._token)
+        )
 
     def _see_callbacks(self) -> None:
         """Have this transaction conflict with a callback that is added meanwhile.
@@ -462,7 +505,7 @@ class Job(Conditions):
         For ends of which nobody keeps books, and which cost nothing to try again.
         """
         zc.async_.sidecar.see(self)
-        for callback in self.callbacks:
+        for callback in self._callbacks_from(0):
             passed = isinstance(callback, CallbackProxy) and callback._passed
             if passed and callback._p_jar is not None:
                 # It may get something to call.
@@ -470,6 +513,8 @@ class Job(Conditions):
 
     def _complete(self) -> None:
         """Note that the callbacks have been performed."""
+        if self._part is not None and not self._is_in_books():
+            part_ended(self)
         self._see_callbacks()
         self._set_status(COMPLETED)
         self._callbacks_end = zc.async_.clock.microseconds()
@@ -477,7 +522,7 @@ class Job(Conditions):
     def fail(self, error: Any = None) -> None:
         """See `zc.async_.interfaces.IJob`."""
         if self._status_id >= _NUMBERS[CALLBACKS]:
-            raise BadStatusError(f"{self!r} has ended already")
+            raise BadStatusError(f"{show(self)} has ended already")
         self._fail(error)
         if self._status_id == _NUMBERS[CALLBACKS]:
             self._start_callbacks()
@@ -501,6 +546,14 @@ class Job(Conditions):
         """Take over the result of `inner` when it completes."""
         self._inner = inner
         inner.addCallback(Job(self._receive))
+
+    def _join(self) -> None:
+        """Wait for the job that this one returned, or end with its result."""
+        inner, self._joins = self._joins, None
+        if inner.status == COMPLETED:
+            self._end_with(inner.result)
+        else:
+            self._wait_for(inner)
 
     def _new_job(self, item: Any, *args: Any) -> "Job":
         """A job of `item`, with `args` before what it is called with."""
@@ -537,7 +590,7 @@ class Job(Conditions):
             policy = zope.component.queryAdapter(self, zc.async_.interfaces.IRetryPolicy, name)
             if policy is None and factory:
                 raise LookupError(
-                    f"no adapter named {name!r} from IJob to IRetryPolicy: register it, or set "
+                    f"no adapter named {show(name)} from IJob to IRetryPolicy: register it, or set "
                     f"another retry_policy_factory"
                 )
             if policy is None:
@@ -569,14 +622,36 @@ class Job(Conditions):
     # -- for people
 
     def __repr__(self) -> str:
+        head = utils.custom_repr(self)
         try:
-            call = zc.async_.callables.stored_repr(self._callable)
-            words = [utils.custom_repr(argument) for argument in self._args]
-            words += [f"{k}={utils.custom_repr(v)}" for k, v in sorted(self._kwargs.items())]
-            return f"<{utils.custom_repr(self)} ``{call}({', '.join(words)})``>"
+            return showing.cut(f"<{head} ``{self._shown_call(len(head))}``>")
         except (AttributeError, TypeError, ValueError):
             # A subclass that has no `_callable`, say: a repr that raises hides the real problem.
-            return f"<{utils.custom_repr(self)}>"
+            return f"<{head}>"
+
+    def _shown_call(self, used: int) -> str:
+        """The callable and its arguments, which share the space that is left.
+
+        `used`: characters of it that are not.
+        """
+        shown = utils.new_showing()
+        call = zc.async_.callables.stored_repr(self._callable, shown)
+        values: list[tuple[str, Any, Any]] = [("", None, value) for value in self._args]
+        # An argument that is just "key" seldom opens anything: it sorts, or looks up.
+        values += [
+            (f"{name}=", None if name == "key" else name, value)
+            for name, value in sorted(self._kwargs.items())
+        ]
+        left = showing.MAX_LENGTH - used - len(call) - len("<  ````>()")
+        words = []
+        for number, (prefix, name, value) in enumerate(values):
+            if left <= 0:
+                words.append(showing.CUT)
+                break
+            room = left // (len(values) - number) - len(prefix) - len(", ")
+            words.append(prefix + shown.named(name, value, max(room, SHORTEST_VALUE)))
+            left -= len(words[-1]) + len(", ")
+        return f"{call}({', '.join(words)})"
 
 
 def as_job(item: Any) -> Job:

@@ -24,10 +24,11 @@ import persistent
 import zope.component
 from BTrees.OOBTree import OOBTree
 from persistent.TimeStamp import TimeStamp
-from ZODB.utils import z64
+from ZODB.utils import oid_repr, z64
 
 import zc.async_.interfaces
 import zc.async_.processslot
+from zc.async_ import utils
 
 #: Entries of one segment. Fewer make a put cheaper, and a claim read more records: a put with 8
 #: took 5 % less time than with 16; a plain BTree's leaf of 60 made it a third slower.
@@ -35,6 +36,9 @@ SEGMENT_SIZE = 8
 
 #: Seconds after which a lane that nobody used may be removed.
 DISUSED_AFTER = 24 * 3600
+
+#: Added to the key of a lane that is spoilt, for the one that takes its place.
+SUBSTITUTE = "+"
 
 #: An entry of a lane: the job's `entry_key` at the time, and the job.
 Entry = tuple[int, Any]
@@ -54,6 +58,11 @@ class Segment(persistent.Persistent):
     def end(self) -> int:
         """Number of the entry after the last."""
         return self.first + len(self.entries)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is what it should be: another record may lie where a reference leads."""
+        return type(vars(self).get("entries")) is tuple and type(vars(self).get("first")) is int
 
 
 class Cursor(persistent.Persistent):
@@ -102,6 +111,12 @@ class Lane(persistent.Persistent):
         # Not what is appended meanwhile: this connection may put jobs while it reads.
         end = self.newest.end
         while segment is not None and position < end:
+            if not _is_whole(segment):
+                _say_spoilt(self, segment, f"entries {position} to {self.newest.first}")
+                # What is between cannot be found.
+                segment = self.newest
+                position = max(position, segment.first)
+                continue
             # Entries before `first` were read, and trimmed for that reason.
             first = segment.first
             for entry in segment.entries[max(0, position - first) : end - first]:
@@ -119,18 +134,77 @@ def lease(lanes: OOBTree, connection: Any) -> Lane:
     """The lane of `connection` among `lanes`, made if it is not there.
 
     `connection` is None for a queue that is in no database yet. Nothing is remembered of the lane
-    itself, so a transaction that is rolled back leaves no trace.
+    itself, so a transaction that is rolled back leaves no trace. One that is spoilt is left as it
+    is, and another takes its place.
     """
     key = _slots.lane_key(connection)
-    lane = lanes.get(key)
+    while (lane := lanes.get(key)) is not None and not can_be_read(lane):
+        key += SUBSTITUTE
     if lane is None:
         lane = lanes[key] = Lane()
     return lane
 
 
+def readable(lanes: OOBTree) -> list[Lane]:
+    """The lanes that can be read. Of others it is said that they cannot."""
+    return [lane for lane in lanes.values() if can_be_read(lane)]
+
+
+def can_be_read(lane: Any) -> bool:
+    """Whether a lane is one, with what belongs to it; if not, that is logged once a process.
+
+    A server that gave an oid twice may have had a reference lead to another object than it should.
+    """
+    whole = isinstance(lane, Lane) and _has_its_parts(lane)
+    if not whole:
+        _say_spoilt(lane, lane, "what was put through it")
+    return whole
+
+
+def _has_its_parts(lane: Lane) -> bool:
+    parts = [vars(lane).get("newest"), vars(lane).get("cursor")] if _is_loaded(lane) else []
+    if not parts or not _is_whole(parts[0]) or not _is_loaded(parts[1]):
+        return False
+    return type(vars(parts[1]).get("position")) is int and "segment" in vars(parts[1])
+
+
+def _is_whole(segment: Any) -> bool:
+    return isinstance(segment, Segment) and _is_loaded(segment) and segment.is_whole
+
+
+def _is_loaded(record: Any) -> bool:
+    """Load a record; return whether that can be done."""
+    try:
+        record._p_activate()
+    except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+        raise
+    except Exception:
+        # There is none, or its state is that of an object of another class.
+        return False
+    return True
+
+
+#: Oids of records of which was said that they cannot be read. Any thread may add.
+_told: set[bytes] = set()
+
+
+def _say_spoilt(lane: Any, record: Any, lost: str) -> None:
+    if record._p_oid not in _told:
+        _told.add(record._p_oid)
+        utils.log.error(
+            "a lane (oid %s) cannot be read, since the record of oid %s is missing or another's: "
+            "%s will not be run. It is passed over; restore the record, or put again what is "
+            "missing",
+            oid_repr(lane._p_oid),
+            oid_repr(record._p_oid),
+            lost,
+        )
+
+
 def has_unread(lanes: OOBTree, connection: Any) -> bool:
     """Whether the lane of `connection`, if it has one, has unread entries."""
-    return bool(lanes.get(_slots.lane_key(connection)))
+    lane = lanes.get(_slots.lane_key(connection))
+    return lane is not None and can_be_read(lane) and bool(lane)
 
 
 def prepare(lanes: OOBTree, count: int) -> None:
@@ -152,7 +226,7 @@ def remove_disused(lanes: OOBTree, living: Iterable[uuid.UUID]) -> int:
     spared = tuple(f"{instance.hex}/" for instance in living)
     removed = 0
     for key, lane in list(lanes.items()):
-        if not key or key.startswith(spared) or lane:
+        if not key or key.startswith(spared) or not can_be_read(lane) or lane:
             continue
         serial = lane.newest._p_serial
         if serial == z64 or now - _time_of(serial) < DISUSED_AFTER:

@@ -25,7 +25,7 @@ SPACING = 10
 
 #: The longest time between two looks after which nothing was missed: a part of the interval, or
 #: that many intervals between polls, if that is longer.
-GAP = 4
+GAP = 3
 POLLS = 3
 
 #: Seconds by which the clock of another machine may differ before it is told of.

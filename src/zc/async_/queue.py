@@ -19,6 +19,7 @@ import zc.async_.claim
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.oids
 import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
@@ -28,6 +29,7 @@ from zc.async_.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, BadStatusError
 from zc.async_.job import as_job
 from zc.async_.quota import Quota, Quotas
+from zc.twist.showing import show
 
 __all__ = [
     "DispatcherAgents",
@@ -155,9 +157,12 @@ class Queue(persistent.Persistent):
 
     def _file(self, job: Any, keep_arrival: bool = False) -> None:
         jar = self._p_jar
-        if jar is not None and job._p_jar is None:
-            # The job belongs to the database of the queue, whoever else refers to it.
-            jar.add(job)
+        if jar is not None:
+            zc.async_.oids.guard(jar)
+            if job._p_jar is None:
+                # The job belongs to the database of the queue, whoever else refers to it.
+                jar.add(job)
+                zc.async_.oids.check_before_commit(job)
         key = _new_entry_key()
         job._wait_in(self, key, keep_arrival)
         zc.async_.lane.lease(self._lanes, jar).append(key, job)
@@ -175,7 +180,7 @@ class Queue(persistent.Persistent):
 
     def _entries(self) -> Iterator[Any]:
         yield from self._backlog.entries()
-        for lane in self._lanes.values():
+        for lane in zc.async_.lane.readable(self._lanes):
             for entry, _segment, _position in lane.unread():
                 yield entry
         if self._v_claim is not None:
@@ -203,7 +208,7 @@ class Queue(persistent.Persistent):
         return bool(job._entry_key == entry_key and job.status == PENDING and job.parent is self)
 
     def __len__(self) -> int:
-        unread = sum(len(lane) for lane in self._lanes.values())
+        unread = sum(len(lane) for lane in zc.async_.lane.readable(self._lanes))
         uncounted = 0 if self._v_claim is None else self._v_claim.uncounted()
         return int(unread + self._backlog.count() - self._stale() + uncounted)
 
@@ -231,7 +236,7 @@ class Queue(persistent.Persistent):
     def remove(self, job: Any) -> None:
         """See `zc.async_.interfaces.IQueue`."""
         if job not in self:
-            raise LookupError(f"{job!r} does not wait in this queue", job)
+            raise LookupError(f"{show(job)} does not wait in this queue", job)
         self._withdraw(job)
         job._removed()
 
@@ -297,5 +302,5 @@ def _connection_of(context: Any) -> Any:
         return context
     connection = IConnection(context, None) or zc.twist.connection(context)
     if connection is None:
-        raise LookupError(f"{context!r} is in no database, so there is no queue for it")
+        raise LookupError(f"{show(context)} is in no database, so there is no queue for it")
     return connection

@@ -9,6 +9,7 @@ from BTrees.OOBTree import OOBTree
 
 import zc.async_.interfaces
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW
+from zc.twist.showing import show
 
 
 class _Members(persistent.Persistent):
@@ -52,7 +53,7 @@ class Quota(persistent.Persistent):
     @size.setter
     def size(self, value: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"the size of a quota is an integer of at least 0, not {value!r}")
+            raise ValueError(f"the size of a quota is an integer of at least 0, not {show(value)}")
         self._size = value
 
     @property
@@ -104,7 +105,9 @@ class Quotas(persistent.Persistent):
     def create(self, name: str, size: int = 1) -> None:
         """See `zc.async_.interfaces.IQuotas`."""
         if name in self._quotas:
-            raise ValueError(f"there is a quota {name!r} already: set its size, or remove it first")
+            raise ValueError(
+                f"there is a quota {show(name)} already: set its size, or remove it first"
+            )
         quota = Quota(name, size)
         quota.parent = self
         self._quotas[name] = quota

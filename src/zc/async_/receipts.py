@@ -13,6 +13,7 @@ import persistent
 from BTrees.OOBTree import OOBTree
 
 import zc.async_.clock
+import zc.async_.notes
 import zc.async_.storable
 from zc.async_ import utils
 from zc.async_.callbacks import CallbackProxy
@@ -55,7 +56,7 @@ def _tree() -> OOBTree:
 
 def install(database: Any) -> None:
     """Have jobs leave receipts in a database from now on. Commits; may be called again."""
-    with database.transaction() as connection:
+    with database.transaction(f"{zc.async_.notes.PREFIX}installing receipts") as connection:
         if KEY not in connection.root():
             connection.root()[KEY] = Receipts()
 

@@ -6,6 +6,7 @@ import zc.twist
 from zc.async_ import utils
 from zc.async_.callbacks import pass_through
 from zc.async_.threadlocal import local
+from zc.twist import showing
 
 _PASS_THROUGH = f"{pass_through.__module__}:{pass_through.__qualname__}"
 
@@ -24,6 +25,6 @@ def log_result(job: Any, result: Any) -> None:
         level = job._effective_log_level()
         if utils.log.isEnabledFor(level):
             text = result.getTraceback(detail="verbose", elideFrameworkCode=False)
-            utils.log.log(level, "%r failed:\n%s", job, text)
+            utils.log.log(level, "%r failed:\n%s", job, showing.cut_middle(text))
     elif utils.tracelog.isEnabledFor(20):
         utils.tracelog.info("%r succeeded with result:\n%s", job, utils.custom_repr(result))

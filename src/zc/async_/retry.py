@@ -13,6 +13,7 @@ from BTrees.OOBTree import OOBTree
 import zc.async_.interfaces
 from zc.async_ import utils
 from zc.async_.interfaces import Answer
+from zc.twist.showing import show
 
 #: Key for counting, exceptions, most tries (None: no limit), and the back-off in seconds: before
 #: the first new try, added for each further one, at most.
@@ -117,7 +118,7 @@ class _Policy(persistent.Persistent):
                 self.data[key] = value
 
     def _job_repr(self) -> str:
-        return repr(self.parent)
+        return show(self.parent)
 
 
 @zope.component.adapter(zc.async_.interfaces.IJob)

@@ -5,26 +5,31 @@ transaction manager of the job's connection. The job's changes, its result and i
 transaction; so is every callback's.
 """
 
+import contextlib
 import functools
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import persistent
+import transaction
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
-from ZODB.POSException import POSKeyError
+from ZODB.POSException import POSKeyError, ReadConflictError
+from ZODB.utils import z64
 
 import zc.async_.answers
+import zc.async_.awaiting
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.missing
+import zc.async_.notes
 import zc.async_.receipts
 import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At, Meaning
+from zc.async_.awaiting import CannotWaitError
 from zc.async_.callback_runs import LONGEST_SLEEP, PostponedError, manager_of, run_callbacks
 from zc.async_.interfaces import (
     ACTIVE,
@@ -38,8 +43,11 @@ from zc.async_.interfaces import (
     ReassignedError,
 )
 from zc.async_.missing import MissingCodeError
+from zc.async_.participants import Mark, TwoConnectionsError, Watch
 from zc.async_.reporting import log_result
+from zc.async_.storable import UnstorableError
 from zc.async_.threadlocal import local
+from zc.twist.showing import show
 
 #: Microseconds from the put for which an object of another database may be missing, and between
 #: two looks for it.
@@ -52,9 +60,41 @@ _AGAIN = object()
 def run(job: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a job that the caller owns: one that is in no queue, or a callback. See `IJob`."""
     if job.status not in (NEW, ASSIGNED):
-        raise BadStatusError(f"a job is called once, and while no queue has it; this is {job!r}")
+        raise BadStatusError(
+            f"a job is called once, and while no queue has it; this is {show(job)}"
+        )
     run = _Run(job, None, args, kwargs)
-    return _in_job(job, lambda: _with_callbacks(job, run.go))
+    with _watching(run.manager):
+        _commit_before(run.manager)
+        with zc.async_.notes.Noting(run.manager, job):
+            return _in_job(job, lambda: _with_callbacks(job, run.go))
+
+
+@contextlib.contextmanager
+def _watching(manager: Any) -> Iterator[None]:
+    """Have a commit fail that would wait for itself. In workers the fence sees to that."""
+    if local.claimed is not None:
+        yield
+        _tell_ending(False)
+        return
+    watch = Watch()
+    managers = [manager]
+    if manager not in (transaction.manager, transaction.manager.manager):
+        managers.append(transaction.manager)
+    for one in managers:
+        one.registerSynch(watch)
+    try:
+        yield
+    finally:
+        for one in managers:
+            one.unregisterSynch(watch)
+
+
+def _commit_before(manager: Any) -> None:
+    """Commit what the caller has done: no failure of the job, and no new try, may undo it."""
+    if manager.get()._resources:
+        manager.commit()
+        manager.begin()
 
 
 def perform(callback: Any, result: Any) -> None:
@@ -96,16 +136,24 @@ def _with_callbacks(job: Any, call: Any) -> Any:
 
 
 def _in_job(job: Any, call: Any) -> Any:
-    previous = local.job
-    local.job = job
+    previous = local.job, local.mark
+    local.job, local.mark = job, None
     try:
         return call()
     finally:
-        local.job = previous
+        local.job, local.mark = previous
 
 
-class CannotWaitError(AsyncError):
-    """A job that no dispatcher runs, such as a callback, returned a Deferred or coroutine."""
+def _tell_ending(ending: bool) -> None:
+    """Tell a dispatcher that stops whether the code of a job has returned."""
+    if local.task is not None:
+        local.task.ending = ending
+
+
+def _is_job(value: Any) -> bool:
+    # By its class first: to ask the object itself loads it, and its connection may be closed.
+    job = zc.async_.interfaces.IJob
+    return bool(job.implementedBy(type(value)) or job.providedBy(value))
 
 
 class InvalidEndError(AsyncError):
@@ -114,6 +162,10 @@ class InvalidEndError(AsyncError):
 
 class ConnectionClosedError(AsyncError):
     """A job has closed the connection that it was loaded from: nothing can be stored."""
+
+
+#: Ends of a job that a policy could not do anything about.
+_HOPELESS_ERRORS = (UnstorableError, CannotWaitError, InvalidEndError, TwoConnectionsError)
 
 
 class _Run:
@@ -136,7 +188,7 @@ class _Run:
         self.kwargs = kwargs
         self.manager = manager_of(job)
         self.data_cache: dict[str, Any] = {}
-        #: When the last try of an unclaimed job began (microseconds).
+        #: When this run of an unclaimed job began (microseconds).
         self.start: int | None = None
         #: The Deferred or coroutine that the job returned, if it had no result.
         self.deferred: Any = None
@@ -162,9 +214,10 @@ class _Run:
 
     def _try(self) -> Any:
         job = self.job
+        _tell_ending(False)
         self._check()
         if self.token is None and job._is_callback() and self._is_at_most_once():
-            utils.never_fail_to(self._commit_start, f"starting {job!r}", self.manager)
+            utils.never_fail_to(self._commit_start, f"starting {show(job)}", self.manager)
         setup_info = None
         try:
             setup_info = job.setUp()
@@ -188,15 +241,21 @@ class _Run:
             utils.log.info("%r waits for an object that is being committed: %s", job, error)
             self._put_back(zc.async_.answers.after(MOMENT), lambda: None)
             return None
+        except TwoConnectionsError:
+            # Of its own commit: it would be the same the next time.
+            return self._fail_at_once(setup_info)
         except BaseException:
             # Of others than exceptions, such as asyncio's CancelledError, the thread knows nothing.
             return self._failed("jobError", setup_info)
-        serial = None
+        return self._finish(result, setup_info)
+
+    def _finish(self, result: Any, setup_info: Any) -> Any:
+        """Commit what the callable did, with its result, and what follows from that."""
+        _tell_ending(True)
+        only_result = self._has_nothing_left()
         try:
-            result = self._note(result)
-            zc.async_.receipts.leave(job)
-            serial = job._p_serial
-            self.manager.commit()
+            result = self._look_into(result)
+            noted = self._commit_result(result)
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()
             self._tear_down(setup_info)
@@ -204,23 +263,119 @@ class _Run:
         except ReassignedError:
             self._give_up(setup_info)
             raise
-        except (zc.async_.storable.UnstorableError, CannotWaitError, InvalidEndError):
-            # Nothing that a policy could do something about.
-            failure = zc.twist.Failure(captureVars=True)
-            self._give_up(setup_info)
-            return self._end_failed(failure)
+        except _HOPELESS_ERRORS:
+            return self._fail_at_once(setup_info)
         except Exception as error:
             if zc.async_.storable.is_about_storing(error):
+                return self._fail_at_once(setup_info)
+            transient = isinstance(error, utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS)
+            if not (only_result and transient):
                 failure = zc.twist.Failure(captureVars=True)
-                self._give_up(setup_info)
-                return self._end_failed(failure)
-            failure = zc.twist.Failure(captureVars=True)
-            if not self._was_committed(serial, error):
                 self.deferred = None
                 return self._failed("commitError", setup_info, failure)
+            self._give_up(setup_info)
+            return self._end_anew(result)
         self._tear_down(setup_info)
+        return self._go_on_after(noted)
+
+    def _fail_at_once(self, setup_info: Any) -> Any:
+        """End with the present error, which no policy could do anything about."""
+        failure = zc.twist.Failure(captureVars=True)
+        self._give_up(setup_info)
+        return self._end_failed(failure)
+
+    def _has_nothing_left(self) -> bool:
+        """Whether all that the callable did has been committed by itself, if it did anything.
+
+        What is not stored then is its result, for which alone it must not run again.
+        """
+        jar = self.job._p_jar
+        if jar is None or self.job._p_serial == z64:
+            return False
+        present = self.manager.get()
+        mark = local.mark
+        if not all(mark is not None and mark.is_all_of(one) for one in present._resources):
+            return False
+        hooks = *present.getBeforeCommitHooks(), *present.getAfterCommitHooks()
+        expects = any(connection._readCurrent for connection in jar.connections.values())
+        return not (hooks or expects)
+
+    def _commit_result(self, result: Any) -> Any:
+        """Note and commit what the callable returned; return what counts as the result."""
+        result = self._note(result)
+        zc.async_.receipts.leave(self.job)
+        serial = self.job._p_serial
+        try:
+            self.manager.commit()
+        except Exception as error:
+            if zc.async_.storable.is_about_storing(error) or isinstance(error, ReassignedError):
+                raise
+            if not self._was_committed(serial, error):
+                raise
+        return result
+
+    def _end_anew(self, result: Any) -> Any:
+        """Store the result of a callable of which nothing else is to be committed."""
+
+        def end() -> Any:
+            self.manager.begin()
+            self._check()
+            return self._commit_result(result)
+
+        try:
+            noted = utils.never_fail_to(
+                end, f"storing the result of {show(self.job)}", self.manager
+            )
+        except (*utils.EXPLOSIVE_ERRORS, ReassignedError):
+            raise
+        except Exception:
+            return self._end_failed(zc.twist.Failure(captureVars=True))
+        return self._go_on_after(noted)
+
+    def _go_on_after(self, result: Any) -> Any:
+        """Do what follows from a result that is committed."""
+        if self.job._joins is not None:
+            return self._join(result)
+        if self.deferred is not None and self.token is None:
+            waited_for, self.deferred = self.deferred, None
+            return self._wait_for_deferred(waited_for)
         self._tell(result)
         return result
+
+    def _join(self, inner: Any) -> Any:
+        """Have the job that was returned complete this one.
+
+        In a transaction of its own, since others write that job: a conflict with them must not make
+        the callable run again. Whoever comes after a crash does it instead.
+        """
+        job = self.job
+
+        def join() -> None:
+            self.manager.begin()
+            self._check_is_ours()
+            if job._joins is not None:
+                job._join()
+                self.manager.commit()
+
+        try:
+            utils.never_fail_to(join, f"having {show(job)} wait for another", self.manager)
+        except (*utils.EXPLOSIVE_ERRORS, ReassignedError):
+            raise
+        except Exception:
+            return self._end_failed(zc.twist.Failure(captureVars=True))
+        if job._waits_for_result():
+            return inner
+        self._tell(job.result)
+        return job.result
+
+    def _wait_for_deferred(self, waited_for: Any) -> Any:
+        """Wait here, as long as that is not in vain, and end with what comes of it."""
+        _tell_ending(False)
+        try:
+            value = zc.async_.awaiting.wait_for(waited_for)
+        except CannotWaitError:
+            return self._end_failed(zc.twist.Failure())
+        return self._end_anew(value)
 
     def _was_committed(self, serial: bytes | None, error: Exception) -> bool:
         """Whether the commit was done and only its answer was lost. `serial`: of the job before it.
@@ -239,20 +394,27 @@ class _Run:
             ours = job._start == self.start if self.token is None else job._token == self.token
             return bool(ours and job._p_serial != serial)
 
-        return bool(utils.never_fail_to(look, f"looking at {job!r}", self.manager))
+        return bool(utils.never_fail_to(look, f"looking at {show(job)}", self.manager))
 
     def _check(self) -> None:
         """See that the job is still ours to run, and that it is active."""
         job = self.job
-        if self.token is not None:
-            if job._token != self.token or job.status != ACTIVE:
-                raise ReassignedError(f"{job!r} is no longer the business of this worker")
-        else:
-            self._check_unclaimed()
+        self._check_is_ours()
+        if self.token is None:
             job._set_status(ACTIVE)
-            job._start = self.start = zc.async_.clock.microseconds()
+            if self.start is None:
+                self.start = zc.async_.clock.microseconds()
+            job._start = self.start
             # Stored only if the job commits before its end: who comes after a crash needs it.
             job._runner = local.claimed
+            local.mark = Mark(job)
+
+    def _check_is_ours(self) -> None:
+        job = self.job
+        if self.token is None:
+            self._check_unclaimed()
+        elif job._token != self.token or job.status != ACTIVE:
+            raise ReassignedError(f"{show(job)} is no longer the business of this worker")
 
     def _is_at_most_once(self) -> bool:
         """Whether the start is committed, so that whoever comes after a crash knows of it."""
@@ -287,8 +449,9 @@ class _Run:
         committed is no obstacle.
         """
         job = self.job
-        if job.status not in (NEW, ASSIGNED) and (job.status, job._start) != (ACTIVE, self.start):
-            raise ReassignedError(f"somebody else has run {job!r}")
+        ours = ACTIVE, self.start, local.claimed
+        if job.status not in (NEW, ASSIGNED) and (job.status, job._start, job._runner) != ours:
+            raise ReassignedError(f"somebody else has run {show(job)}")
 
     def _give_up(self, setup_info: Any) -> None:
         self.manager.abort()
@@ -305,18 +468,30 @@ class _Run:
 
     # -- a good end of the call
 
+    def _look_into(self, result: Any) -> Any:
+        """What the callable returned, or what that has come to already."""
+        if inspect.iscoroutine(result) and self.token is None:
+            result = zc.async_.awaiting.begin(result)
+        if isinstance(result, Deferred):
+            result = zc.async_.awaiting.value_of(result)
+        # A failure that is returned is a result; what the job did stays.
+        return zc.async_.awaiting.to_result(result)
+
     def _note(self, result: Any) -> Any:
         """Record in the job what its callable returned; return what counts as the result."""
         job = self.job
-        if isinstance(result, Deferred):
-            result = _value_of(result)
+        if job._joins is not None:
+            # Of an earlier run, of which an older release knew nothing.
+            job._joins = None
         if job.status == PENDING:
-            raise InvalidEndError(f"{job!r} has put itself into a queue, where it cannot end")
-        while zc.async_.interfaces.IJob.providedBy(result):
+            raise InvalidEndError(f"{show(job)} has put itself into a queue, where it cannot end")
+        while _is_job(result):
+            # The connection that it comes from may be closed: it is not looked at there.
+            result = self._own(result)
             if result is job:
-                raise InvalidEndError(f"{job!r} returned itself, and would wait for ever")
+                raise InvalidEndError(f"{show(job)} returned itself, and would wait for ever")
             if result.status != COMPLETED:
-                job._wait_for(result)
+                self._wait_for(result)
                 return result
             result = result.result
         if isinstance(result, Deferred) or inspect.iscoroutine(result):
@@ -327,6 +502,35 @@ class _Run:
         self._end_with(result)
         return result
 
+    def _own(self, inner: Any) -> Any:
+        """A job that was returned, as the connection of the job that returned it has it."""
+        jar, theirs = self.job._p_jar, inner._p_jar
+        if jar is None or theirs is None or zc.async_.storable.are_together(jar, theirs):
+            return inner
+        name, oid = theirs.db().database_name, inner._p_oid
+        if self._has_nothing_left():
+            # What was committed since this transaction began is seen, too.
+            self.manager.begin()
+            self._check()
+        try:
+            own = jar.get_connection(name).get(oid)
+            own._p_activate()
+        except (KeyError, ReadConflictError) as error:
+            raise UnstorableError(
+                f"the result, {show(inner)}, belongs to another connection and is not committed, "
+                "or was so after this transaction had begun: return a job that was put by "
+                "job._p_jar, or leave nothing uncommitted"
+            ) from error
+        return own
+
+    def _wait_for(self, inner: Any) -> None:
+        """Have the job wait, now if nobody else can see the other one yet, else in a moment."""
+        job = self.job
+        if job._p_jar is None or inner._p_jar is None or inner._p_serial == z64:
+            job._wait_for(inner)
+        else:
+            job._joins = inner
+
     def _end_with(self, result: Any) -> None:
         if self.data_cache:
             self._update_policy()
@@ -334,12 +538,12 @@ class _Run:
 
     def _defer(self, deferred: Any) -> None:
         if self.token is None:
-            if inspect.iscoroutine(deferred):
-                deferred.close()
-            raise CannotWaitError(
-                f"{self.job!r} returned a Deferred or coroutine, which only a dispatcher can wait "
-                "for: put the job into a queue"
-            )
+            try:
+                zc.async_.awaiting.check()
+            except CannotWaitError:
+                if inspect.iscoroutine(deferred):
+                    deferred.close()
+                raise
         self.deferred = deferred
         # So that the fence of this transaction holds: the record says that the job goes on.
         self.job._p_changed = True
@@ -352,6 +556,7 @@ class _Run:
 
     def _failed(self, method: str, setup_info: Any, failure: Any = None) -> Any:
         """Have the retry policy decide; return `_AGAIN` or the failure."""
+        _tell_ending(True)
         failure = failure or zc.twist.Failure(captureVars=True)
         self.manager.abort()
         self._tear_down(setup_info)
@@ -448,7 +653,7 @@ class _Run:
             self.manager.commit()
 
         self._check_is_open()
-        utils.never_fail(end, f"storing the result of {self.job!r}", self.manager)
+        utils.never_fail(end, f"storing the result of {show(self.job)}", self.manager)
         log_result(self.job, result if told is None else told)
         return result
 
@@ -466,7 +671,7 @@ class _Run:
             zc.async_.answers.reschedule(self.job, when)
             self.manager.commit()
 
-        utils.never_fail(put_back, f"rescheduling {self.job!r}", self.manager)
+        utils.never_fail(put_back, f"rescheduling {show(self.job)}", self.manager)
 
     def _renew(self, note: Callable[[], Any]) -> None:
         """Have a callback be new again, for whoever performs the callbacks then."""
@@ -479,7 +684,7 @@ class _Run:
             self.job._runner = None
             self.manager.commit()
 
-        utils.never_fail(renew, f"postponing {self.job!r}", self.manager)
+        utils.never_fail(renew, f"postponing {show(self.job)}", self.manager)
 
     def _note_missing(self, missing: Any) -> None:
         self.job._missing = missing
@@ -501,35 +706,4 @@ class _Run:
     # -- the end of a Deferred
 
     def end_with_deferred(self, value: Any) -> None:
-        def end() -> None:
-            self.manager.begin()
-            self._check()
-            self._note(value)
-            self.manager.commit()
-
-        try:
-            utils.never_fail_to(end, f"storing the result of {self.job!r}", self.manager)
-        except (*utils.EXPLOSIVE_ERRORS, ReassignedError):
-            raise
-        except Exception:
-            self._end_failed(zc.twist.Failure(captureVars=True))
-            return
-        self._tell(value)
-
-
-def _value_of(deferred: Any) -> Any:
-    """What a Deferred has fired with; the Deferred itself if it has not."""
-    if not deferred.called:
-        return deferred
-    values: list[Any] = []
-    deferred.addBoth(values.append)
-    if not values:
-        return deferred
-    return to_result(values[0])
-
-
-def to_result(value: Any) -> Any:
-    """The value of a Deferred as a result: a failure as one that can be stored."""
-    if isinstance(value, Failure) and not isinstance(value, zc.twist.Failure):
-        return zc.twist.sanitize(value)
-    return value
+        self._end_anew(value)

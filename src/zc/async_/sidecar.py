@@ -10,6 +10,8 @@ from typing import Any
 import persistent
 from BTrees.OOBTree import OOBTree
 
+import zc.async_.growing
+
 #: Most jobs that share a place: so few that the tree stays one record, and `readCurrent` sees it
 #: all.
 SHARED_BY = 16
@@ -18,9 +20,21 @@ SHARED_BY = 16
 class Sidecar(persistent.Persistent):
     """Annotations, and callbacks that were added after the job was claimed."""
 
+    #: See `zc.async_.growing`.
+    further_callbacks: Any = None
+    #: How often a callback that had been done with got something to call.
+    renewed = 0
+
     def __init__(self) -> None:
         self.annotations: dict[Any, Any] = {}
         self.callbacks: tuple[Any, ...] = ()
+
+    def add_callback(self, callback: Any) -> None:
+        """Add one behind the others. Writes this record."""
+        self.callbacks, self.further_callbacks = zc.async_.growing.extended(
+            self.callbacks, self.further_callbacks, callback
+        )
+        self._p_changed = True
 
 
 class Places:

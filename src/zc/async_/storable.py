@@ -13,8 +13,10 @@ from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 
+import zc.async_.growing
 import zc.async_.interfaces
 from zc.async_.interfaces import AsyncError
+from zc.twist.showing import show, text_of
 
 #: Of these nothing has to be tried.
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes})
@@ -48,12 +50,13 @@ class _Pickler(pickle.Pickler):
             return None
         jar = getattr(obj, "_p_jar", None)
         own = self._connection
-        if own is not None and jar is not None and not _together(own, jar):
-            raise pickle.PicklingError(f"{obj!r} belongs to another connection")
+        if own is not None and jar is not None and not are_together(own, jar):
+            raise pickle.PicklingError(f"{show(obj)} belongs to another connection")
         return True
 
 
-def _together(connection: Any, other: Any) -> bool:
+def are_together(connection: Any, other: Any) -> bool:
+    """Whether objects of two connections may refer to each other."""
     return connection is other or any(c is other for c in connection.connections.values())
 
 
@@ -68,7 +71,7 @@ def check(what: str, value: Any, connection: Any = None) -> None:
         _Pickler(connection).dump(value)
     except Exception as error:  # whatever a __reduce__ may raise
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        raise UnstorableError(f"{what} ({kind}) cannot be stored: {error}") from error
+        raise UnstorableError(f"{what} ({kind}) cannot be stored: {text_of(error)}") from error
 
 
 def is_about_storing(error: BaseException) -> bool:
@@ -84,30 +87,41 @@ def is_about_storing(error: BaseException) -> bool:
 
 def check_job(job: Any) -> None:
     """Raise `UnstorableError` if what a job is to call, or to call it with, cannot be stored."""
+    jobs = [job]
+    # Not by recursion: chains of callbacks may be long.
+    while jobs:
+        job = jobs.pop()
+        _check_call(job)
+        jobs += _new_jobs(zc.async_.growing.items(job._callbacks, job._further_callbacks))
+
+
+def _check_call(job: Any) -> None:
     stored = getattr(job, "_callable", None)
     check("the callable", stored[0] if isinstance(stored, tuple) else stored)
-    for callback in job._callbacks:
-        _check_callback(callback)
     for position, argument in enumerate(job._args):
         check(f"argument {position}", argument)
     for name, argument in job._kwargs.items():
-        check(f"argument {name!r}", argument)
+        check(f"argument {show(name)}", argument)
     check("the retry_policy_factory", job._retry_policy_factory)
 
 
-def _check_callback(callback: Any) -> None:
-    """Look into a callback, or the choice of a proxy, as far as it is new."""
-    if callback is None or callback._p_jar is not None:
-        return
-    if not zc.async_.interfaces.ICallbackProxy.providedBy(callback):
-        check_job(callback)
-        return
-    proxy: Any = callback
-    for choice in (proxy.success, proxy.failure):
-        _check_callback(choice)
-    for behind, _level, factory in proxy._callbacks:
-        check("the retry_policy_factory", factory)
-        _check_callback(behind)
+def _new_jobs(callbacks: Any) -> list[Any]:
+    """The jobs that callbacks come down to, as far as they are new."""
+    jobs: list[Any] = []
+    left: list[Any] = list(callbacks)
+    while left:
+        callback = left.pop()
+        if callback is None or callback._p_jar is not None:
+            continue
+        if not zc.async_.interfaces.ICallbackProxy.providedBy(callback):
+            jobs.append(callback)
+            continue
+        proxy: Any = callback
+        left += (proxy.success, proxy.failure)
+        for behind, _level, factory in proxy._all_callbacks():
+            check("the retry_policy_factory", factory)
+            left.append(behind)
+    return jobs
 
 
 def check_new(what: str, record: Any, connection: Any) -> None:

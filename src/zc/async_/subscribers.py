@@ -21,6 +21,9 @@ import zope.event
 import zc.async_.dispatcher
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.notes
+import zc.async_.oids
+import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import reactors
@@ -54,8 +57,13 @@ class QueueInstaller:
     def __call__(self, event: Any) -> None:
         """Install, in a transaction of its own. For any thread.
 
+        A process that only puts jobs then has its ZEO clients watched over, as a dispatcher's are.
+
         Raises KeyError if there is no database of that name.
         """
+        # Before anything is put, by jobs or by the application.
+        zc.async_.oids.watch_database(event.database)
+        zc.async_.zeo.watch(event.database)
         manager = transaction.TransactionManager()
         connection = event.database.open(manager)
         try:
@@ -65,6 +73,7 @@ class QueueInstaller:
             connection.close()
 
     def _install(self, connection: Any) -> None:
+        zc.async_.notes.add(connection.transaction_manager.get(), "installing queues")
         root = connection.root()
         queues = root.get(zc.async_.interfaces.KEY)
         if queues is None:

@@ -8,6 +8,7 @@ from transaction.interfaces import TransientError
 
 import zc.async_.clock
 from zc.async_.interfaces import AsyncError
+from zc.twist.showing import show
 
 #: Shortest pause between two looks for an annotation, in seconds.
 SHORTEST_POLL = 0.01
@@ -31,6 +32,12 @@ class Local(threading.local):
     dispatcher: Any = None
     #: The name of the agent that this thread works for.
     agent_name: str | None = None
+    #: How the running job was marked as active, if nobody claimed it.
+    mark: Any = None
+    #: What this thread has been given, if it is a worker's and has something to do.
+    task: Any = None
+    #: What guards the commits of this thread, if it is a worker's.
+    fence: Any = None
     #: Jobs that were completed by what runs here without running themselves.
     completed: list[Any] | None = None
 
@@ -69,7 +76,8 @@ class Local(threading.local):
         connection = database.open(transaction_manager := transaction.TransactionManager())
         try:
             for attempt in transaction_manager.attempts(10):
-                with attempt:
+                with attempt as transaction_:
+                    transaction_.note("zc.async: live annotation")
                     connection.get(oid).annotations[name] = value
         finally:
             transaction_manager.abort()
@@ -115,7 +123,7 @@ class Local(threading.local):
 
 def _address(job: Any) -> tuple[bytes, Any]:
     if job._p_jar is None or job._p_oid is None:
-        raise AsyncError(f"{job!r} is in no database: commit it first")
+        raise AsyncError(f"{show(job)} is in no database: commit it first")
     return job._p_oid, job._p_jar.db()
 
 

@@ -14,10 +14,11 @@ import transaction.interfaces
 import ZEO.Exceptions
 import ZODB
 import ZODB.POSException
-from twisted.python.reflect import safe_repr
 from ZODB.utils import u64, z64
 
+import zc.async_.logrecords
 from zc.async_.interfaces import ReassignedError
+from zc.twist import showing
 
 #: Big events: start, stop, errors.
 log = logging.getLogger("zc.async.events")
@@ -62,8 +63,8 @@ _BY_NAME = (types.FunctionType, types.BuiltinFunctionType, type)
 def is_of_used_oid(error: BaseException | None) -> bool:
     """Whether a new object could not be stored because there was another of its oid.
 
-    A ZEO server that was killed does not know which oids its clients have got and not used yet, and
-    gives them out again. The next try uses others.
+    A ZEO server that was started again does not know which oids its clients have got and not used
+    yet, and gives them out again; see `zc.async_.oids`. The next try uses others.
     """
     if isinstance(error, ZODB.POSException.ConflictError):
         return bool(error.serials) and error.serials[-1] == z64
@@ -77,7 +78,19 @@ def database_name(obj: persistent.Persistent) -> str:
 
 
 def custom_repr(obj: object) -> str:
-    """A repr that tells persistent objects by oid and database, and callables by dotted name."""
+    """A repr that tells persistent objects by oid and database, and callables by dotted name.
+
+    It is cut, in one line, and raises nothing: see `zc.twist.showing`.
+    """
+    return new_showing().text(obj)
+
+
+def new_showing() -> showing.Showing:
+    """For several values that are shown together, each as by `custom_repr`."""
+    return showing.Showing(_short_form)
+
+
+def _short_form(obj: object) -> str | None:
     if isinstance(obj, persistent.Persistent):
         kind = type(obj)
         if obj._p_oid is None:
@@ -86,9 +99,11 @@ def custom_repr(obj: object) -> str:
         return f"{kind.__module__}.{kind.__name__} (oid {oid}, db {database_name(obj)!r})"
     if isinstance(obj, _BY_NAME):
         return f"{obj.__module__}.{obj.__qualname__}"
-    # Values of applications are shown in log records of what has been committed already: nothing
-    # may come of a repr that fails.
-    return safe_repr(obj)
+    return None
+
+
+for _logger in (log, tracelog):
+    _logger.addFilter(zc.async_.logrecords.ShownArguments())
 
 
 def dotted_name(obj: Any) -> str:

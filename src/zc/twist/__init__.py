@@ -3,6 +3,7 @@
 - `Failure` and `sanitize`: failures that can always be stored and loaded.
 - `Partial` and `Reference`: calls on persistent objects from threads that have no connection.
 - `connection` and `transactionManager`: adapters of persistent objects.
+- `showing`: how values are shown in logs and failures, and the settings of that.
 - `METHOD_WRAPPER_TYPE` and `get_self`: bound special methods of types written in C.
 """
 

@@ -15,7 +15,9 @@ from typing import Any, TextIO
 import persistent
 import twisted.python.failure
 import twisted.python.log
-from twisted.python.reflect import qual, safe_repr, safe_str
+from twisted.python.reflect import qual, safe_str
+
+from zc.twist import showing
 
 #: An entry of a traceback: function, file, line, and (name, text) of the local variables. The last
 #: is where Twisted's functions expect global variables; it is always empty.
@@ -27,9 +29,6 @@ Link = tuple[tuple[Frame, ...], str, str]
 
 #: Characters kept of the text of an exception; one that has more is kept as text alone.
 MAX_TEXT = 20_000
-
-#: Characters kept of the text of one local variable.
-MAX_LOCAL_TEXT = 1000
 
 #: Exceptions kept of a chain, the nearest ones.
 MAX_CHAIN = 10
@@ -104,13 +103,14 @@ class Failure(twisted.python.failure.Failure):
             exc_value: the exception, or another failure; by default the exception being handled.
             exc_type: its class, if that is not the class of `exc_value`.
             exc_tb: its traceback, if not the exception's own.
-            captureVars: keep the text of every frame's local variables. Slow.
+            captureVars: keep the text of every frame's local variables, as `showing` cuts and masks
+                it, unless its `SHOW_VARIABLES` is false. Slow.
 
         Raises:
             twisted.python.failure.NoCurrentExceptionError: no exception is being handled, and none
                 was given.
         """
-        super().__init__(exc_value, exc_type, exc_tb, captureVars)
+        super().__init__(exc_value, exc_type, exc_tb, captureVars and showing.SHOW_VARIABLES)
         # Of another failure the base class copies the attributes; those of this class are clean.
         if "chain" not in self.__dict__:
             self._let_go()
@@ -240,18 +240,42 @@ def _plain_frames(failure: twisted.python.failure.Failure) -> tuple[Frame, ...]:
 
     The globals of every module on the way are nothing to store, and show too much.
     """
-    if not failure.captureVars:
+    if not (failure.captureVars and showing.SHOW_VARIABLES):
         return tuple((*frame[:3], (), ()) for frame in failure.frames)
-    # The variables of a failure that was cleaned or loaded are text already.
-    as_text = safe_str if failure.pickled else safe_repr
-    return tuple(
-        (
-            *frame[:3],
-            tuple((name, as_text(value)[:MAX_LOCAL_TEXT]) for name, value in frame[3]),
-            (),
-        )
-        for frame in failure.frames
-    )
+    variables = _Variables(bool(failure.pickled))
+    # What was innermost tells most: it comes first to the time and the space there is.
+    frames = [(*frame[:3], variables.of(frame[3]), ()) for frame in reversed(failure.frames)]
+    return tuple(reversed(frames))
+
+
+class _Variables:
+    """Makes text of the variables of all frames of one failure."""
+
+    def __init__(self, are_text: bool) -> None:
+        """`are_text`: the failure was cleaned or loaded before."""
+        self._are_text = are_text
+        self._showing = showing.Showing()
+        self._left = showing.MAX_FAILURE_LENGTH
+
+    def of(self, variables: Any) -> tuple[tuple[str, str], ...]:
+        """Names and texts; the last of them is "..." if there was no space for the rest."""
+        found: list[tuple[str, str]] = []
+        for name, value in variables:
+            if self._left <= 0:
+                found.append((showing.CUT, showing.CUT))
+                break
+            text = self._text(name, value)
+            found.append((showing.cut(name), text))
+            self._left -= len(name) + len(text)
+        return tuple(found)
+
+    def _text(self, name: str, value: Any) -> str:
+        length = min(showing.MAX_LENGTH, max(self._left, len(showing.CUT)))
+        if showing.is_masked(name):
+            return showing.MASK
+        if self._are_text:
+            return showing.cut(safe_str(value), length)
+        return self._showing.text(value, length)
 
 
 def _chain_of(value: Any) -> tuple[Link, ...]:
@@ -265,7 +289,7 @@ def _chain_of(value: Any) -> tuple[Link, ...]:
         if earlier is None or id(earlier) in seen:
             break
         seen.add(id(earlier))
-        line = f"{_name_of(type(earlier))}: {safe_str(earlier)}"
+        line = f"{_name_of(type(earlier))}: {showing.text_of(earlier)}"
         links.append((_plain_frames(twisted.python.failure.Failure(earlier)), line, sentence))
         value = earlier
     return tuple(reversed(links))
@@ -378,12 +402,14 @@ def _default(failure: Failure) -> str:
 
 
 def _verbose(failure: Failure) -> str:
-    """Return the frames with their local variables."""
+    """Return the frames with their local variables, and the text of the exception, cut."""
     detail = "verbose" if failure.captureVars else "verbose-vars-not-captured"
+    # Indented, or a text could look like another record of the log.
+    message = showing.text_of(failure.getErrorMessage()).replace("\n", "\n    ")
     return (
         f"*--- Failure #{failure.count} (pickled) ---\n"
         f"{_frames_text(failure.frames, detail)}"
-        f"{failure.type_name}: {failure.getErrorMessage()}\n"
+        f"{failure.type_name}: {message}\n"
         f"*--- End of Failure #{failure.count} ---\n"
     )
 

@@ -1,12 +1,18 @@
-"""The connections of workers, which jobs cannot close.
+"""The connections of workers, which jobs cannot close, and those that jobs open.
 
-A connection that a job closed would be given to another worker while this one still uses it.
+A connection that a job closed would be given to another worker while this one still uses it. What a
+job commits by a connection of its own is as much the worker's as what it commits by that.
 """
 
 import functools
+import threading
 from typing import Any
 
+import zc.async_.oids
 from zc.async_.interfaces import AsyncError
+from zc.async_.threadlocal import local
+
+_lock = threading.Lock()
 
 
 class _Refusal:
@@ -25,11 +31,35 @@ class _Refusal:
         self._close(primary)
 
 
+class _Opening:
+    """Stands for the `open` of a database of workers.
+
+    What is opened in a worker's thread is behind its fence, whatever its transaction manager.
+    """
+
+    def __init__(self, database: Any) -> None:
+        self._open = database.open
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        connection = self._open(*args, **kwargs)
+        if local.fence is not None:
+            local.fence.watch(connection.transaction_manager)
+        return connection
+
+
+def _watch_openings(database: Any) -> None:
+    with _lock:
+        if "open" not in vars(database):
+            database.open = _Opening(database)
+
+
 def open_for_worker(db: Any) -> Any:
     """A connection for the transaction manager of this thread.
 
     Nobody but its opener closes it or those to other databases that come to belong to it.
     """
+    for database in list(db.databases.values()):
+        _watch_openings(database)
     connection = db.open()
     _guard(connection)
     return connection
@@ -37,7 +67,7 @@ def open_for_worker(db: Any) -> Any:
 
 def close_for_worker(connection: Any) -> None:
     """Close a connection that was opened here, in the thread that uses it."""
-    for one in connection.connections.values():
+    for one in (connection, *connection.connections.values()):
         vars(one).pop("close", None)
         vars(one).pop("get_connection", None)
     if connection.opened is not None:
@@ -45,12 +75,31 @@ def close_for_worker(connection: Any) -> None:
 
 
 def _guard(connection: Any) -> None:
+    zc.async_.oids.guard(connection)
     connection.close = _Refusal(connection)
-    connection.get_connection = functools.partial(_get_guarded, connection.get_connection)
+    connection.get_connection = functools.partial(
+        _get_guarded, connection, connection.get_connection
+    )
 
 
-def _get_guarded(get_connection: Any, database_name: str) -> Any:
-    connection = get_connection(database_name)
-    if "close" not in vars(connection):
-        _guard(connection)
-    return connection
+def _get_guarded(connection: Any, get_connection: Any, database_name: str) -> Any:
+    known = dict(connection.connections)
+    got = get_connection(database_name)
+    _watch_openings(got.db())
+    _keep(known, connection.connections)
+    if "close" not in vars(got):
+        _guard(got)
+    return got
+
+
+def _keep(known: dict[str, Any], connections: dict[str, Any]) -> None:
+    """Have those that belong together stay so.
+
+    A connection that was another's first one brings its own others with it from the pool. In the
+    place of ours they would be a second one to a storage in our transactions.
+    """
+    for name, ours in known.items():
+        other = connections[name]
+        if other is not ours:
+            connections[name] = ours
+            other.close(False)

@@ -11,16 +11,18 @@ import sys
 import threading
 import time
 import uuid as uuid_module
+from collections.abc import Collection
 from typing import Any
 
 import zope.component
 import zope.interface
 from twisted.internet.defer import Deferred
 
+import zc.async_.awaiting
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.liveness
-import zc.async_.running
+import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.dispatcher import reactors, registry, wakeup
 from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Outcome, Plan
@@ -38,6 +40,11 @@ LOOK_INTERVAL = 0.2
 
 #: Seconds for which a poll waits at most for more workers to become idle, and between two looks.
 LONGEST_GATHERING = 0.02
+
+#: Seconds for which a stop waits for jobs that are about to end, whatever the grace period: at most
+#: as long for their code, and at most as long for their commits.
+LAST_MOMENT = 0.25
+LAST_COMMIT = 2.0
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatcher)
@@ -116,6 +123,7 @@ class Dispatcher(Reports):
         self._threaded = _is_installed(self.reactor) if threaded is None else threaded
         self.activated = zc.async_.clock.now()
         self._activated_at = zc.async_.clock.monotonic()
+        zc.async_.zeo.watch(self.db)
         self._shutdown_trigger = self.reactor.addSystemEventTrigger(
             "before", "shutdown", self.deactivate
         )
@@ -170,12 +178,31 @@ class Dispatcher(Reports):
 
     def _leave(self) -> None:
         """Hand back what is left, and let the threads go."""
-        self._let_threads_go()
+        self._stop_threads()
+        self._let_end()
+        self._end_pauses()
         if self._poller is not None:
             self._poller.deactivate(self._unstarted)
             self._poller.close()
             self._poller = None
         utils.log.info("dispatcher %s deactivated", self.UUID)
+
+    def _let_end(self) -> None:
+        """Give jobs that are about to end a moment for it.
+
+        A job or callback that has the reactor stopped is about to return just now: if its place
+        were taken at once, the next process would run it again, and stop again. Blocks the reactor.
+        """
+        start = time.monotonic()
+        while True:
+            self._take_reports()
+            tasks = [task for pool in self._pools() for task in pool.working.values()]
+            longest = LAST_COMMIT if any(task.ending for task in tasks) else LAST_MOMENT
+            left = start + longest - time.monotonic()
+            if not tasks or left <= 0:
+                return
+            self._reported.wait(min(left, LONGEST_GATHERING))
+            self._reported.clear()
 
     def _abandon(self) -> None:
         """Let go of threads, connections and databases, once the reactor's thread has ended.
@@ -184,16 +211,19 @@ class Dispatcher(Reports):
         after a stop that went well.
         """
         self._listen_no_more()
-        self._let_threads_go()
+        self._stop_threads()
+        self._end_pauses()
         if self._poller is not None:
             self._poller.close()
             self._poller = None
 
-    def _let_threads_go(self) -> None:
+    def _stop_threads(self) -> None:
         self._timers.cancel_all()
         self._timers.stop()
         for pool in self._pools():
             self._unstarted += [(task.job_id, task.token) for task in pool.stop()]
+
+    def _end_pauses(self) -> None:
         for pause in list(self._pauses):
             pause.set()
 
@@ -235,6 +265,11 @@ class Dispatcher(Reports):
         """A worker waits for an event that a stopped reactor would never set."""
         self._pauses.add(event)
 
+    def _has_left(self) -> bool:
+        """Whether it does not go on with its jobs any more. For any thread."""
+        ended = self.thread is not None and not self.thread.is_alive()
+        return ended or not (self.activated or self._stopped is not None)
+
     # -- in the reactor's thread
 
     def _woken(self) -> None:
@@ -264,7 +299,7 @@ class Dispatcher(Reports):
         """Have the result of a Deferred or coroutine committed by a worker when it is there."""
 
         def fired(value: Any) -> None:
-            task.value = zc.async_.running.to_result(value)
+            task.value = zc.async_.awaiting.to_result(value)
             task.fired = True
             self.reactor.callFromThread(self._resume, pool, task)
 
@@ -391,7 +426,8 @@ class Dispatcher(Reports):
         if outcome.failed or outcome.info.keys() - outcome.done:
             self._lost |= plan.lost
         for key, ids in plan.completed.items():
-            if key[0] not in outcome.done:
+            is_there = outcome.failed or key[0] in outcome.info
+            if is_there and key[0] not in outcome.done:
                 self._completed.setdefault(key, []).extend(ids)
 
     def _record(self, outcome: Outcome) -> None:
@@ -405,28 +441,56 @@ class Dispatcher(Reports):
                 poll[queue_name] = None
                 continue
             known = poll.get(queue_name) or {}
+            if queue_name in outcome.quiet:
+                # Polls share it. What happened since this poll began stays there.
+                poll[queue_name] = known or agents
+                continue
             for agent_name, info in agents.items():
                 info["active jobs"] = [reported(job) for job in info["active jobs"]]
                 if agent_name in known:
-                    info["new jobs"] = known[agent_name]["new jobs"]
+                    info["new jobs"] = list(known[agent_name]["new jobs"])
                     info["error"] = info["error"] or known[agent_name]["error"]
             # What this poll could not look at stays as it was.
             poll[queue_name] = {**known, **agents}
+        if not outcome.failed:
+            for queue_name in poll.keys() - outcome.info.keys():
+                if not any(info["new jobs"] for info in (poll[queue_name] or {}).values()):
+                    # It was removed. Statistics want to know of its jobs.
+                    del poll[queue_name]
         self._current = poll
 
     def _resize(self, outcome: Outcome) -> None:
         for (queue_name, agent_name), size in outcome.sizes.items():
-            self._pool((queue_name, agent_name)).resize(size)
+            if queue_name not in outcome.quiet:
+                self._pool((queue_name, agent_name)).resize(size)
         for queue_name, pools in self.queues.items():
-            if queue_name in outcome.info:
+            if queue_name in outcome.info and queue_name not in outcome.quiet:
                 for agent_name, pool in pools.items():
                     if (queue_name, agent_name) not in outcome.sizes:
                         pool.resize(0)
+        if not outcome.failed:
+            self._let_go_of_removed(outcome.info)
         self._places = sum(outcome.sizes.values()) or self._places
         connections = self._places + SPARE_CONNECTIONS
         if self.db.getPoolSize() < connections:
             for database in self.db.databases.values():
                 database.setPoolSize(max(connections, database.getPoolSize()))
+
+    def _let_go_of_removed(self, names: Collection[str]) -> None:
+        """End the threads for queues that are not there any more, when they have ended their jobs.
+
+        `names`: of those that are.
+        """
+        for name in (self.queues.keys() | self._system_pools.keys()) - set(names):
+            pools = [*self.queues.get(name, {}).values()]
+            if name in self._system_pools:
+                pools.append(self._system_pools[name])
+            for pool in pools:
+                pool.resize(0)
+            if not any(pool.busy for pool in pools):
+                # Replaced, since other threads may be reading it.
+                self.queues = {other: p for other, p in self.queues.items() if other != name}
+                self._system_pools.pop(name, None)
 
     def _pool(self, key: AgentKey) -> Pool:
         queue_name, agent_name = key
@@ -462,13 +526,16 @@ class Dispatcher(Reports):
         self._pool(claimed.agent).hand(Task(claimed.job_id, claimed.token, info))
 
     def _watch(self, outcome: Outcome) -> None:
-        watched = {db: frozenset(oids) for db, oids in outcome.watched.items()}
+        watched = dict(outcome.watched)
+        for database, oids in outcome.roots.items():
+            watched[database] = watched.get(database, frozenset()) | oids
         if watched == self._watched or outcome.failed:
             return
         # An oid may be another object's in another database: at worst that is a needless poll.
         self._listener.oids = frozenset().union(*watched.values())
-        heard = [wakeup.listen(database, self._listener) for database in watched]
-        self._deaf = not all(heard)
+        heard = {database: wakeup.listen(database, self._listener) for database in watched}
+        # Of a new queue, a poll will tell.
+        self._deaf = not all(heard[database] for database in outcome.watched)
         self._watched = watched
         # What was committed between the poll and now was not heard.
         self._poll_wanted = True

@@ -1,10 +1,17 @@
 """Keeps a worker from committing anything for a job that has become somebody else's."""
 
+import threading
 from typing import Any
 
+import transaction
 from transaction._transaction import Status
+from ZODB.POSException import POSKeyError, ReadConflictError
 
+import zc.async_.notes
+from zc.async_ import participants, utils
 from zc.async_.interfaces import ReassignedError
+from zc.async_.participants import Objection
+from zc.twist.showing import show
 
 
 class Fence:
@@ -18,69 +25,123 @@ class Fence:
     def __init__(self) -> None:
         self._job: Any = None
         self._token = 0
+        self._outpost = _Outpost(self)
+        #: The thread whose commits are guarded.
+        self.thread: int | None = None
         #: Whether a transaction was begun and has not ended.
         self.in_transaction = False
 
     def enclose(self, job: Any, token: int) -> None:
         """Guard the transactions from the present one on."""
-        self._job, self._token = job, token
+        self._job, self._token, self.thread = job, token, threading.get_ident()
 
     def open(self) -> None:
         """Guard nothing."""
         self._job = None
+
+    def watch(self, manager: Any) -> None:
+        """Guard what this thread commits by another transaction manager, too."""
+        if manager is not transaction.manager and manager is not transaction.manager.manager:
+            manager.registerSynch(self._outpost)
 
     def newTransaction(self, transaction: Any) -> None:
         """A transaction begins. Nobody is told of those that come by themselves after a commit."""
         self.in_transaction = True
 
     def beforeCompletion(self, transaction: Any) -> None:
-        """A transaction is about to be committed or aborted.
-
-        Which of them is not told, and an abort must not fail: so what speaks against a commit takes
-        part in the transaction, and has its say there.
-        """
+        """A transaction is about to be committed or aborted."""
         if self._job is None or transaction.status is not Status.ACTIVE:
             return
         try:
             self._check(transaction)
         except Exception as error:
-            transaction.join(_Objection(error))
+            transaction.join(Objection(error))
 
     def afterCompletion(self, transaction: Any) -> None:
         """A transaction has ended."""
         self.in_transaction = False
 
     def _check(self, transaction: Any) -> None:
-        job = self._job
+        job, jar = self._job, self._job._p_jar
         if not transaction._resources:
             return
+        zc.async_.notes.add_job(transaction, job)
+        participants.check(transaction)
         if job._token != self._token:
-            raise ReassignedError(f"{job!r} was given to somebody else")
-        jar = job._p_jar
-        if job._p_changed:
+            raise ReassignedError(f"{show(job)} was given to somebody else")
+        if any(one is jar for one in transaction._resources):
+            if not job._p_changed:
+                jar.readCurrent(job)
             return
-        jar.readCurrent(job)
-        if jar._needs_to_join:
-            # What is committed is in other databases, whose storages check nothing of this one:
-            # take part in the commit by writing the job.
-            job._p_changed = True
+        other = participants.of_storage(transaction, jar)
+        if other is None:
+            self._take_part(transaction)
+        else:
+            self._see_by(other)
+
+    def _see_by(self, other: Any) -> None:
+        """Have the job checked by another connection: two of a storage cannot take part."""
+        job = self._job
+        try:
+            seen = other.get(job._p_oid)
+        except (POSKeyError, ReadConflictError):
+            # Its transaction has begun before the job was put.
+            seen = None
+        if seen is not None and seen._p_changed:
+            if seen._token != self._token:
+                raise ReassignedError(f"{show(job)} was given to somebody else")
+            return
+        # As the worker knows it: what the other connection sees may be older, and is not checked.
+        other.readCurrent(_AsOf(other, job._p_oid, job._p_serial))
+
+    def _take_part(self, transaction: Any) -> None:
+        """Have the job checked, though all that is committed is in other storages.
+
+        These check nothing of the job's, which therefore takes part, without writing anything.
+        """
+        jar = self._job._p_jar
+        if transaction._manager is not jar.transaction_manager:
+            jar = self._connection_beside(transaction)
+            if jar is None:
+                # It has nothing to do with the job's databases.
+                return
+        mine = jar.get(self._job._p_oid)
+        mine._p_activate()
+        jar.register(mine)
+        jar.readCurrent(_AsOf(jar, self._job._p_oid, self._job._p_serial))
+
+    def _connection_beside(self, transaction: Any) -> Any:
+        """A connection to the job's database that belongs to one that takes part, or None."""
+        name = utils.database_name(self._job)
+        for one in participants.connections(transaction):
+            if one.db().databases.get(name) is self._job._p_jar.db():
+                return one.get_connection(name)
+        return None
 
 
-class _Objection:
-    """A participant that lets no commit pass, and every abort."""
+class _AsOf:
+    """An object as `Connection.readCurrent` asks for it."""
 
-    def __init__(self, error: Exception) -> None:
-        self._error = error
+    def __init__(self, connection: Any, oid: bytes, serial: bytes) -> None:
+        self._p_jar = connection
+        self._p_oid = oid
+        self._p_serial = serial
 
-    def sortKey(self) -> str:
-        """Comes last: an abort is an error in the eyes of those that have not begun."""
-        return "\U0010ffff"
 
-    def tpc_begin(self, transaction: Any) -> None:
-        """Object."""
-        raise self._error
+class _Outpost:
+    """A synchronizer of the other transaction managers that a worker's thread uses."""
 
-    def abort(self, transaction: Any) -> None:
-        """Nothing was done."""
+    def __init__(self, fence: Fence) -> None:
+        self._fence = fence
 
-    tpc_abort = abort
+    def newTransaction(self, transaction: Any) -> None:
+        """A transaction begins."""
+
+    def beforeCompletion(self, transaction: Any) -> None:
+        """A transaction is about to be committed or aborted."""
+        # Another thread may use the manager too, or later.
+        if threading.get_ident() == self._fence.thread:
+            self._fence.beforeCompletion(transaction)
+
+    def afterCompletion(self, transaction: Any) -> None:
+        """A transaction has ended."""

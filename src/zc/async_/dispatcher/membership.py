@@ -7,6 +7,7 @@ import ZODB.utils
 import zc.async_.interfaces
 import zc.async_.lane
 import zc.async_.liveness
+import zc.async_.notes
 from zc.async_ import utils
 from zc.async_.dispatcher.pool import JobId, job_id
 
@@ -49,7 +50,8 @@ class Membership:
             self._manager.begin()
 
     def _activate(self, name: str) -> bool:
-        with self._manager:
+        with self._manager as transaction:
+            zc.async_.notes.add(transaction, "activation")
             dispatchers = self._queue(name).dispatchers
             if self._uuid not in dispatchers:
                 dispatchers.register(self._uuid)
@@ -88,7 +90,8 @@ class Membership:
     def _tidy(self, name: str) -> None:
         """Remove what instances that are gone have left behind. Next time, if others are there."""
         try:
-            with self._manager:
+            with self._manager as transaction:
+                zc.async_.notes.add(transaction, "tidying")
                 queue = self._queue(name)
                 members = queue.dispatchers.items()
                 living = [uuid for uuid, agents in members if agents.activated and not agents.dead]
@@ -125,6 +128,7 @@ class Membership:
                         if (job_id(job), job._token) in started_not:
                             agents.queue.putBack(job)
                 agents.deactivate()
+            zc.async_.notes.add(self._manager.get(), "deactivation")
             self._manager.commit()
             zc.async_.liveness.release(self._uuid)
 

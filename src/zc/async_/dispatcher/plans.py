@@ -49,7 +49,11 @@ class Outcome:
     jobs: list[Claimed] = dataclasses.field(default_factory=list)
     sizes: dict[AgentKey, int] = dataclasses.field(default_factory=dict)
     #: Objects whose changes concern this dispatcher, by database.
-    watched: dict[Any, set[bytes]] = dataclasses.field(default_factory=dict)
+    watched: dict[Any, frozenset[bytes]] = dataclasses.field(default_factory=dict)
+    #: Objects whose changes may mean that there is another queue, by database.
+    roots: dict[Any, set[bytes]] = dataclasses.field(default_factory=dict, compare=False)
+    #: Names of the queues that needed no visit: their `info` is that of earlier polls, and shared.
+    quiet: set[str] = dataclasses.field(default_factory=set)
     #: When a job falls due (microseconds), if that is known.
     next_time: int | None = None
     #: Seconds after which to poll again because not all was done; None: all was.
@@ -60,6 +64,10 @@ class Outcome:
     failed: bool = False
     #: Whether that was because the database was closed.
     closed: bool = False
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Have another poll after `seconds`, if there is none before."""
+        self.again = seconds if self.again is None else min(self.again, seconds)
 
 
 @dataclasses.dataclass

@@ -15,12 +15,15 @@ import transaction
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.liveness
+import zc.async_.notes
 import zc.async_.observing
+import zc.async_.oids
 from zc.async_ import utils
 from zc.async_.dispatcher import thorough
 from zc.async_.dispatcher.membership import Membership
 from zc.async_.dispatcher.plans import Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId
+from zc.async_.dispatcher.quiet import QuietQueues
 from zc.async_.dispatcher.visit import AgentFailed, Visit
 from zc.async_.dispatcher.wakeup import Listener
 
@@ -39,6 +42,10 @@ CLOCK_TOLERANCE = 5
 DISCONNECTED_BACKOFF = (1.0, 1.0, 60.0)
 
 
+def _offset() -> int:
+    return zc.async_.clock.microseconds() - zc.async_.clock.monotonic()
+
+
 class Poller:
     """See the module. `poll` is called by one thread at a time."""
 
@@ -47,11 +54,17 @@ class Poller:
         self._database = database
         self._listener = listener
         self._manager = transaction.TransactionManager()
+        zc.async_.oids.watch_database(database)
         self._connection = database.open(self._manager)
+        zc.async_.oids.guard(self._connection)
         listener.ignore(self._connection)
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
         self._membership = Membership(self._connection, self._manager, uuid)
+        self._quiet = QuietQueues()
+        #: What is watched in each queue: the database, and the oids. And all that together.
+        self._watched: dict[str, tuple[Any, frozenset[bytes]]] = {}
+        self._all_watched: dict[Any, frozenset[bytes]] | None = None
         self._conflicts = 0
         #: When dispatchers need not keep out of each other's way any more (monotonic time).
         self._contended_until = 0.0
@@ -61,11 +74,10 @@ class Poller:
         self._unanswered: dict[str, set[tuple[JobId, int]]] = {}
         #: The queues in which something was committed since.
         self._settled: set[str] = set()
-        #: Whether this poll looks thoroughly; when the last one did that did, and how far the wall
-        #: clock was then ahead of the monotonic one (microseconds).
-        self._is_thorough = False
-        self._last_thorough: int | None = None
-        self._offset = 0
+        #: When each queue was looked at thoroughly (monotonic microseconds).
+        self._thorough: dict[str, int] = {}
+        #: How far the wall clock is ahead of the monotonic one (microseconds).
+        self._offset = _offset()
         #: See `Conditions.forlorn`. By the names of the queues.
         self._forlorn: dict[str, set[tuple[JobId, int]]] = {}
         #: Seconds that the last poll took that claimed something.
@@ -77,11 +89,11 @@ class Poller:
         began = time.monotonic()
         if utils.is_closed(self._database):
             return Outcome(failed=True, closed=True)
-        self._plan_look(plan)
+        self._membership.poll_interval = plan.poll_interval
+        self._look_at_clock()
         try:
             self._manager.begin()
-            for name in self._queue_names():
-                self._poll_queue_or_log(name, plan, outcome)
+            self._poll_queues(plan, outcome)
             self._disconnects = 0
         except utils.DISCONNECTED_ERRORS as error:
             # Who could not see anything did not see that siblings were silent.
@@ -108,22 +120,96 @@ class Poller:
             self.last_duration = time.monotonic() - began
         return outcome
 
-    def _plan_look(self, plan: Plan) -> None:
-        """See whether it is time for a thorough look, or whether the clock was set back."""
-        self._membership.poll_interval = plan.poll_interval
-        now = zc.async_.clock.monotonic()
-        offset = zc.async_.clock.microseconds() - now
-        last = self._last_thorough
-        passed = None if last is None else now - last
-        set_back = offset < self._offset - CLOCK_TOLERANCE * 1_000_000
+    def _look_at_clock(self) -> None:
+        """Have all queues visited, and looked at thoroughly, if the clock was set back."""
+        offset = _offset()
+        if offset < self._offset - CLOCK_TOLERANCE * 1_000_000:
+            self._thorough.clear()
+            self._quiet.forget_all()
         self._offset = offset
-        self._is_thorough = passed is None or set_back or passed >= thorough.INTERVAL * 1_000_000
-        if self._is_thorough:
-            self._last_thorough = now
+
+    def _is_due_for_thorough_look(self, name: str) -> bool:
+        last = self._thorough.get(name)
+        interval = thorough.INTERVAL * 1_000_000
+        return last is None or zc.async_.clock.monotonic() - last >= interval
+
+    def _poll_queues(self, plan: Plan, outcome: Outcome) -> None:
+        names = self._queue_names()
+        self._quiet.begin(names, plan, self._unanswered)
+        quiet = []
+        for name in names:
+            if self._quiet.need_visit(name, self._queue(name), plan):
+                self._quiet.forget(name)
+                self._poll_queue_or_log(name, plan, outcome)
+            else:
+                self._quiet.report(name, outcome)
+                quiet.append(name)
+        self._glance(self._quiet.to_glance_at(quiet), quiet, plan, outcome)
+        self._watch(names, outcome)
+
+    def _glance(self, names: list[str], quiet: list[str], plan: Plan, outcome: Outcome) -> None:
+        """Ping and look after siblings in quiet queues, in one transaction for all of them."""
+        if not names:
+            return
+        try:
+            visits = [Visit(self._queue(name), self._conditions(name), plan, {}) for name in names]
+            for visit in visits:
+                visit.glance()
+            changed = [visit for visit in visits if visit.changed]
+            if changed:
+                self._commit(changed[0])
+        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS:
+            raise
+        except Exception as error:
+            # Each is visited by itself then, and what is wrong with it told.
+            self._manager.abort()
+            for name in names:
+                self._quiet.forget(name)
+            conflict = isinstance(error, utils.TRANSIENT_ERRORS)
+            outcome.wait_at_most(self._conflict_backoff() if conflict else 0)
+            self._manager.begin()
+            return
+        self._manager.begin()
+        for visit in visits:
+            self._quiet.glanced_at(visit.name)
+        for visit in changed:
+            self._look_for_dead(visit.name, quiet, outcome)
+
+    def _look_for_dead(self, name: str, quiet: list[str], outcome: Outcome) -> None:
+        """Something was done in a glance: siblings that were buried have to be in all queues."""
+        dispatchers = self._queue(name).dispatchers.items()
+        living = {uuid for uuid, agents in dispatchers if agents.activated}
+        dead = self._quiet.siblings(name) - living
+        for other in self._quiet.with_siblings(quiet, dead) if dead else ():
+            self._quiet.forget(other)
+            outcome.wait_at_most(0)
+
+    def _watch(self, names: list[str], outcome: Outcome) -> None:
+        for name in self._watched.keys() - set(names):
+            self._note_watched(name, None)
+        if self._all_watched is None:
+            found: dict[Any, set[bytes]] = {}
+            for database, oids in self._watched.values():
+                found.setdefault(database, set()).update(oids)
+            self._all_watched = {database: frozenset(oids) for database, oids in found.items()}
+        outcome.watched = self._all_watched
+        root = self._connection.root()
+        for record in (root, root.get(zc.async_.interfaces.KEY)):
+            if getattr(record, "_p_oid", None) is not None:
+                outcome.roots.setdefault(record._p_jar.db(), set()).add(record._p_oid)
+
+    def _note_watched(self, name: str, watched: tuple[Any, frozenset[bytes]] | None) -> None:
+        if watched != self._watched.get(name):
+            self._all_watched = None
+            if watched is None:
+                del self._watched[name]
+            else:
+                self._watched[name] = watched
 
     def _commit(self, visit: Visit) -> None:
         # What is committed here is known: it must not cause another poll.
         self._listener.ignore(self._connection)
+        zc.async_.notes.add(self._manager.get(), visit.word)
         try:
             self._manager.commit()
         except BaseException as error:
@@ -176,6 +262,7 @@ class Poller:
     def _poll_queue(self, name: str, plan: Plan, outcome: Outcome) -> None:
         if not self._membership.ensure(name):
             outcome.info[name] = None
+            self._note_watched(name, None)
             return
         excluded: dict[str, Any] = {}
         while True:
@@ -186,9 +273,11 @@ class Poller:
                     self._commit(visit)
                 self._conflicts = 0
                 self._settle(visit)
-                if self._is_thorough:
+                if visit.is_thorough:
+                    self._thorough[name] = zc.async_.clock.monotonic()
                     self._forlorn[name] = visit.forlorn
                 outcome.done.add(name)
+                self._quiet.note(self._queue(name), visit)
             except AgentFailed as failed:
                 self._manager.begin()
                 excluded[failed.name] = failed.failure
@@ -202,6 +291,7 @@ class Poller:
                 self._manager.abort()
                 visit.take_back(self._conflict_backoff())
             visit.report(outcome)
+            self._note_watched(name, visit.watched())
             # Drops what was done and is not worth a commit.
             self._manager.begin()
             return
@@ -218,7 +308,8 @@ class Poller:
     def _conditions(self, name: str) -> Conditions:
         unanswered = self._unanswered.get(name, set())
         holder = self._membership.holder
-        forlorn = self._forlorn.get(name, set()) if self._is_thorough else None
+        is_due = self._is_due_for_thorough_look(name)
+        forlorn = self._forlorn.get(name, set()) if is_due else None
         return Conditions(self._uuid, holder, unanswered, self.most_jobs, self.share, forlorn)
 
     def most_jobs(self, wanted: int) -> int:

@@ -9,7 +9,6 @@ import threading
 from typing import Any
 
 import transaction
-from twisted.python.reflect import safe_repr
 
 import zc.async_.running
 from zc.async_ import utils
@@ -19,6 +18,7 @@ from zc.async_.dispatcher.records import JobInfo, naive_now
 from zc.async_.interfaces import COMPLETED, ReassignedError
 from zc.async_.threadlocal import local
 from zc.twist import Failure
+from zc.twist.showing import show
 
 #: Identifies a job: its oid and the name of its database.
 JobId = tuple[bytes, str]
@@ -44,6 +44,9 @@ class Task:
         self.outcomes: dict[JobId, dict[str, Any]] = {}
         #: Whether nobody goes on with the job, if it has not ended and its token is this one.
         self.lost = False
+        #: Whether the code of the job has returned, and what it did is being committed. Written by
+        #: the worker.
+        self.ending = False
         #: Whether the thread that had the task has ended.
         self.thread_ended = False
 
@@ -159,6 +162,7 @@ class Worker(threading.Thread):
         """Perform tasks until None comes or a job ends the thread."""
         local.dispatcher = self.dispatcher
         local.agent_name = self._pool.agent_name
+        local.fence = self._fence
         transaction.manager.registerSynch(self._fence)
         opening = f"{self.name}: opening a connection"
         db = self.dispatcher.db
@@ -185,7 +189,7 @@ class Worker(threading.Thread):
         info["thread"] = threading.get_ident()
         if info["started"] is None:
             info.begin()
-        local.completed = []
+        local.completed, local.task = [], task
         try:
             job = utils.never_fail_to(lambda: self._load(connection, task), "loading a job")
             self._fence.enclose(job, task.token)
@@ -194,7 +198,7 @@ class Worker(threading.Thread):
                 task.fired, task.deferred = False, None
                 task.deferred = zc.async_.running.finish_deferred(job, task.token, task.value)
             else:
-                info["call"] = safe_repr(job)
+                info["call"] = show(job)
                 task.deferred = zc.async_.running.run_claimed(job, task.token)
             if job.status == COMPLETED:
                 info.end(_outcome(job))
@@ -223,6 +227,7 @@ class Worker(threading.Thread):
 
     def _end_perform(self, connection: Any, task: Task) -> None:
         self._fence.open()
+        local.task = None
         if utils.is_closed(self.dispatcher.db):
             return
         # A try that met a conflict told of them, too.

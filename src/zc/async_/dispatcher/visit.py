@@ -32,22 +32,35 @@ class Visit:
         """`excluded`: agents that failed in an earlier try, with their failures."""
         self._queue = queue
         self.name = queue.name
+        self.uuid = conditions.uuid
         self._conditions = conditions
         self._plan = plan
         self._excluded = excluded
         self._agents = queue.dispatchers[conditions.uuid]
-        self._info: dict[str, Any] = {}
-        self._sizes: dict[AgentKey, int] = {}
+        self.info: dict[str, Any] = {}
+        self.sizes: dict[AgentKey, int] = {}
         self._jobs: list[Claimed] = []
-        self._next_time: int | None = None
-        self._again: float | None = None
+        self.next_time: int | None = None
+        self.again: float | None = None
+        self._word = "poll"
         #: Whether there is something to commit.
         self.changed = False
         #: See `Conditions.forlorn`: what this look found.
         self.forlorn: set[tuple[JobId, int]] = set()
 
+    @property
+    def word(self) -> str:
+        """What there is to commit, in a word."""
+        return "claim" if self._jobs else self._word
+
+    @property
+    def is_thorough(self) -> bool:
+        """Whether it looks for what no poll is told of."""
+        return self._conditions.forlorn is not None
+
     def work(self) -> None:
         self._ping()
+        self._word = "ping" if self.changed else "poll"
         self._hand_back_lost()
         self._look_thoroughly()
         self._keep_books()
@@ -55,7 +68,11 @@ class Visit:
         self._claim()
         if self.changed and zc.async_.lane.has_unread(self._queue._lanes, self._queue._p_jar):
             # What this transaction itself put (jobs of the system): its commit wakes nobody here.
-            self._again = 0
+            self.again = 0
+
+    def glance(self) -> None:
+        """Ping if it is time, and look after siblings: all that has to be done in a quiet queue."""
+        self._ping()
 
     def _ping(self) -> None:
         if self._queue.dispatchers._ping(self._conditions.uuid, self._plan.poll_interval):
@@ -102,7 +119,7 @@ class Visit:
     def _look_around(self) -> None:
         for name, agent in self._agents.items():
             active = [job_id(job) for job in agent]
-            self._info[name] = {
+            self.info[name] = {
                 "active jobs": active,
                 "error": self._excluded.get(name),
                 "len": len(active),
@@ -114,14 +131,14 @@ class Visit:
         share = self._conditions.share(self._queue.dispatchers)
         with self._queue._claiming(share) as claim:
             for name, agent in self._named_agents():
-                self._sizes[self.name, name] = agent.size
+                self.sizes[self.name, name] = agent.size
                 if name not in self._excluded:
                     self._claim_for(name, agent)
             self._put_back_left_over(claim)
         self.changed = self.changed or claim.changed
         if claim.more:
-            self._again = 0
-        self._next_time = claim.next_time()
+            self.again = 0
+        self.next_time = claim.next_time()
 
     def _put_back_left_over(self, claim: Any) -> None:
         """Put back what a chooser claimed and did not return."""
@@ -144,7 +161,7 @@ class Visit:
             self._jobs.append(Claimed((self.name, name), job_id(job), job._token, job.quota_names))
         if most < idle:
             # Only if there was enough for these: else a conflict would be followed by idle polls.
-            self._again = 0
+            self.again = 0
 
     def _ask(self, name: str, agent: Any) -> Any:
         try:
@@ -162,8 +179,8 @@ class Visit:
     def _keep_books(self) -> None:
         """Move completed jobs out of the agents.
 
-        That alone is worth a commit only if nothing else is to be done for a while, or if a place
-        in a quota is freed that another dispatcher may wait for.
+        That alone is worth a commit only if nothing else is to be done for a while, or if others
+        may wait for it: for a place in a quota, or for the end of a part.
         """
         left: list[Any] = []
         for _name, agent in self._named_agents():
@@ -173,7 +190,9 @@ class Visit:
         for key, ids in elsewhere.items():
             self._remember(key[1], ids)
         idle = not any(self._plan.busy.values())
-        if freed or elsewhere or (left and idle):
+        # Another dispatcher may have had the last but one part of a parallel job.
+        parts = any(job._part is not None for job in left)
+        if freed or elsewhere or parts or (left and idle):
             self.changed = True
 
     def _free_places(self, jobs: list[Any]) -> bool:
@@ -196,31 +215,44 @@ class Visit:
     def take_back(self, again: float | None) -> None:
         """The transaction failed: nothing was claimed."""
         self._jobs = []
-        self._again = again
+        self.again = again
+
+    def watched(self) -> tuple[Any, frozenset[bytes]]:
+        """The database, and the oids whose change may mean that there is something to do."""
+        return self._queue._p_jar.db(), frozenset(_watched(self._queue, self._agents))
 
     def report(self, outcome: Outcome) -> None:
-        outcome.info[self.name] = self._info
-        outcome.sizes.update(self._sizes)
+        outcome.info[self.name] = self.info
+        outcome.sizes.update(self.sizes)
         outcome.jobs += self._jobs
-        times = [t for t in (outcome.next_time, self._next_time) if t is not None]
+        times = [t for t in (outcome.next_time, self.next_time) if t is not None]
         outcome.next_time = min(times, default=None)
-        waits = [a for a in (outcome.again, self._again) if a is not None]
+        waits = [a for a in (outcome.again, self.again) if a is not None]
         outcome.again = min(waits, default=None)
-        database = self._queue._p_jar.db()
-        outcome.watched.setdefault(database, set()).update(_watched(self._queue, self._agents))
 
 
-def _watched(queue: Any, agents: Any) -> set[bytes]:
-    """Oids of the records whose change may mean that there is something to do."""
-    objects = [*_records(queue._lanes), *_records(queue.quotas._quotas), agents, *agents.values()]
-    for lane in queue._lanes.values():
+def watched_records(queue: Any, agents: Any) -> list[Any]:
+    """The records whose change may mean that there is something to do."""
+    objects = [
+        *records_of_tree(queue._lanes),
+        *records_of_tree(queue.quotas._quotas),
+        agents,
+        *agents.values(),
+    ]
+    for lane in zc.async_.lane.readable(queue._lanes):
         objects += (lane, lane.newest)
     for quota in queue.quotas.values():
         objects += (quota, quota._members)
-    return {obj._p_oid for obj in objects if obj._p_oid is not None}
+    return objects
 
 
-def _records(tree: Any) -> Iterator[Any]:
+def _watched(queue: Any, agents: Any) -> set[bytes]:
+    """Oids of these records."""
+    records = watched_records(queue, agents)
+    return {record._p_oid for record in records if record._p_oid is not None}
+
+
+def records_of_tree(tree: Any) -> Iterator[Any]:
     """The records of a BTree that change when a key is added."""
     yield tree
     bucket = tree._firstbucket

@@ -1,0 +1,86 @@
+"""Notes of transactions, by which the undo log of an application tells what they were.
+
+What an application notes itself stays.
+"""
+
+import types
+from typing import Any
+
+from transaction._transaction import Status
+
+from zc.async_.threadlocal import local
+
+#: What each note of ours begins with.
+PREFIX = "zc.async: "
+
+#: Characters of a dotted name that are noted at most.
+MAX_NAME = 200
+
+_NAMED = (
+    type,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.WrapperDescriptorType,
+)
+
+#: Characters that an application may have noted: storages take no more than 65,535 bytes.
+_MOST_BEFORE = 15_000
+
+
+def add(transaction: Any, words: str) -> None:
+    """Note what a transaction is, unless it says so already."""
+    text = PREFIX + words
+    before = transaction.description
+    if len(before) < _MOST_BEFORE and text not in before:
+        transaction.note(text)
+
+
+def name_of(job: Any) -> str:
+    """The dotted name of what a job calls, without loading anything but the job."""
+    stored = getattr(job, "_callable", None)
+    if isinstance(stored, str):
+        name = stored.replace(":", ".")
+    else:
+        root, method = stored if isinstance(stored, tuple) else (job, None)
+        # Others are not asked for a name: they may load something, or make one up.
+        named = root if isinstance(root, _NAMED) else type(root)
+        module = getattr(named, "__module__", None) or type(named).__module__
+        name = f"{module}.{named.__qualname__}"
+        if method is not None:
+            name = f"{name}.{method}"
+    return name[:MAX_NAME].encode("ascii", "backslashreplace").decode()
+
+
+def add_job(transaction: Any, job: Any) -> None:
+    """Note the callable of a job, or of the callback of it that runs in this thread."""
+    add(transaction, name_of(job if local.job is None else local.job))
+
+
+class Noting:
+    """Notes the job that runs in this thread in each transaction that is about to be committed.
+
+    A synchronizer of a transaction manager, and a context manager that makes it one for a while.
+    """
+
+    def __init__(self, manager: Any, job: Any) -> None:
+        self._manager = manager
+        self._job = job
+
+    def __enter__(self) -> None:
+        self._manager.registerSynch(self)
+
+    def __exit__(self, *error: object) -> None:
+        self._manager.unregisterSynch(self)
+
+    def newTransaction(self, transaction: Any) -> None:
+        """A transaction begins."""
+
+    def beforeCompletion(self, transaction: Any) -> None:
+        """A transaction is about to be committed or aborted."""
+        if transaction.status is Status.ACTIVE and transaction._resources:
+            add_job(transaction, self._job)
+
+    def afterCompletion(self, transaction: Any) -> None:
+        """A transaction has ended."""

@@ -1,0 +1,127 @@
+"""New oids: no process uses one twice, whatever its server says.
+
+A ZEO client fetches oids ahead and keeps them when its server was restarted. The new server, which
+knows of committed ones only, gives the same ones again. Of two new objects with one oid ZODB stores
+one and drops the other, without a word if they came by `Connection.add`; references to the dropped
+one lead to the other then.
+
+So here
+
+- a client forgets at a reconnection what it had fetched, and never gives out an oid that is not
+  higher than all before;
+- a connection takes no oid for a new object of which it knows an object already;
+- a transaction that came to know one meanwhile conflicts, and is tried again with other oids.
+
+What another client has committed under an oid makes the storage report a conflict by itself.
+"""
+
+import threading
+import weakref
+from typing import Any
+
+import ZEO.ClientStorage
+from ZODB.POSException import ConflictError
+from ZODB.utils import z64
+
+#: How many storages may be wrapped around that of a client.
+_MOST_WRAPPERS = 10
+
+#: Held while a storage gets its `FetchedOids`: with two of them it would have two marks.
+_watching = threading.Lock()
+
+
+class FetchedOids(list[bytes]):
+    """Takes the place of the list of oids that a client has fetched. Any thread may use it.
+
+    The client appends at the front and pops at the end; it fetches more at an IndexError.
+    """
+
+    def __init__(self, storage: Any) -> None:
+        # Empty: another thread may be taking from the list that was there.
+        super().__init__()
+        self._lock = threading.Lock()
+        self._storage = weakref.ref(storage)
+        self._generation = _generation_of(storage)
+        #: The highest that was given out.
+        self._highest = z64
+
+    def pop(self, index: Any = -1) -> bytes:
+        """The next oid that is new for sure. IndexError if more have to be fetched."""
+        with self._lock:
+            generation = _generation_of(self._storage())
+            if generation != self._generation:
+                self._generation = generation
+                self.clear()
+            while True:
+                oid = super().pop()
+                if oid > self._highest:
+                    self._highest = oid
+                    return oid
+
+
+def _generation_of(storage: Any) -> int | None:
+    """Changes with every connection of a client to its server."""
+    return getattr(storage, "_connection_generation", None)
+
+
+def watch_storage(storage: Any) -> None:
+    """See to it that a storage gives out no oid twice, if it is one that might. In any thread."""
+    for _wrapper in range(_MOST_WRAPPERS):
+        if isinstance(storage, ZEO.ClientStorage.ClientStorage):
+            with _watching:
+                # Else it is done, or this is a version of ZEO that keeps them in another way.
+                if type(getattr(storage, "_oids", None)) is list:
+                    storage._oids = FetchedOids(storage)
+            return
+        # Those that compress or encrypt.
+        storage = getattr(storage, "base", None)
+
+
+def watch_database(database: Any) -> None:
+    """As `watch_storage`, for all databases that belong together. In any thread."""
+    for each in database.databases.values():
+        watch_storage(each.storage)
+
+
+def guard(connection: Any) -> None:
+    """Have a connection take no oid of which it knows an object, from now on.
+
+    For the thread that uses the connection; costs nothing if it was done before.
+    """
+    if "new_oid" not in vars(connection):
+        watch_storage(connection.db().storage)
+        connection.new_oid = _NewOid(connection)
+
+
+class _NewOid:
+    """Stands for the `new_oid` of a connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = weakref.ref(connection)
+
+    def __call__(self) -> bytes:
+        connection: Any = self._connection()
+        while True:
+            # By way of the class: this takes the place of the method.
+            oid: bytes = type(connection).new_oid(connection)
+            if connection._cache.get(oid) is None and oid not in connection._added:
+                return oid
+
+
+def check_before_commit(obj: Any) -> None:
+    """Have the present transaction conflict if the oid of a new object turns out to be taken.
+
+    Its connection may load, before the commit, what others have committed under that oid.
+    """
+    jar = obj._p_jar
+    jar.transaction_manager.get().addBeforeCommitHook(_check, (jar, obj))
+
+
+def _check(jar: Any, obj: Any) -> None:
+    known = jar._cache.get(obj._p_oid)
+    if obj._p_jar is jar and known is not None and known is not obj:
+        raise ConflictError(
+            "the oid of a new object was given to another client, too: try again",
+            object=obj,
+            serials=(known._p_serial, z64),
+        )

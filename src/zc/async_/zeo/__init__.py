@@ -1,0 +1,9 @@
+"""Keeps the ZEO clients of this process on their servers.
+
+A ZEO client connects anew by itself when its server was away, but it may wait without end for a
+connection that comes to nothing: with Python 3.12 and 3.13 because of a fault of asyncio (see
+`transports`), with any Python when a server, or what is between, accepts a connection and then says
+no more. Here each attempt to connect is watched over (see `attempts`).
+"""
+
+from zc.async_.zeo.watching import watch as watch

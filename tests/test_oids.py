@@ -1,0 +1,129 @@
+"""New oids: never one twice in a process.
+
+A FileStorage is made to give oids again as a ZEO server does that was restarted.
+"""
+
+import operator
+
+import pytest
+import transaction
+from persistent.mapping import PersistentMapping
+from ZODB.POSException import ConflictError
+from ZODB.utils import p64, u64
+
+import zc.async_.oids
+from benchmarks.storages import add_queue
+from tests.unit import calls
+from zc.async_ import utils
+from zc.async_.interfaces import KEY
+from zc.async_.job import Job
+
+
+@pytest.fixture
+def connect(db):
+    add_queue(db)
+    clients = []
+
+    def connect():
+        clients.append(calls.Client(db))
+        return clients[-1]
+
+    yield connect
+    for client in clients:
+        client.close()
+
+
+def rewind(database, oid):
+    """Have the storage give oids again, from the one after this on."""
+    database.storage._oid = oid
+
+
+def queue_in(client):
+    return client.connection.root()[KEY][""]
+
+
+def test_a_job_does_not_get_the_oid_of_another_new_object(db, connect):
+    client = connect()
+    queue = queue_in(client)
+    last = db.storage._oid
+    first = queue.put(Job(operator.add, 1))
+    rewind(db, last)
+    second = queue.put(Job(operator.add, 2))
+    client.manager.commit()
+    assert first._p_oid != second._p_oid
+    assert [list(job.args) for job in queue_in(connect())] == [[1], [2]]
+
+
+def test_an_object_added_by_the_application_gets_another_oid_than_a_job(db, connect):
+    client = connect()
+    last = db.storage._oid
+    job = queue_in(client).put(Job(operator.add, 1))
+    rewind(db, last)
+    client.connection.add(mapping := PersistentMapping())
+    rewind(db, last)
+    # This one gets its oid during the commit.
+    client.connection.root()["mappings"] = PersistentMapping({1: mapping})
+    client.manager.commit()
+    assert len({job._p_oid, mapping._p_oid, client.connection.root()["mappings"]._p_oid}) == 3
+    assert [list(job.args) for job in queue_in(connect())] == [[1]]
+
+
+def test_a_new_object_does_not_get_the_oid_of_one_that_was_loaded(db, connect):
+    other = connect()
+    last = db.storage._oid
+    other.connection.root()["taken"] = PersistentMapping()
+    other.manager.commit()
+    client = connect()
+    taken = client.connection.root()["taken"]
+    rewind(db, last)
+    job = queue_in(client).put(Job(operator.add, 1))
+    client.manager.commit()
+    assert job._p_oid != taken._p_oid
+
+
+def test_a_transaction_conflicts_that_comes_to_know_what_has_the_oid_of_its_new_job(db, connect):
+    other = connect()
+    box = other.connection.root()["box"] = PersistentMapping({"taken": PersistentMapping()})
+    other.manager.commit()
+    client = connect()
+    rewind(db, p64(u64(box["taken"]._p_oid) - 1))
+    job = queue_in(client).put(Job(operator.add, 1))
+    assert job._p_oid == box["taken"]._p_oid
+    # The application reads what refers to it.
+    assert client.connection.root()["box"]["taken"] is not job
+    with pytest.raises(ConflictError) as caught:
+        client.manager.commit()
+    assert utils.is_of_used_oid(caught.value)
+    client.manager.abort()
+    queue_in(client).put(Job(operator.add, 2))
+    client.manager.commit()
+    assert [list(job.args) for job in queue_in(connect())] == [[2]]
+
+
+def test_nothing_is_checked_of_a_job_that_was_taken_back_before_the_commit(db, connect):
+    client = connect()
+    client.connection.root()["any"] = 1
+    savepoint = client.manager.savepoint()
+    job = queue_in(client).put(Job(operator.add, 1))
+    savepoint.rollback()
+    assert job._p_jar is None
+    client.manager.commit()
+    assert len(queue_in(connect())) == 0
+
+
+def test_a_job_that_was_stored_by_a_savepoint_is_committed(connect):
+    client = connect()
+    queue_in(client).put(Job(operator.add, 1))
+    client.manager.savepoint()
+    queue_in(client).put(Job(operator.add, 2))
+    client.manager.commit()
+    assert [list(job.args) for job in queue_in(connect())] == [[1], [2]]
+
+
+def test_a_connection_that_is_opened_again_is_guarded_once(db):
+    connection = db.open(transaction.TransactionManager())
+    zc.async_.oids.guard(connection)
+    guarded = connection.new_oid
+    zc.async_.oids.guard(connection)
+    assert connection.new_oid is guarded
+    connection.close()

@@ -1,0 +1,227 @@
+"""Which errors are in order while everything is broken: what none of these explains is a fault."""
+
+import collections
+import datetime
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.torture.breaking import CONNECTION_BREAKAGES, SERVER_BREAKAGES, Outage
+from tests.torture.faults import Fault
+
+#: Seconds that what was broken goes on to be felt: a client that waits for its server gives up
+#: after 30 s, and a worker may be suspended meanwhile.
+LINGERS = 40.0
+
+#: Seconds after the disk has room again in which an error still tells of it: a commit that had
+#: begun, on a machine that is busy.
+DISK_LINGERS = 5.0
+
+#: Whatever has clients lose their server.
+AWAY = frozenset((*CONNECTION_BREAKAGES, *SERVER_BREAKAGES)) - {"disk full"}
+RESTARTS = frozenset(("kill server", "restart server"))
+FULL = frozenset(("disk full",))
+#: What keeps a worker from its pings. A server that is away, or slow to come back, does so too.
+SILENT = AWAY | {"kill", "kill for long", "suspend for long", "suspend for short", "terminate"}
+
+
+class Met(NamedTuple):
+    """An error that a client or a worker met."""
+
+    #: "putter", "watcher", or the name of a logger.
+    whose: str
+    #: What was logged; empty if it was not.
+    message: str
+    #: The class of the error, with or without its module, and its text; empty if there was none.
+    error: str
+    text: str
+    #: By the wall clock, in seconds.
+    when: float
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with others."""
+        words = ": ".join(filter(None, (self.whose, self.message, self.error, self.text)))
+        words = re.sub(r"<zc\.async_\.job\.Job \(.*?\)``>|<zc\.async_\.job\.Job .*>", "JOB", words)
+        return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}|0x[0-9a-f]+|\d+", "N", words)[:160]
+
+
+class Explanation(NamedTuple):
+    """A kind of error that is in order."""
+
+    #: Each is a regular expression for the whole of what `Met` has of that name.
+    whose: str
+    message: str
+    error: str
+    text: str
+    #: It is in order only at the time of one of these; at any time if this is None.
+    breakages: frozenset[str] | None = None
+    lingers: float = LINGERS
+
+
+#: What clients are told.
+CLIENTS = "putter|watcher"
+_ANY = "(?s:.*)"
+_DISCONNECTED = r"(ZEO\.Exceptions\.)?ClientDisconnected"
+_EVENTS = r"zc\.async\.events"
+#: The text that a client is told when the server's disk is full.
+_TOO_LARGE = r"(?s).*(File too large|No space left).*"
+_REFUSED = r"(ZEO\.Exceptions\.)?ServerException|OSError"
+
+EXPLAINED = (
+    # Two transactions met: a job in whose lane another one waits is claimed while it is put. Both
+    # are told apart from lost ones by `acknowledged`.
+    Explanation("putter", "", r"(ReadC|C)onflictError", _ANY),
+    # The server cannot be reached, or its answer does not come.
+    Explanation(CLIENTS, "", _DISCONNECTED, _ANY, AWAY),
+    # The server that refuses to write says why. Readers meet none of it.
+    Explanation("putter", "", _REFUSED, _TOO_LARGE, FULL, DISK_LINGERS),
+    # ZODB finds that an oid was given twice, refuses, and the next try has others. (What it does
+    # not find are wrong references.)
+    Explanation(
+        "putter", "", "ValueError", "A different object already has the same oid", RESTARTS, 200.0
+    ),
+    # -- what workers log
+    # An object could not be loaded, as the server is away; who asked for it is told, too.
+    Explanation(r"ZODB\.Connection", r"Couldn't load state for .*", _DISCONNECTED, _ANY, AWAY),
+    # ZEO's own tasks end with the connection; nobody waits for them.
+    Explanation(
+        "asyncio", "ConcurrentTask exception was never retrieved.*", _DISCONNECTED, _ANY, AWAY
+    ),
+    Explanation(r"ZEO\.asyncio\.client", "Exception for prefetch .*", _DISCONNECTED, _ANY, AWAY),
+    # A client that was away for long, or came back to a server that restarted, verifies nothing.
+    Explanation(r"ZEO\.asyncio\.client", ".*dropping stale cache", "", "", AWAY),
+    # The answer to the last step of a commit did not come. What it came to is found out.
+    Explanation(
+        r"txn\.\d+", "A storage error occurred during the second phase.*", _ANY, _ANY, AWAY
+    ),
+    # That step can fail for want of room.
+    Explanation(
+        r"txn\.\d+",
+        "A storage error occurred during the second phase.*",
+        _ANY,
+        _ANY,
+        FULL,
+        DISK_LINGERS,
+    ),
+    # A sibling was killed or suspended, or could not reach the server to ping.
+    Explanation(_EVENTS, "dispatcher .* is dead; its jobs are handed back", "", "", SILENT),
+    Explanation(_EVENTS, "dispatcher .* was taken for dead, and is not: .*", "", "", SILENT),
+    # A worker was suspended or cut off, or its sibling handed its jobs back meanwhile.
+    Explanation(
+        _EVENTS, "gave up a job: .* is no longer the business of this worker", "", "", SILENT
+    ),
+    # It starts again before its connection of before is known to have ended.
+    Explanation(
+        _EVENTS, "UUID .* already activated in queue .*: another process.*", "", "", SILENT
+    ),
+    # Its process was killed or ended while it left, and its database was out of reach.
+    Explanation(
+        _EVENTS,
+        "could not deactivate; a sibling, or the next start, will clean up",
+        _DISCONNECTED,
+        _ANY,
+        AWAY,
+    ),
+    # A poll, or the end of a job, that the server refuses for want of room is tried again.
+    Explanation(
+        _EVENTS,
+        "poll of queue .* failed; it is tried again",
+        _REFUSED,
+        _TOO_LARGE,
+        FULL,
+        DISK_LINGERS,
+    ),
+    Explanation(_EVENTS, r".*: error, next try in \d+ s", _REFUSED, _TOO_LARGE, FULL, DISK_LINGERS),
+    Explanation(
+        _EVENTS,
+        r".*: commit error \d+ \(other\), next try in .*File too large.*",
+        "",
+        "",
+        FULL,
+        DISK_LINGERS,
+    ),
+    # As with putters: ZODB noticed that an oid was given twice.
+    Explanation(
+        _EVENTS,
+        "poll of queue .* failed; it is tried again",
+        "ValueError",
+        "A different object already has the same oid",
+        RESTARTS,
+        200.0,
+    ),
+    # Whether a job may fail with what it failed with, `kinds` says.
+    Explanation(_EVENTS, r"(?s)<zc\.async_\.job\.Job .* failed:", _ANY, _ANY),
+)
+
+
+def unexplained(errors: Iterable[Met], outages: Iterable[Outage]) -> Iterator[Fault]:
+    """A fault for each kind of error that nothing explains."""
+    outages = list(outages)
+    kinds: dict[str, list[Met]] = collections.defaultdict(list)
+    for met in errors:
+        if not any(_explains(explanation, met, outages) for explanation in EXPLAINED):
+            kinds[met.kind].append(met)
+    for kind, found in kinds.items():
+        when = datetime.datetime.fromtimestamp(found[0].when, datetime.UTC)
+        yield Fault("unexplained", f"{kind} ({len(found)} times, first at {when})")
+
+
+def _explains(explanation: Explanation, met: Met, outages: list[Outage]) -> bool:
+    patterns = zip(explanation[:4], met[:4], strict=True)
+    if not all(re.fullmatch(pattern, word) for pattern, word in patterns):
+        return False
+    return explanation.breakages is None or any(
+        outage.kind in explanation.breakages
+        and outage.began <= met.when <= outage.ended + explanation.lingers
+        for outage in outages
+    )
+
+
+def met(whose: str, error: BaseException, when: float) -> Met:
+    """What a client met."""
+    return Met(whose, "", type(error).__name__, str(error), when)
+
+
+# -- the logs of workers
+
+_HEAD = re.compile(
+    r"^(?P<when>[\d-]+ [\d:]+),(?P<milliseconds>\d+) (?P<level>[A-Z]+) (?P<logger>\S+) (?P<rest>.*)"
+)
+#: Names of the threads that log: they come before the message, and may have spaces.
+_THREAD = re.compile(
+    r"^(zc\.async dispatcher \S+|zc\.async \S+|\('[\d.]+', \d+\) zeo client networking thread"
+    r"|MainThread|Thread-\d+( \(\w+\))?|Dummy-\d+) "
+)
+#: The last line of a traceback.
+_ERROR = re.compile(r"^(?P<error>[A-Za-z_][\w.]*)(: (?P<text>.*))?$")
+
+
+def logged(folder: Path) -> Iterator[Met]:
+    """What workers logged as ERROR or CRITICAL."""
+    for log in sorted(folder.glob("worker*.log")):
+        head: re.Match[str] | None = None
+        tail: list[str] = []
+        for line in [*log.read_text(errors="replace").splitlines(), None]:
+            found = None if line is None else _HEAD.match(line)
+            if line is None or found:
+                if head is not None and head["level"] in ("ERROR", "CRITICAL"):
+                    yield _logged(head, tail)
+                head, tail = found, []
+            else:
+                tail.append(line)
+
+
+def _logged(head: re.Match[str], tail: list[str]) -> Met:
+    when = datetime.datetime.strptime(head["when"], "%Y-%m-%d %H:%M:%S").astimezone()
+    seconds = when.timestamp() + int(head["milliseconds"]) / 1000
+    message = _THREAD.sub("", head["rest"])
+    errors = [found for line in tail if (found := _ERROR.match(line))] if _is_error(tail) else []
+    if not errors:
+        return Met(head["logger"], message, "", "", seconds)
+    return Met(head["logger"], message, errors[-1]["error"], errors[-1]["text"] or "", seconds)
+
+
+def _is_error(tail: list[str]) -> bool:
+    return any(line.startswith(("Traceback", "*---")) for line in tail)
