@@ -44,9 +44,12 @@ def entry_of(key: SortKey) -> int:
     return _NUMBER.unpack_from(key, 24)[0]
 
 
-def later_key(key: SortKey) -> bytes:
-    """The key of a job among those due later: its `SortKey` without the rank."""
-    return key[8:]
+def later_key(moment: int, key: SortKey) -> bytes:
+    """The key of a job among those due later: when, and its `SortKey` from the arrival on.
+
+    The time in that one may be later: that of the arrival, by another clock.
+    """
+    return _NUMBER.pack(moment) + key[16:]
 
 
 def entry_of_later(key: bytes) -> int:

@@ -147,8 +147,8 @@ class Claim:
             seconds,
             problem.text,
         )
-        key = sort_key(0, self._now + delay, self._now, entry_key, job._p_oid)
-        self._backlog.later[later_key(key)] = job
+        key = sort_key(0, 0, self._now, entry_key, job._p_oid)
+        self._backlog.later[later_key(self._now + delay, key)] = job
         self._later += 1
         self.changed = True
         return False
@@ -185,7 +185,7 @@ class Claim:
         if job._due(self._now):
             self._add(job._group_key(), (key, job, None))
         else:
-            self._backlog.later[later_key(key)] = job
+            self._backlog.later[later_key(job._begin_after, key)] = job
             self._later += 1
 
     def _take_due(self) -> None:

@@ -51,6 +51,8 @@ class Observation:
     _last = 0
     _counted = 0
     _looks = 0
+    #: Whether that was for too long. It stays so, however rarely anybody looks, until it changes.
+    _silent = False
     #: Between polls of whoever looks regularly.
     _poll_interval = 0
     #: Whether it was told that the clocks differ.
@@ -75,8 +77,10 @@ class Observation:
         difference = None
         if known is not None and sight != known:
             difference = self._difference(sight.said, gap)
-        if sight != known or gap > max(interval // GAP, POLLS * self._poll_interval):
+        missed = gap > max(interval // GAP, POLLS * self._poll_interval) and not self._silent
+        if sight != known or missed:
             self._sight, self._since, self._looks, self._counted = sight, now, 0, now
+            self._silent = False
         elif now - self._counted >= interval // SPACING:
             self._looks, self._counted = self._looks + 1, now
         self._last = now
@@ -86,11 +90,12 @@ class Observation:
         """Whether nothing has changed for longer than `interval` (microseconds)."""
         if self._sight is None:
             return False
-        return self._looks >= LOOKS and self._last - self._since > interval
+        self._silent = self._looks >= LOOKS and self._last - self._since > interval
+        return self._silent
 
     def begin_anew(self) -> None:
         """Forget for how long nothing has changed."""
-        self._sight = None
+        self._sight, self._silent = None, False
 
     def _difference(self, said: datetime.datetime, gap: int) -> int | None:
         """By how many seconds a clock is fast, judged by a ping made in the last `gap`."""

@@ -175,10 +175,10 @@ def _pause(seconds: float) -> None:
     if _work.database is None:
         time.sleep(seconds)
         return
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
+    while seconds > 0:
         _end_if_closed()
-        time.sleep(min(left, 1))
+        time.sleep(min(seconds, 1))
+        seconds -= 1
     _end_if_closed()
 
 
