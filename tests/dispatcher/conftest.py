@@ -12,7 +12,7 @@ import zc.async_.configure
 import zc.async_.testing
 from tests.dispatcher import work
 from tests.races.parties import Client, make_queue
-from zc.async_.dispatcher import Dispatcher
+from zc.async_.dispatcher import Dispatcher, registry
 from zc.async_.dispatcher.plans import Plan
 from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.wakeup import Listener
@@ -201,14 +201,26 @@ def put(client):
 
 @pytest.fixture
 def completed(settle, client):
-    """Waits until jobs have completed, without virtual time."""
+    """Waits until jobs have completed and workers have told of it, without virtual time."""
 
     def completed(*jobs):
         def all_completed():
             client.manager.begin()
             return all(job.status == COMPLETED for job in jobs)
 
+        def none_at_work():
+            # What is logged comes after the commit.
+            tasks = [
+                worker.task
+                for dispatcher in registry.dispatchers()
+                for pool in dispatcher._pools()
+                for worker in pool.threads
+            ]
+            oids = {task.job_id[0] for task in tasks if task is not None}
+            return oids.isdisjoint(job._p_oid for job in jobs)
+
         settle(all_completed, f"not completed: {jobs}")
+        settle(none_at_work, f"still at work: {jobs}")
 
     return completed
 

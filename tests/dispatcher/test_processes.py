@@ -236,7 +236,13 @@ def test_a_second_process_of_one_identity_says_so_and_claims_nothing(
         assert f"another process? (process {first.pid} has locked" in same.log.read_text()
 
 
-@pytest.mark.parametrize("bare", [False, True], ids=["knows the project", "lacks the project"])
+@pytest.mark.parametrize(
+    "bare",
+    [
+        pytest.param(False, id="knows the project", marks=pytest.mark.slow),
+        pytest.param(True, id="lacks the project"),
+    ],
+)
 def test_putters_meet_no_conflict_whatever_the_server_can_import(tmp_path, base, bare):
     """Nothing that they write is written by others, or else its class is one of BTrees'."""
     count, each = 4, 40

@@ -133,12 +133,13 @@ def test_the_pause_before_a_database_out_of_reach_is_tried_again_grows_to_a_minu
 
 
 def test_a_job_that_conflicts_and_fails_logs_an_error_that_names_it(
-    dispatcher, client, put, completed, errors_told
+    dispatcher, client, put, completed, settle, errors_told
 ):
     errors.extend(CONFLICT() for _ in range(5))
     job = put(fail_as_told)
     completed(job)
-    assert f"{job!r} failed:" in errors_told()
+    # It is told after the commit that completes the job.
+    settle(lambda: f"{job!r} failed:" in errors_told())
     assert "ConflictError" in errors_told()
 
 

@@ -13,6 +13,7 @@ import uuid
 
 import pytest
 import ZEO
+import ZEO.Exceptions
 import ZODB
 from ZEO.ClientStorage import ClientStorage
 from ZODB.DemoStorage import DemoStorage
@@ -109,7 +110,13 @@ def lose(client):
 
 def ask(database):
     """Have the server answer. Waits for the connection."""
-    return database.storage.history(z64)
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return database.storage.history(z64)
+        except ZEO.Exceptions.ClientDisconnected:
+            # The connection that was cut, of which the client had not heard.
+            assert time.monotonic() < end
 
 
 def connected(database):
