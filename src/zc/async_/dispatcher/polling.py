@@ -172,15 +172,16 @@ class Poller:
         self._manager.begin()
         for visit in visits:
             self._quiet.glanced_at(visit.name)
-        for visit in changed:
-            self._look_for_dead(visit.name, quiet, outcome)
+        self._look_for_dead([visit.name for visit in changed], quiet, outcome)
 
-    def _look_for_dead(self, name: str, quiet: list[str], outcome: Outcome) -> None:
-        """Something was done in a glance: siblings that were buried have to be in all queues."""
-        dispatchers = self._queue(name).dispatchers.items()
-        living = {uuid for uuid, agents in dispatchers if agents.activated}
-        dead = self._quiet.siblings(name) - living
-        for other in self._quiet.with_siblings(quiet, dead) if dead else ():
+    def _look_for_dead(self, names: list[str], quiet: list[str], outcome: Outcome) -> None:
+        """Something was done in glances: siblings that were buried have to be in all queues."""
+        dead: set[Any] = set()
+        for name in names:
+            dispatchers = self._queue(name).dispatchers.items()
+            living = {uuid for uuid, agents in dispatchers if agents.activated}
+            dead |= self._quiet.siblings(name) - living
+        for other in self._quiet.with_siblings(quiet, frozenset(dead)) if dead else ():
             self._quiet.forget(other)
             outcome.wait_at_most(0)
 
