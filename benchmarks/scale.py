@@ -33,6 +33,8 @@ class Scale:
     #: Callbacks of one job: few and many.
     few_callbacks: int
     many_callbacks: int
+    #: Jobs that wait while one looks at the first.
+    waiting: int
 
 
 FULL = Scale(
@@ -51,6 +53,7 @@ FULL = Scale(
     parts=5000,
     few_callbacks=250,
     many_callbacks=2000,
+    waiting=50_000,
 )
 
 QUICK = Scale(
@@ -69,4 +72,5 @@ QUICK = Scale(
     parts=40,
     few_callbacks=10,
     many_callbacks=40,
+    waiting=600,
 )

@@ -14,6 +14,7 @@ from benchmarks.measures import (
     put,
     queues,
     scale_callbacks,
+    scale_look,
     scale_parallel,
 )
 from benchmarks.scale import Scale
@@ -30,4 +31,5 @@ MEASURES: dict[str, Callable[[Path, Scale], Iterable[Figure]]] = {
     "parallel": parallel.measure,
     "scale_parallel": scale_parallel.measure,
     "scale_callbacks": scale_callbacks.measure,
+    "scale_look": scale_look.measure,
 }

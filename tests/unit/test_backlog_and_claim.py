@@ -122,7 +122,7 @@ def test_a_claim_takes_a_bounded_number_of_jobs_that_fell_due(client, clock, mon
         with client.queue._claiming() as claim:
             pass
         assert claim.more is (later > 0)
-        assert len(client.queue._backlog.later) == later
+        assert client.queue._backlog.later_count == later
         client.commit()
     assert len(client.claim_all()) == 25
 
@@ -591,7 +591,7 @@ def test_edits_in_the_transaction_of_the_put_leave_one_entry(client):
     job.priority = 5
     job.args.append(1)
     assert len(client.queue) == 1
-    assert len(list(client.queue._entries())) == 1
+    assert sum(len(lane) for lane in client.queue._lanes.values()) == 1
 
 
 def test_an_edit_in_the_transaction_of_the_put_holds_after_a_claim_in_it(client):

@@ -21,7 +21,7 @@ from zc.async_.queue import Queue
 
 
 def numbers(lane):
-    return [entry for entry, _segment, _position in lane.unread()]
+    return [entry[:2] for entry, _segment, _position in lane.unread()]
 
 
 def filled(count):
@@ -83,7 +83,7 @@ def test_a_segment_that_was_read_is_used_again_for_the_next_entries():
     read(lane, SEGMENT_SIZE)
     lane.append(99, "job 99")
     assert lane.newest is segment
-    assert segment.entries == ((99, "job 99"),)
+    assert segment.entries == ((99, "job 99", None),)
     assert numbers(lane) == [(99, "job 99")]
 
 

@@ -44,12 +44,19 @@ def entry_of(key: SortKey) -> int:
     return _NUMBER.unpack_from(key, 24)[0]
 
 
-def later_key(moment: int, key: SortKey) -> bytes:
-    """The key of a job among those due later: when, and its `SortKey` from the arrival on.
+def place_of(key: SortKey) -> bytes:
+    """A `SortKey` without what every entry says by itself: its key and the oid of its job."""
+    return key[:24]
 
-    The time in that one may be later: that of the arrival, by another clock.
-    """
-    return _NUMBER.pack(moment) + key[16:]
+
+def entry_key_part(entry_key: int) -> bytes:
+    """The part of a `SortKey` that follows on `place_of`, before the oid."""
+    return _NUMBER.pack(entry_key)
+
+
+def later_key(key: SortKey) -> bytes:
+    """The key of a job among those due later: its `SortKey` without the rank."""
+    return key[8:]
 
 
 def entry_of_later(key: bytes) -> int:
@@ -153,15 +160,25 @@ class Group(persistent.Persistent):
                 shard.add(key, job)
 
 
+#: Ranks of jobs due later that have trees of their own.
+LATER_RANKS = 16
+
+
 class Backlog(persistent.Persistent):
     """The waiting jobs that are in no lane."""
+
+    #: Jobs due later: their rank to a tree of the jobs by `later_key`. The trees are few, and never
+    #: deleted. (None: in a database of an older version.)
+    later_by_rank: OOBTree | None = None
 
     def __init__(self) -> None:
         #: `GroupKey` as a tuple to `Group`. Groups are few, and never deleted: a deletion could
         #: lose what another claim adds.
         self.groups = OOBTree()
-        #: Jobs due later, by `later_key`, and how many.
+        self.later_by_rank = OOBTree()
+        #: Those of which the rank is not known, or too rare: they are loaded to be put in order.
         self.later = Tree()
+        #: How many are due later in all.
         self.later_count = 0
         #: Jobs that must begin by some time, by `deadline_key`.
         self.deadlines = Tree()
@@ -179,11 +196,21 @@ class Backlog(persistent.Persistent):
         shards = (shard for group in self.groups.values() for shard in group.shards)
         return self.later_count + sum(shard.count for shard in shards)
 
-    def entries(self) -> Any:
-        """All entries, as (key of the entry, job), in no order."""
-        for group in self.groups.values():
-            for shard in group.shards:
-                for key, job in shard.jobs.items():
-                    yield entry_of(key), job
-        for key, job in self.later.items():
-            yield entry_of_later(key), job
+    def add_later(self, key: SortKey, job: Any) -> None:
+        """Add an entry due later. The caller counts."""
+        if self.later_by_rank is None:
+            self.later_by_rank = OOBTree()
+        rank = rank_of(key)
+        tree = self.later_by_rank.get(rank)
+        if tree is None:
+            full = len(self.later_by_rank) >= LATER_RANKS
+            tree = self.later if full else self.later_by_rank.setdefault(rank, Tree())
+        tree[later_key(key)] = job
+
+    def ranked(self) -> list[tuple[bytes, Tree]]:
+        """The trees of `later_by_rank`, with the ranks."""
+        return [] if self.later_by_rank is None else list(self.later_by_rank.items())
+
+    def later_trees(self) -> list[Tree]:
+        """All trees of jobs due later: each is by `later_key`."""
+        return [self.later, *(tree for _rank, tree in self.ranked())]

@@ -9,6 +9,7 @@ on the number of groups and of new entries, not on how many jobs wait.
 import heapq
 import itertools
 import logging
+import operator
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from zc.async_.backlog import (
     Refusal,
     Shard,
     SortKey,
+    Tree,
     deadline_key,
     entry_of,
     entry_of_deadline,
@@ -74,7 +76,7 @@ class Claim:
         self._later = 0
         #: Entries to be deleted: from shards, and from those for later.
         self._deletions: list[tuple[Shard, SortKey]] = []
-        self._due: list[bytes] = []
+        self._due: list[tuple[Tree, bytes]] = []
         self._deadlines: dict[Any, Any] = {}
         #: What was handed out.
         self.taken: list[Any] = []
@@ -147,8 +149,8 @@ class Claim:
             seconds,
             problem.text,
         )
-        key = sort_key(0, 0, self._now, entry_key, job._p_oid)
-        self._backlog.later[later_key(self._now + delay, key)] = job
+        key = sort_key(0, self._now + delay, self._now, entry_key, job._p_oid)
+        self._backlog.later[later_key(key)] = job
         self._later += 1
         self.changed = True
         return False
@@ -185,22 +187,23 @@ class Claim:
         if job._due(self._now):
             self._add(job._group_key(), (key, job, None))
         else:
-            self._backlog.later[later_key(job._begin_after, key)] = job
+            self._backlog.add_later(key, job)
             self._later += 1
 
     def _take_due(self) -> None:
         """Move jobs whose time has come from those for later to the candidates."""
-        later = self._backlog.later
         due: list[Any] = []
-        for key, job in later.items():
+        for key, job, tree in heapq.merge(
+            *map(_due_later, self._backlog.later_trees()), key=operator.itemgetter(0)
+        ):
             if time_of(key) > self._now:
                 break
             if len(due) == SWEEP_LIMIT:
                 self.more = True
                 break
-            due.append((key, job))
-        for key, job in due:
-            self._due.append(key)
+            due.append((key, job, tree))
+        for key, job, tree in due:
+            self._due.append((tree, key))
             entry_key = entry_of_later(key)
             if self._readable(job, entry_key) and self._counts(job, entry_key):
                 # One that could not be read may be due later, or be too late.
@@ -335,12 +338,12 @@ class Claim:
 
     # -- for those who look at the queue meanwhile, such as choosers
 
-    def entries(self) -> Iterator[Any]:
-        """What was read and is not written down yet, as (key of the entry, job)."""
+    def entries(self) -> Iterator[tuple[SortKey, Any]]:
+        """What was read and is not written down yet."""
         for candidates in self._candidates.values():
             for key, job, stored in candidates.to_store():
                 if stored is None:
-                    yield entry_of(key), job
+                    yield key, job
 
     def uncounted(self) -> int:
         """What `Backlog.count`, less the entries that no longer count, lacks at the moment."""
@@ -354,8 +357,8 @@ class Claim:
         """Write down what became of the entries. Must be called before the transaction commits."""
         for shard, key in self._deletions:
             shard.remove(key)
-        for key in self._due:
-            del self._backlog.later[key]
+        for tree, key in self._due:
+            del tree[key]
         self.changed = self.changed or bool(self._deletions or self._due)
         for candidates in self._candidates.values():
             new = candidates.to_store()
@@ -379,16 +382,20 @@ class Claim:
         """
         times = [
             time_of(tree.minKey())
-            for tree in (self._backlog.later, self._backlog.deadlines)
+            for tree in (*self._backlog.later_trees(), self._backlog.deadlines)
             if tree
         ]
         return min(times, default=None)
 
 
+def _due_later(tree: Tree) -> Iterator[tuple[bytes, Any, Tree]]:
+    return ((key, job, tree) for key, job in tree.items())
+
+
 def _numbered(numbered_lane: tuple[int, Any]) -> Iterator[tuple[int, int, Any, Any, int]]:
     number, lane = numbered_lane
-    for (entry_key, job), segment, position in lane.unread():
-        yield entry_key, number, job, segment, position
+    for entry, segment, position in lane.unread():
+        yield entry[0], number, entry[1], segment, position
 
 
 class _Problem(NamedTuple):

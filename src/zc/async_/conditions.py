@@ -9,7 +9,7 @@ from ZODB.utils import z64
 
 import zc.async_.clock
 import zc.async_.dates
-from zc.async_.backlog import GroupKey, SortKey, sort_key
+from zc.async_.backlog import GroupKey, SortKey, place_of, sort_key
 from zc.async_.interfaces import ASSIGNED, NEW, PENDING, BadStatusError
 from zc.twist.showing import MAX_LENGTH, show
 
@@ -131,13 +131,15 @@ class Conditions(persistent.Persistent):
     def _edited(self) -> None:
         """File a waiting job anew, so that it is considered as it is now.
 
-        Not needed if no claim can have seen it waiting.
+        If no claim can have seen it waiting, its entry is made to agree with it.
         """
         self._p_changed = True
-        if self.status == PENDING and (
-            self._p_serial != z64 or self._p_jar is None or self._parent._v_has_claimed
-        ):
+        if self.status != PENDING:
+            return
+        if self._p_serial != z64 or self._p_jar is None or self._parent._v_has_claimed:
             self._parent._file_again(self)
+        else:
+            self._parent._place_again(self)
 
     def _begins_after(self) -> int:
         if self._begin_after is not None:
@@ -169,7 +171,22 @@ class Conditions(persistent.Persistent):
         arrival = self._arrival or self._entry_key
         rank = _PUT_BACK_RANK if self._put_back else -self._priority
         effective = max(arrival, self._begin_after or 0)
+        if self._delay is not None and self._begin_after is not None:
+            # It may have been put before the clock was set back.
+            effective = self._begin_after
         return sort_key(rank, effective, arrival, self._entry_key, self._p_oid or b"")
+
+    def _place(self) -> bytes | None:
+        """What an entry says of the job's place in the order; None if it waits since its put."""
+        waits_since = self._arrival or self._entry_key
+        if (
+            self._put_back
+            or self._priority
+            or waits_since != self._entry_key
+            or (self._begin_after or 0) > waits_since
+        ):
+            return place_of(self._sort_key())
+        return None
 
     def _group_key(self) -> GroupKey:
         return GroupKey(self._system, tuple(sorted(set(self._quota_names))), ())

@@ -512,6 +512,10 @@ class IQueue(Interface):
 
     Iteration, `len`, `in` and indices cover the waiting jobs, in the order in which they may
     start: put back ones, then by priority, time and arrival.
+
+    An iteration looks at jobs as it comes to them: the first one costs the same however many wait.
+    It gives each job at most once, those that still wait then. Jobs that are put or edited
+    meanwhile may come or not; so may others if this connection claims meanwhile.
     """
 
     name = Attribute("The name of the queue in its `IQueues`.")

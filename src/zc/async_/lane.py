@@ -29,6 +29,7 @@ from ZODB.utils import oid_repr, z64
 import zc.async_.interfaces
 import zc.async_.processslot
 from zc.async_ import utils
+from zc.async_.backlog import entry_key_part, sort_key
 
 #: Entries of one segment. Fewer make a put cheaper, and a claim read more records: a put with 8
 #: took 5 % less time than with 16; a plain BTree's leaf of 60 made it a third slower.
@@ -40,8 +41,9 @@ DISUSED_AFTER = 24 * 3600
 #: Added to the key of a lane that is spoilt, for the one that takes its place.
 SUBSTITUTE = "+"
 
-#: An entry of a lane: the job's `entry_key` at the time, and the job.
-Entry = tuple[int, Any]
+#: An entry of a lane: the job's `entry_key` at the time, the job, and its `place_of` in the order.
+#: (None: it waits since its put. Older versions wrote two elements, which say nothing of it.)
+Entry = tuple[int, Any, bytes | None] | tuple[int, Any]
 
 
 class Segment(persistent.Persistent):
@@ -77,16 +79,41 @@ class Cursor(persistent.Persistent):
 class Lane(persistent.Persistent):
     """The entries that one connection added and nobody has read."""
 
+    #: Number of the entry from which on all are in order by themselves. (None: an older version
+    #: wrote all.)
+    ordered_from: int | None = None
+
     def __init__(self) -> None:
         self.newest = Segment(0)
         self.cursor = Cursor(self.newest)
+        self.ordered_from = 0
 
-    def append(self, key: int, job: Any) -> None:
+    def append(self, key: int, job: Any, place: bytes | None = None) -> None:
         """Add an entry. Only for the connection that leases the lane."""
         segment = self.newest
+        is_ordered = not segment.entries or _goes_before(segment.entries[-1], (key, job, place))
+        if self.ordered_from is None:
+            self.ordered_from = segment.end
         if len(segment.entries) >= SEGMENT_SIZE:
             segment = self._make_room(segment)
-        segment.entries += ((key, job),)
+        segment.entries += ((key, job, place),)
+        if not is_ordered:
+            self.ordered_from = segment.end
+
+    def place(self, key: int, job: Any, place: bytes | None) -> bool:
+        """Change what one of the last entries says; return whether it is among them.
+
+        Only for the connection that leases the lane, and for entries that it has not committed.
+        """
+        segment = self.newest
+        for index, entry in enumerate(segment.entries):
+            if entry[0] == key and entry[1] is job:
+                if entry[2:] != (place,):
+                    before, after = segment.entries[:index], segment.entries[index + 1 :]
+                    segment.entries = (*before, (key, job, place), *after)
+                    self.ordered_from = segment.end
+                return True
+        return False
 
     def _make_room(self, full: Segment) -> Segment:
         # The cursor as this connection sees it may be old, never ahead: what it says is read, is.
@@ -108,8 +135,10 @@ class Lane(persistent.Persistent):
         """The unread entries, each with the segment and the position of the cursor behind it."""
         segment: Segment | None = self.cursor.segment
         position = self.cursor.position
-        # Not what is appended meanwhile: this connection may put jobs while it reads.
+        # Not what is appended meanwhile: this connection may put jobs while it reads. Nor is missed
+        # what is trimmed meanwhile, of the newest segment.
         end = self.newest.end
+        newest, newest_first, newest_entries = self.newest, self.newest.first, self.newest.entries
         while segment is not None and position < end:
             if not _is_whole(segment):
                 _say_spoilt(self, segment, f"entries {position} to {self.newest.first}")
@@ -118,8 +147,10 @@ class Lane(persistent.Persistent):
                 position = max(position, segment.first)
                 continue
             # Entries before `first` were read, and trimmed for that reason.
-            first = segment.first
-            for entry in segment.entries[max(0, position - first) : end - first]:
+            first, entries = segment.first, segment.entries
+            if segment is newest:
+                first, entries = newest_first, newest_entries
+            for entry in entries[max(0, position - first) : end - first]:
                 position = max(position, first) + 1
                 yield entry, segment, position
             segment = segment.next
@@ -128,6 +159,19 @@ class Lane(persistent.Persistent):
         """Move the cursor. Only for claims."""
         self.cursor.segment = segment
         self.cursor.position = position
+
+
+def _goes_before(entry: Entry, following: Entry) -> bool:
+    """Whether two successive entries are in order: not if a clock was set back, for example."""
+    if entry[2:] == following[2:]:
+        return entry[0] < following[0]
+    return len(entry) == 3 and place_of_entry(entry) < place_of_entry(following)
+
+
+def place_of_entry(entry: tuple[Any, ...]) -> bytes:
+    """The place of an entry of three elements, with its key."""
+    key, _job, place = entry
+    return sort_key(0, key, key, key, b"") if place is None else place + entry_key_part(key)
 
 
 def lease(lanes: OOBTree, connection: Any) -> Lane:

@@ -2,6 +2,9 @@
 
 import contextlib
 import datetime
+import itertools
+import operator
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +22,7 @@ import zc.async_.claim
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.looking
 import zc.async_.oids
 import zc.async_.storable
 import zc.twist
@@ -165,35 +169,24 @@ class Queue(persistent.Persistent):
                 zc.async_.oids.check_before_commit(job)
         key = _new_entry_key()
         job._wait_in(self, key, keep_arrival)
-        zc.async_.lane.lease(self._lanes, jar).append(key, job)
+        zc.async_.lane.lease(self._lanes, jar).append(key, job, job._place())
 
     def _file_again(self, job: Any) -> None:
         """A waiting job was edited: make a new entry, for which the old one no longer counts."""
         self._stale.change(1)
         self._file(job, keep_arrival=True)
 
+    def _place_again(self, job: Any) -> None:
+        """A job that was put in this transaction was edited."""
+        lane = zc.async_.lane.lease(self._lanes, self._p_jar)
+        if not lane.place(job._entry_key, job, job._place()):
+            self._file_again(job)
+
     def _withdraw(self, job: Any) -> None:
         """The job waits no longer: its entry no longer counts."""
         self._stale.change(1)
 
     # -- looking, and taking by hand
-
-    def _entries(self) -> Iterator[Any]:
-        yield from self._backlog.entries()
-        for lane in zc.async_.lane.readable(self._lanes):
-            for entry, _segment, _position in lane.unread():
-                yield entry
-        if self._v_claim is not None:
-            yield from self._v_claim.entries()
-
-    def _waiting(self) -> list[Any]:
-        # By key, since a claim may have read what is in the backlog as well.
-        waiting = {
-            job._sort_key(): job
-            for entry_key, job in self._entries()
-            if self._is_waiting(job, entry_key)
-        }
-        return [waiting[key] for key in sorted(waiting)]
 
     def _is_waiting(self, job: Any, entry_key: int) -> bool:
         """Whether an entry counts. Of jobs that cannot be read, claims log that they wait."""
@@ -216,10 +209,27 @@ class Queue(persistent.Persistent):
         return len(self) > 0
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._waiting())
+        return zc.async_.looking.waiting_jobs(self)
 
     def __getitem__(self, index: Any) -> Any:
-        return self._waiting()[index]
+        if isinstance(index, slice):
+            return self._slice(index)
+        position = operator.index(index)
+        if position < 0:
+            return list(self)[position]
+        for job in itertools.islice(self, min(position, sys.maxsize), None):
+            return job
+        raise IndexError(f"fewer than {position + 1} jobs wait in this queue")
+
+    def _slice(self, part: slice) -> list[Any]:
+        try:
+            # As many as are wanted are looked at.
+            return list(itertools.islice(self, part.start, part.stop, part.step))
+        except ValueError:
+            return list(self)[part]
+
+    def __reversed__(self) -> Iterator[Any]:
+        return reversed(list(self))
 
     def __contains__(self, job: object) -> bool:
         return getattr(job, "status", None) == PENDING and getattr(job, "parent", None) is self

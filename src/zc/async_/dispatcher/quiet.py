@@ -191,7 +191,7 @@ def _serials(queue: Any, agents: Any) -> Iterator[tuple[Any, bytes]]:
         records += records_of_tree(tree)
     for group in backlog.groups.values():
         records += (group, *group.shards)
-    for tree in (backlog.later, backlog.deadlines):
+    for tree in (*backlog.later_trees(), backlog.deadlines):
         # What is due first is in the first of them.
         records += [tree] if tree._firstbucket is None else [tree, tree._firstbucket]
     records += dispatchers.values()

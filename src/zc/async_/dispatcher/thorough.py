@@ -85,7 +85,8 @@ def shorten_waits(queue: Any) -> int:
     latest = now + TOLERANCE * 1_000_000
     made_later = [
         (time_of(key), entry_of_later(key), job)
-        for key, job in itertools.islice(queue._backlog.later.items(), LATER_LIMIT)
+        for tree in queue._backlog.later_trees()
+        for key, job in itertools.islice(tree.items(), LATER_LIMIT)
         if entry_of_later(key) > latest
     ]
     count = 0
