@@ -473,6 +473,16 @@ def test_lanes_that_were_used_today_stay(client, other):
     assert remove_disused(other) == 0
 
 
+@pytest.mark.parametrize(("many", "removed"), [(3, 0), (2, 1)])
+def test_lanes_go_sooner_where_they_are_many(client, other, monkeypatch, many, removed):
+    monkeypatch.setattr(lane_module, "MANY", many)
+    monkeypatch.setattr(lane_module, "DISUSED_AFTER_OF_MANY", 0)
+    client.put(calls.nothing)
+    client.claim()
+    assert len(lane_keys(other)) == 1
+    assert remove_disused(other) == removed
+
+
 def test_lanes_with_something_unread_stay(client, other, later):
     client.put(calls.nothing)
     assert remove_disused(other) == 0

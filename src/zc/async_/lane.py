@@ -38,6 +38,11 @@ SEGMENT_SIZE = 8
 #: Seconds after which a lane that nobody used may be removed.
 DISUSED_AFTER = 24 * 3600
 
+#: From that many lanes on they go sooner: everybody who looks at a queue reads of each.
+MANY = 64
+#: Seconds after which a lane that nobody used may be removed where there are many.
+DISUSED_AFTER_OF_MANY = 600
+
 #: Added to the key of a lane that is spoilt, for the one that takes its place.
 SUBSTITUTE = "+"
 
@@ -267,13 +272,14 @@ def remove_disused(lanes: OOBTree, living: Iterable[uuid.UUID]) -> int:
     """
     # By the clock of the storage, and as long as it was in use.
     now = _time_of(lanes._p_jar.db().lastTransaction())
+    patience = DISUSED_AFTER_OF_MANY if len(lanes) >= MANY else DISUSED_AFTER
     spared = tuple(f"{instance.hex}/" for instance in living)
     removed = 0
     for key, lane in list(lanes.items()):
         if not key or key.startswith(spared) or not can_be_read(lane) or lane:
             continue
         serial = lane.newest._p_serial
-        if serial == z64 or now - _time_of(serial) < DISUSED_AFTER:
+        if serial == z64 or now - _time_of(serial) < patience:
             continue
         lane.newest._p_changed = True
         del lanes[key]
