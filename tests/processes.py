@@ -1,9 +1,10 @@
 """Worker processes on a ZEO server, and what their jobs call.
 
-    python -m tests.processes HOST PORT SIZE FILTER GRACE
+    python -m tests.processes HOST PORT SIZE FILTER GRACE POLL REACTOR
 
 runs a dispatcher until the standard input ends or a signal comes. FILTER is the name of a function
-of this module, or "-"; GRACE are the seconds that jobs are given at the end.
+of this module, or "-"; GRACE are the seconds that jobs are given at the end, POLL those between two
+polls; REACTOR is "own" or "twisted", which goes by the wall clock.
 """
 
 import contextlib
@@ -16,6 +17,7 @@ import uuid
 
 import persistent
 import zope.component
+from twisted.internet.selectreactor import SelectReactor
 
 import zc.async_.configure
 import zc.async_.dispatcher
@@ -23,6 +25,7 @@ import zc.async_.subscribers
 import zc.async_.testing
 from benchmarks.children import child, said, wait_for_end_of_input
 from benchmarks.storages import Server
+from zc.async_.dispatcher import reactors
 from zc.async_.interfaces import KEY, DatabaseOpened
 
 #: Real seconds that processes are given for what they were asked to do.
@@ -98,6 +101,14 @@ def wait_once(path):
     return os.getpid()
 
 
+def note_and_wait(path, end):
+    """Wait until there is a file."""
+    write_line(path, os.getpid())
+    while not end.exists():
+        threading.Event().wait(0.02)
+    return os.getpid()
+
+
 def is_part(job):
     return job.callable is part
 
@@ -110,11 +121,18 @@ def is_no_part(job):
 
 
 @contextlib.contextmanager
-def worker(server, folder, name, size=3, filter="-", grace=0):
-    """A worker process of its own identity, once it has polled. Gives the process."""
+def worker(
+    server, folder, name, size=3, filter="-", grace=0, poll_interval=5, reactor="own", clock=()
+):
+    """A worker process of its own identity, once it has polled. Gives the process.
+
+    `clock`: by how many seconds it is fast before a signal and afterwards: see `tests.skewed`.
+    """
     log = folder / f"{name}.log"
     environment = {**os.environ, "ZC_ASYNC_UUID": str(folder / f"{name}.uuid")}
-    arguments = ["-m", "tests.processes", *map(str, server.address), str(size), filter, str(grace)]
+    module = ["tests.skewed", *map(str, clock), "tests.processes"] if clock else ["tests.processes"]
+    options = [str(size), filter, str(grace), str(poll_interval), reactor]
+    arguments = ["-m", *module, *map(str, server.address), *options]
     with child(arguments, log, environment) as process:
         assert said(process, log) == "ready"
         process.log = log
@@ -122,7 +140,7 @@ def worker(server, folder, name, size=3, filter="-", grace=0):
         yield process
 
 
-def main(host, port, size, filter, grace):
+def main(host, port, size, filter, grace, poll_interval, reactor):
     """Run a dispatcher until the standard input ends."""
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("zc.async").setLevel(logging.WARNING)
@@ -138,9 +156,10 @@ def main(host, port, size, filter, grace):
         )
     )
     with Server((host, int(port))).database() as database:
-        zc.async_.subscribers.ThreadedDispatcherInstaller(shutdown_grace_period=float(grace))(
-            DatabaseOpened(database)
-        )
+        reactor_factory = reactors.SelectReactor if reactor == "own" else SelectReactor
+        zc.async_.subscribers.ThreadedDispatcherInstaller(
+            float(poll_interval), reactor_factory, shutdown_grace_period=float(grace)
+        )(DatabaseOpened(database))
         dispatcher = zc.async_.dispatcher.get()
         zc.async_.testing.get_poll(dispatcher, 0, PATIENCE)
         print("ready", flush=True)

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 import types
 
 import persistent.mapping
@@ -203,3 +204,122 @@ def test_a_start_on_the_installed_reactor_starts_no_thread(tmp_path):
         timeout=120,
     )
     assert (done.stdout, done.stderr) == ("True None\n42\nNone\n", "")
+
+
+# -- stop
+
+
+def answer():
+    return 42
+
+
+def run_one(connection):
+    """Have the dispatcher that is there run a job; return the result."""
+    transaction.begin()
+    job = IQueue(connection).put(answer)
+    transaction.commit()
+    return zc.async_.testing.wait_for_result(job)
+
+
+def dispatcher_threads():
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("zc.async")]
+
+
+def test_a_stop_ends_what_a_start_began_and_a_start_works_again(db, connection):
+    zc.async_.configure.base()
+    before = set(dispatcher_threads())
+    for _time in range(3):
+        zc.async_.configure.start(db, poll_interval=0.5, agent_size=2)
+        assert run_one(connection) == 42
+        dispatcher = zc.async_.dispatcher.get()
+        assert zc.async_.configure.stop() is None
+        assert set(dispatcher_threads()) == before
+        assert zc.async_.dispatcher.get() is None
+        assert not dispatcher.activated
+        transaction.begin()
+        agents = IQueue(connection).dispatchers[dispatcher.UUID]
+        assert not agents.activated
+        assert list(agents) == ["main"]
+
+
+def test_a_stop_without_a_start_or_of_another_database_does_nothing(db, start):
+    assert zc.async_.configure.stop() is None
+    dispatcher = start(poll_interval=0.5)
+    zc.async_.configure.stop(object())
+    assert dispatcher.activated
+    zc.async_.configure.stop(db)
+    assert not dispatcher.activated
+    zc.async_.configure.stop(db)
+
+
+def test_the_agents_of_a_later_start_are_those_that_it_asks_for(db, connection):
+    zc.async_.configure.base()
+    zc.async_.configure.start(db, poll_interval=0.5, agent_size=2)
+    zc.async_.configure.stop()
+    transaction.begin()
+    IQueue(connection).dispatchers.unregister(zc.async_.instanceuuid.UUID)
+    transaction.commit()
+    zc.async_.configure.start(db, poll_interval=0.5, agent_size=5)
+    assert run_one(connection) == 42
+    zc.async_.configure.stop()
+    transaction.begin()
+    assert IQueue(connection).dispatchers[zc.async_.instanceuuid.UUID]["main"].size == 5
+
+
+TWISTED = """
+    import logging
+    import transaction, ZODB
+    from ZODB.FileStorage import FileStorage
+    from twisted.internet import reactor, threads
+    import zc.async_.configure, zc.async_.dispatcher, zc.async_.testing
+    from zc.async_.interfaces import IQueue
+    from zc.async_.job import Job
+
+    logging.basicConfig(level=logging.ERROR)
+    db = ZODB.DB(FileStorage("Data.fs"))
+    zc.async_.configure.base()
+    zc.async_.configure.start(db, poll_interval=0.5, twisted=True)
+
+    def run_one():
+        connection = db.open()
+        job = IQueue(connection).put(Job(divmod, 7, 2))
+        transaction.commit()
+        print(zc.async_.testing.wait_for_result(job, 20))
+        transaction.abort()
+        connection.close()
+
+    def act():
+        run_one()
+        zc.async_.configure.stop()
+        print(zc.async_.dispatcher.get())
+        threads.blockingCallFromThread(
+            reactor, zc.async_.configure.start, db, poll_interval=0.5, twisted=True
+        )
+        run_one()
+        deferred = threads.blockingCallFromThread(reactor, lambda: [zc.async_.configure.stop()])
+        zc.async_.configure.stop()
+        print(zc.async_.dispatcher.get())
+
+    reactor.callWhenRunning(
+        lambda: threads.deferToThread(act).addErrback(print).addBoth(lambda _: reactor.stop())
+    )
+    reactor.run()
+    db.close()
+"""
+
+
+def test_with_the_installed_reactor_a_stop_ends_a_start_and_a_start_works_again(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(TWISTED)],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "ZC_ASYNC_UUID": str(tmp_path / "uuid.txt"),
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (process.stdout, process.stderr) == ("(3, 1)\nNone\n" * 2, "")
+    assert process.returncode == 0

@@ -95,9 +95,10 @@ class PollerByHand:
         self.listener = Listener(lambda: self.woken.append(1))
         self.poller = Poller(database, uuid_, self.listener)
 
-    def poll(self, busy=None, lost=(), completed=None):
+    def poll(self, busy=None, lost=(), completed=None, held=None, poll_interval=0):
         """One poll; by default all workers are idle."""
-        return self.poller.poll(Plan(busy or {}, set(lost), completed or {}))
+        plan = Plan(busy or {}, set(lost), completed or {}, held, poll_interval)
+        return self.poller.poll(plan)
 
     def close(self):
         self.poller.close()

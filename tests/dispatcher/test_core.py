@@ -1134,7 +1134,9 @@ def test_the_state_is_told(make_dispatcher, reactor):
     reactor.time_flies(11)
     state |= {"status": "RUNNING", "uptime": 11 * SECOND, "time since last poll": 3 * SECOND}
     assert dispatcher.getStatusInfo() == state
-    zc.async_.testing.set_now(zc.async_.clock.now() + 10 * SECOND)
+    zc.async_.testing.set_now(zc.async_.clock.now() - 3600 * SECOND)
+    assert dispatcher.getStatusInfo() == state
+    zc.async_.testing.virtualtime.let_pass(10_000_000)
     assert dispatcher.getStatusInfo()["status"] == "STUCK"
     dispatcher.deactivate()
     assert dispatcher.getStatusInfo()["status"] == "STOPPED"

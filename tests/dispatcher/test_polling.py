@@ -31,7 +31,7 @@ from zc.async_.interfaces import (
 )
 from zc.async_.queue import Queue, Queues
 from zc.async_.retry import NeverRetry
-from zc.async_.testing import BEGINNING, set_now
+from zc.async_.testing import BEGINNING, set_now, virtualtime
 from zc.twist import Failure
 
 #: What `Unwilling` and `choose_and_raise` raise, one a time.
@@ -100,7 +100,7 @@ def agents(client):
 
 
 def later(**interval):
-    set_now(zc.async_.clock.now() + datetime.timedelta(**interval))
+    virtualtime.let_pass(zc.async_.clock.interval_microseconds(datetime.timedelta(**interval)))
 
 
 def key(job):
@@ -219,8 +219,10 @@ def test_when_the_other_process_is_dead_its_place_and_its_jobs_are_taken(
     first = active()
     job = put(work.answer)
     first.poll()
-    later(seconds=61)
     second = make_poller(first.uuid)
+    for _second in range(61):
+        assert second.poll().jobs == []
+        later(seconds=1)
     (resumed,) = second.poll().jobs
     assert resumed.agent == ("", SYSTEM)
     assert "an earlier process crashed; cleaning up" in caplog.text
@@ -265,8 +267,9 @@ def test_a_dead_sibling_is_buried_and_its_jobs_are_taken(active, make_poller, pu
     put(work.answer)
     dead.poll()
     poller = make_poller()
-    poller.poll()
-    later(seconds=61)
+    for _second in range(61):
+        poller.poll()
+        later(seconds=1)
     assert [claimed.agent for claimed in poll_all(poller)] == [("", SYSTEM)]
     assert agents(dead).activated is None
     assert f"dispatcher {dead.uuid} is dead; its jobs are handed back" in caplog.text

@@ -13,6 +13,7 @@ from tests.races import parties
 from zc.async_ import local
 from zc.async_.dispatcher import pool as pool_module
 from zc.async_.dispatcher.pool import Pool, Task, Worker, job_id
+from zc.async_.dispatcher.records import JobInfo
 from zc.async_.interfaces import ACTIVE, COMPLETED
 from zc.async_.job import Job
 from zc.async_.testing import Reactor
@@ -27,7 +28,7 @@ def make_info():
 
 def task(number):
     """A task that is never performed."""
-    return Task((ZODB.utils.p64(number), "unnamed"), 1, make_info())
+    return Task((ZODB.utils.p64(number), "unnamed"), 1, JobInfo(make_info()))
 
 
 # -- the pool, without threads
@@ -240,7 +241,7 @@ def run(dispatcher, put, threads, owner):
     def run(item, **options):
         job = put(item, **options)
         (claimed,) = dispatcher.claim()
-        task = Task(claimed.job_id, claimed.token, make_info())
+        task = Task(claimed.job_id, claimed.token, JobInfo(make_info()))
         perform(threads, owner, task)
         job._p_jar.transaction_manager.begin()
         return job, task
@@ -294,7 +295,7 @@ def test_the_task_at_hand_is_shown_while_it_is(run, threads, dispatcher, put, ow
     assert thread.task is None
     put(work.wait)
     (claimed,) = dispatcher.claim()
-    task = Task(claimed.job_id, claimed.token, make_info())
+    task = Task(claimed.job_id, claimed.token, JobInfo(make_info()))
     threads.hand(task)
     while thread.task is None:
         threading.Event().wait(0.001)
@@ -307,7 +308,7 @@ def test_the_task_at_hand_is_shown_while_it_is(run, threads, dispatcher, put, ow
 def test_a_job_with_another_token_is_given_up(dispatcher, put, threads, owner, client, caplog):
     job = put(client.root["counter"].increase)
     (claimed,) = dispatcher.claim()
-    task = Task(claimed.job_id, claimed.token - 1, make_info())
+    task = Task(claimed.job_id, claimed.token - 1, JobInfo(make_info()))
     perform(threads, owner, task)
     assert task.lost
     assert task.info["reassigned"]
@@ -343,7 +344,7 @@ def test_a_job_that_leaves_ends_its_thread_and_is_lost(run, threads, owner, capl
 
 
 def test_a_job_that_cannot_be_loaded_is_lost_and_logged(threads, owner, caplog):
-    one = Task((ZODB.utils.p64(999), "unnamed"), 1, make_info())
+    one = Task((ZODB.utils.p64(999), "unnamed"), 1, JobInfo(make_info()))
     perform(threads, owner, one)
     assert one.lost
     assert not one.thread_ended
@@ -379,7 +380,7 @@ def test_jobs_that_a_job_completes_are_told_once_each(run, dispatcher, put, thre
     assert outer.status == ACTIVE
     assert first.info["completed"] is None
     (claimed,) = dispatcher.claim()
-    second = Task(claimed.job_id, claimed.token, make_info())
+    second = Task(claimed.job_id, claimed.token, JobInfo(make_info()))
     perform(threads, owner, second)
     assert second.completed == [job_id(outer)]
     assert second.outcomes[job_id(outer)]["result"] == "42"
@@ -392,7 +393,7 @@ def test_a_completion_that_met_a_conflict_is_told_once(
 ):
     outer, _task = run(return_job_that_waits)
     (claimed,) = dispatcher.claim()
-    inner = Task(claimed.job_id, claimed.token, make_info())
+    inner = Task(claimed.job_id, claimed.token, JobInfo(make_info()))
     work.hooks.append(lambda: edit(client, outer))
     perform(threads, owner, inner)
     client.manager.begin()

@@ -4,8 +4,9 @@ import datetime
 
 import pytest
 
-from zc.async_.dispatcher.records import PollInfo, Records, reported
-from zc.async_.testing import BEGINNING, set_now
+import zc.async_.clock
+from zc.async_.dispatcher.records import JobInfo, PollInfo, Records, reported
+from zc.async_.testing import BEGINNING, set_now, virtualtime
 
 SECOND = datetime.timedelta(seconds=1)
 
@@ -26,9 +27,15 @@ def at(seconds):
     return BEGINNING + seconds * SECOND
 
 
+def go_on(seconds):
+    """Let time pass until some seconds after the beginning."""
+    passed = at(seconds) - zc.async_.clock.now()
+    virtualtime.let_pass(zc.async_.clock.interval_microseconds(passed))
+
+
 def poll(records, seconds, **agents):
     """A poll at a time; `agents` has the new jobs of each agent of the queue ''."""
-    set_now(at(seconds))
+    go_on(seconds)
     info = records.new_poll()
     info[""] = {name: {"new jobs": list(jobs)} for name, jobs in agents.items()}
     return info
@@ -36,15 +43,27 @@ def poll(records, seconds, **agents):
 
 def job(records, oid, name="", **info):
     """A job that is told of; it started at the beginning unless `info` says otherwise."""
-    told = {
-        "completed": None,
-        "failed": False,
-        "reassigned": False,
-        "started": BEGINNING.replace(tzinfo=None),
-        **info,
-    }
+    told = JobInfo(
+        {
+            "completed": None,
+            "failed": False,
+            "reassigned": False,
+            "started": BEGINNING.replace(tzinfo=None),
+            **info,
+        }
+    )
+    if told["started"] is not None:
+        told.began = microseconds(told["started"])
+    if told["completed"] is not None:
+        told.ended = microseconds(told["completed"])
     records.new_job((oid, name), told)
     return told
+
+
+def microseconds(date):
+    """What the monotonic clock tells then."""
+    since = zc.async_.clock.now().replace(tzinfo=None) - date
+    return zc.async_.clock.monotonic() - zc.async_.clock.interval_microseconds(since)
 
 
 def after(seconds):
@@ -223,7 +242,7 @@ def test_jobs_are_counted_by_how_they_ended_and_how_long_they_took():
     job(records, 10, reassigned=True, completed=after(9))
     poll(records, 0, main=[(oid, "") for oid in range(1, 7)])
     poll(records, 5, main=[(oid, "") for oid in range(7, 12)])
-    set_now(at(10))
+    go_on(10)
     assert statistics(records) == {
         "started": 11,
         "successful": 4,

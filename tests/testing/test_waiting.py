@@ -1,6 +1,7 @@
 """Waiting for dispatchers, on both kinds of reactor."""
 
 import datetime
+import uuid
 
 import pytest
 import transaction
@@ -112,11 +113,14 @@ def test_a_dispatcher_that_does_not_stop_is_an_error(dispatcher):
         zc.async_.testing.wait_for_deactivation(dispatcher, seconds=0.2)
 
 
-def test_a_death_is_waited_for(dispatcher, queue, identity):
+def test_a_death_is_waited_for(dispatcher, queue):
     zc.async_.testing.get_poll(dispatcher, 0)
     transaction.begin()
-    agents = queue.dispatchers[identity]
+    silent = uuid.uuid4()
+    queue.dispatchers.register(silent)
+    agents = queue.dispatchers[silent]
     agents.ping_death_interval = datetime.timedelta(seconds=1)
+    agents.activate()
     transaction.commit()
     zc.async_.testing.wait_for_death(agents)
     assert agents.dead

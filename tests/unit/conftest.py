@@ -28,6 +28,12 @@ class Clock:
         self.time += zc.async_.clock.interval_microseconds(datetime.timedelta(**interval))
         return self.now
 
+    def watch(self, look, seconds=61):
+        """Move on, and look again and again meanwhile, as an observer does."""
+        for _second in range(seconds):
+            self.advance(seconds=1)
+            look()
+
     def after(self, **interval):
         """The time in a while."""
         return self.now + datetime.timedelta(**interval)

@@ -212,7 +212,7 @@ def test_an_agent_of_a_deactivated_dispatcher_claims_nothing(client, agent):
 
 def test_an_agent_of_a_dead_dispatcher_claims_nothing(client, agent, clock):
     client.put(calls.nothing)
-    clock.advance(seconds=61)
+    clock.watch(lambda: agent.parent.dead, 63)
     assert agent.parent.dead
     assert agent.claimJob() is None
     agent.queue.dispatchers.ping(agent.parent.UUID)

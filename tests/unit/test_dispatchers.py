@@ -317,7 +317,8 @@ def test_pings_do_not_write_the_record_that_claims_read(client, agents, uuid_1, 
 
 
 def test_a_dispatcher_without_pings_is_dead(agents, clock):
-    clock.advance(seconds=60)
+    assert not agents.dead
+    clock.watch(lambda: agents.dead, 60)
     assert not agents.dead
     clock.advance(microseconds=1)
     assert agents.dead
@@ -329,7 +330,7 @@ def test_an_activation_counts_as_a_ping(dispatchers, uuid_1, clock):
     agents = dispatchers[uuid_1]
     agents.activated = clock.now
     assert not agents.dead
-    clock.advance(minutes=2)
+    clock.watch(lambda: agents.dead)
     assert agents.dead
 
 
@@ -339,11 +340,9 @@ def test_a_sibling_buries_the_dead(client, agents, uuid_2, clock, events, caplog
     client.commit()
     sibling = client.agent(uuid_2).parent
     events.clear()
-    clock.advance(seconds=50)
-    client.queue.dispatchers.ping(uuid_2)
+    clock.watch(lambda: client.queue.dispatchers.ping(uuid_2), 50)
     assert agents.activated
-    clock.advance(seconds=50)
-    client.queue.dispatchers.ping(uuid_2)
+    clock.watch(lambda: client.queue.dispatchers.ping(uuid_2), 12)
     assert not agents.activated
     assert sibling.activated
     assert events == [("DispatcherDeactivated", agents)]
@@ -371,7 +370,7 @@ def test_two_siblings_that_bury_the_same_dispatcher_conflict(
     client.agent(uuid_2)
     others = [client, connect()]
     others[1].agent(uuid.UUID(int=3))
-    clock.advance(seconds=90)
+    clock.watch(lambda: agents.dead, 90)
     for each in others:
         each.begin()
     client.queue.dispatchers.ping(uuid_2)

@@ -138,7 +138,10 @@ def test_a_clock_that_is_set_back_loses_nothing(completed, fill, clock):
     completed.add("later")
     assert len(completed) == 6
     assert completed.first() == "later"
-    assert list(completed.iter(stop=added[-1][0])) == ["later", *jobs(added)[:-1]]
+    assert list(completed) == ["later", *jobs(added)]
+    # By the clock it was the first of all.
+    assert list(completed.iter(stop=added[-1][0])) == jobs(added)[:-1]
+    assert completed.first(clock.now) == "later"
 
 
 def test_a_history_is_the_same_for_another_connection(client, agent, other, clock):

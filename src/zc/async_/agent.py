@@ -104,7 +104,7 @@ class Agent(persistent.Persistent):
     def claimJob(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
         agents = self.parent
-        if not agents.activated or agents._is_silent():
+        if not agents.activated or agents._says_nothing():
             return None
         # Most often the list itself is short enough, and no job needs to be looked at.
         if len(self._running.jobs) >= self.size and len(self) >= self.size:

@@ -4,6 +4,7 @@ import datetime
 from typing import Any
 
 import zc.async_.clock
+import zc.async_.dates
 from zc.async_.interfaces import AsyncError
 from zc.twist.showing import show
 
@@ -11,21 +12,29 @@ from zc.twist.showing import show
 class At(int):
     """A time: microseconds since the epoch."""
 
+    #: How long that was from when it was decided (microseconds); None for a date.
+    delay: int | None = None
+
 
 #: Try again now, give up, or try again then.
 Meaning = bool | At
 
 
-def meaning(answer: Any) -> Meaning:
-    """What a retry policy answered, with a duration counted from now.
+def after(delay: int) -> At:
+    """The time after a delay (microseconds), as far as datetimes go."""
+    now = zc.async_.clock.microseconds()
+    answer = At(min(now + delay, zc.async_.clock.LATEST))
+    answer.delay = delay
+    return answer
 
-    Raises TypeError or ValueError for a date without a time zone.
-    """
+
+def meaning(answer: Any) -> Meaning:
+    """What a retry policy answered, with a duration counted from now."""
     if isinstance(answer, datetime.datetime):
+        zc.async_.dates.warn_if_ambiguous("the answer of a retry policy", answer)
         return At(zc.async_.clock.to_microseconds(answer))
     if isinstance(answer, datetime.timedelta):
-        now = zc.async_.clock.microseconds()
-        return At(now + zc.async_.clock.interval_microseconds(answer))
+        return after(zc.async_.clock.interval_microseconds(answer))
     return bool(answer)
 
 
@@ -47,6 +56,6 @@ def reschedule(job: Any, answer: Meaning) -> None:
     if queue is None:
         raise AsyncError(f"{show(job)} has no queue, so it cannot be tried at another time")
     if isinstance(answer, At) and answer > zc.async_.clock.microseconds():
-        queue._put_later(job, answer)
+        queue._put_later(job, answer, answer.delay)
     else:
         queue.putBack(job)

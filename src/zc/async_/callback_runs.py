@@ -11,6 +11,7 @@ from typing import Any
 
 import transaction
 
+import zc.async_.answers
 import zc.async_.clock
 import zc.async_.sidecar
 from zc.async_ import utils
@@ -165,7 +166,7 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
     if callback.status == ACTIVE:
         # It committed its start.
         if callback._runner_lives():
-            raise PostponedError(At(zc.async_.clock.microseconds() + PATIENCE), elsewhere=True)
+            raise PostponedError(zc.async_.answers.after(PATIENCE), elsewhere=True)
         _handle_interrupt(callback, manager)
     if performed(callback):
         return

@@ -136,7 +136,8 @@ class Claim:
         if problem is None:
             return True
         # Of several databases, one after the other finishes a commit: it may be on its way.
-        is_new = problem.may_come and self._now - entry_key < NEW_FOR
+        # The clock of who put it may be another, or have been set back.
+        is_new = problem.may_come and -NEW_FOR < self._now - entry_key < NEW_FOR
         delay = NEW_DELAY if is_new else UNREADABLE_DELAY
         seconds = delay // 1_000_000
         utils.log.log(

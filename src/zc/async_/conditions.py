@@ -8,6 +8,7 @@ import persistent
 from ZODB.utils import z64
 
 import zc.async_.clock
+import zc.async_.dates
 from zc.async_.backlog import GroupKey, SortKey, place_of, sort_key
 from zc.async_.interfaces import ASSIGNED, NEW, PENDING, BadStatusError
 from zc.twist.showing import MAX_LENGTH, show
@@ -32,6 +33,9 @@ class Conditions(persistent.Persistent):
     _arrival: int | None = None
     _begin_after: int | None = None
     _begin_by: int | None = None
+    #: How long it is to wait, counted from when that was decided (microseconds); None if it waits
+    #: for a date. It waits no longer than that though the clock is set back.
+    _delay: int | None = None
     _put_back = False
     _priority = 0
     _quota_names: tuple[str, ...] = ()
@@ -50,14 +54,23 @@ class Conditions(persistent.Persistent):
         return zc.async_.clock.to_datetime(microseconds) if microseconds else None
 
     @begin_after.setter
-    def begin_after(self, value: datetime.datetime | None) -> None:
+    def begin_after(self, value: datetime.datetime | datetime.timedelta | None) -> None:
         self._must_not_have_started("begin_after")
-        if not isinstance(value, (datetime.datetime, types.NoneType)):
+        if not isinstance(value, (datetime.datetime, datetime.timedelta, types.NoneType)):
             raise TypeError(
-                f"begin_after is a datetime, not {show(value)}; for a call with arguments, put a "
-                f"job: queue.put(Job(callable, {show(value)}))"
+                f"begin_after is a datetime or a timedelta, not {show(value)}; for a call with "
+                f"arguments, put a job: queue.put(Job(callable, {show(value)}))"
             )
-        self._begin_after = None if value is None else zc.async_.clock.to_microseconds(value)
+        delay = None
+        if isinstance(value, datetime.timedelta):
+            delay = zc.async_.clock.interval_microseconds(value)
+            moment: int | None = zc.async_.clock.in_a_while(delay)
+        elif value is not None:
+            zc.async_.dates.warn_if_ambiguous("begin_after", value)
+            moment = zc.async_.clock.to_microseconds(value)
+        else:
+            moment = None
+        self._begin_after, self._delay = moment, delay
         self._edited()
 
     @property
@@ -141,11 +154,16 @@ class Conditions(persistent.Persistent):
         """The time by which it must have begun."""
         return None if self._begin_by is None else self._begins_after() + self._begin_by
 
-    def _wait_until(self, moment: int) -> None:
-        """Have a claimed job begin at `moment`. The time by which it must have begun stays."""
+    def _wait_until(self, moment: int, delay: int | None = None) -> None:
+        """Have a job begin at `moment`. The time by which it must have begun stays.
+
+        `delay`: how long that is from now, if that is what counts (see `_delay`).
+        """
         deadline = self._deadline()
         moment = min(moment, zc.async_.clock.LATEST)
         self._begin_after = moment
+        if delay != self._delay:
+            self._delay = delay
         if deadline is not None:
             self._begin_by = max(0, deadline - moment)
 
@@ -153,6 +171,9 @@ class Conditions(persistent.Persistent):
         arrival = self._arrival or self._entry_key
         rank = _PUT_BACK_RANK if self._put_back else -self._priority
         effective = max(arrival, self._begin_after or 0)
+        if self._delay is not None and self._begin_after is not None:
+            # It may have been put before the clock was set back.
+            effective = self._begin_after
         return sort_key(rank, effective, arrival, self._entry_key, self._p_oid or b"")
 
     def _place(self) -> bytes | None:

@@ -4,20 +4,37 @@ Everything is registered in the global component registry. With ZCML, include th
 the package `zc.async` instead.
 """
 
+import threading
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import persistent.interfaces
 import ZODB.interfaces
 import zope.component
 
+import zc.async_.dispatcher
 import zc.async_.instanceuuid
 import zc.async_.interfaces
 import zc.async_.job
 import zc.async_.queue
+import zc.async_.stopping
 import zc.async_.subscribers
 import zc.twist
+
+
+class _Started(NamedTuple):
+    """What a call of `start` began."""
+
+    db: Any
+    dispatcher: Any
+    #: Makes the agent of a dispatcher that is activated.
+    handler: Any
+
+
+_mutex = threading.Lock()
+#: Under `_mutex`.
+_started: list[_Started] = []
 
 #: What is made a job by adaptation to `IJob`.
 CALLABLE_TYPES: tuple[type, ...] = (
@@ -59,6 +76,9 @@ def start(
 ) -> None:
     """Make the queue of a database if it is missing, and have a dispatcher run its jobs.
 
+    `stop` ends it, which has to be done before the database is closed; at the end of the process
+    that happens by itself.
+
     Call `base` or `minimal` first. Persistent objects and connections can then be adapted to
     `IQueue`, which gives the queue named ''.
 
@@ -75,14 +95,55 @@ def start(
     """
     for kind in (persistent.interfaces.IPersistent, ZODB.interfaces.IConnection):
         zope.component.provideAdapter(zc.async_.queue.getDefaultQueue, adapts=(kind,))
-    zope.component.provideHandler(
-        zc.async_.subscribers.AgentInstaller(
-            "main", chooser=agent_chooser, size=agent_size, filter=agent_filter
-        )
+    handler = zc.async_.subscribers.AgentInstaller(
+        "main", chooser=agent_chooser, size=agent_size, filter=agent_filter
     )
+    zope.component.provideHandler(handler)
     opened = zc.async_.interfaces.DatabaseOpened(db)
     zc.async_.subscribers.QueueInstaller(db_name=db_name)(opened)
+    installer: Any = zc.async_.subscribers.ThreadedDispatcherInstaller
     if twisted:
-        zc.async_.subscribers.TwistedDispatcherInstaller(poll_interval)(opened)
-    else:
-        zc.async_.subscribers.ThreadedDispatcherInstaller(poll_interval)(opened)
+        installer = zc.async_.subscribers.TwistedDispatcherInstaller
+    try:
+        installer(poll_interval)(opened)
+    except BaseException:
+        _unregister(handler)
+        raise
+    with _mutex:
+        _started.append(_Started(db, zc.async_.dispatcher.get(), handler))
+
+
+def _unregister(handler: Any) -> None:
+    zope.component.getGlobalSiteManager().unregisterHandler(handler)
+
+
+def stop(db: Any = None, seconds: float = zc.async_.subscribers.PATIENCE) -> Any:
+    """End what `start` began, for one database or, by default, for all.
+
+    The dispatcher hands back the jobs that no worker has begun, gives running ones its
+    `shutdown_grace_period` and leaves the queues; its threads end. Then `start` may be called
+    again, for the same database or another, and the database may be closed. Calling this again, or
+    without an earlier `start`, does nothing. The adapters to `IQueue` stay.
+
+    For any thread but those of the dispatcher: a job cannot wait for its own end. With
+    `twisted=True` also for the reactor's thread, which does not wait: there the answer is a
+    Deferred, which fires when all has ended, if that is not so already; else None.
+
+    Args:
+        db: the database that `start` was called with.
+        seconds: how long to wait, after the grace period, for the threads of the dispatcher and
+            of jobs.
+
+    Raises:
+        zc.async_.stopping.NotStoppedError: a job goes on, or the dispatcher does; `problems` names
+            them. What is left can be waited for with another call.
+        AsyncError: this is a thread of the dispatcher.
+    """
+    with _mutex:
+        found = [one for one in _started if db is None or one.db is db]
+    waited_for = zc.async_.stopping.stop_all({one.dispatcher for one in found}, seconds)
+    for one in found:
+        _unregister(one.handler)
+    with _mutex:
+        _started[:] = [one for one in _started if one not in found]
+    return waited_for

@@ -16,6 +16,7 @@ import zc.async_.callables
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.liveness
+import zc.async_.observing
 import zc.async_.receipts
 from zc.async_ import utils
 from zc.async_.agent import SystemAgent
@@ -62,17 +63,33 @@ class DispatcherAgents(PersistentMapping):
     @property
     def dead(self) -> bool:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        gone = self.activated and zc.async_.liveness.is_gone(self._holder)
-        return bool(gone or self._is_silent())
+        return self._is_dead()
 
-    def _is_silent(self) -> bool:
-        """Whether it has not pinged for too long."""
-        last = self.last_ping.value
-        if self.activated and (last is None or self.activated > last):
-            last = self.activated
-        elif last is None:
-            return False
-        return bool(last + self.ping_death_interval < zc.async_.clock.now())
+    def _is_dead(self, poll_interval: float = 0) -> bool:
+        """As `dead`, for who looks every `poll_interval` seconds."""
+        gone = self.activated and zc.async_.liveness.is_gone(self._holder)
+        silent = zc.async_.observing.look(self, poll_interval)
+        return bool(gone or silent)
+
+    def _is_stale(self, interval: datetime.timedelta) -> bool:
+        """Whether the ping of a dispatcher of this process is older than `interval`.
+
+        Siblings have seen it at least as long. True also if the ping is not of this process.
+        """
+        since = zc.async_.observing.since_own_ping(self)
+        return since is None or since >= zc.async_.clock.interval_microseconds(interval)
+
+    def _says_nothing(self) -> bool:
+        """Whether siblings may take it for dead by now. Then it claims nothing before it pings."""
+        since = zc.async_.observing.since_own_ping(self)
+        if since is None:
+            return zc.async_.observing.look(self)
+        return since > zc.async_.clock.interval_microseconds(self.ping_death_interval)
+
+    def _say(self) -> None:
+        """Write down that it lives."""
+        self.last_ping.value = zc.async_.clock.now()
+        zc.async_.observing.pinged(self)
 
     def __setitem__(self, name: str, agent: Any) -> None:
         agent.name = name
@@ -97,7 +114,8 @@ class DispatcherAgents(PersistentMapping):
         """See `zc.async_.interfaces.IDispatcherAgents`."""
         if self.activated:
             raise ValueError(f"dispatcher {self.UUID} is activated in this queue already")
-        self.activated = self.last_ping.value = zc.async_.clock.now()
+        self._say()
+        self.activated = self.last_ping.value
         # Nothing should be there. If something is, because of a claim that raced with the end of
         # an earlier activation, nobody works on it.
         self._hand_back()
@@ -105,7 +123,8 @@ class DispatcherAgents(PersistentMapping):
 
     def reactivate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        self.activated = self.last_ping.value = zc.async_.clock.now()
+        self._say()
+        self.activated = self.last_ping.value
         zope.event.notify(zc.async_.interfaces.DispatcherReactivated(self))
 
     def deactivate(self) -> None:
@@ -116,6 +135,12 @@ class DispatcherAgents(PersistentMapping):
         self._holder = None
         self._hand_back()
         zope.event.notify(zc.async_.interfaces.DispatcherDeactivated(self))
+
+    def _stays_silent(self) -> None:
+        """Fail this transaction if the dispatcher pings meanwhile, or has done so unseen."""
+        jar = self.last_ping._p_jar
+        if jar is not None:
+            jar.readCurrent(self.last_ping)
 
     def _hand_back(self) -> None:
         """Give the jobs of all agents to whoever works for the queue."""
@@ -147,8 +172,8 @@ class DispatcherAgents(PersistentMapping):
 def _say_once_committed(agents: DispatcherAgents) -> None:
     """Say that a dispatcher was taken for dead, though its try to come back may fail often."""
     text = (
-        "dispatcher %s was taken for dead, and is not: its process was paused for longer than "
-        "ping_death_interval (%s), or clocks of machines differ"
+        "dispatcher %s was taken for dead, and is not: its process was paused, or out of touch "
+        "with the database, for longer than ping_death_interval (%s)"
     )
     uuid, interval = agents.UUID, agents.ping_death_interval
     jar = agents._p_jar
@@ -192,29 +217,31 @@ class Dispatchers(persistent.Persistent):
 
     def ping(self, uuid: uuid_module.UUID) -> bool:
         """See `zc.async_.interfaces.IDispatchers`."""
+        return self._ping(uuid)
+
+    def _ping(self, uuid: uuid_module.UUID, poll_interval: float = 0) -> bool:
+        """As `ping`, for a dispatcher that polls every `poll_interval` seconds."""
         agents = self[uuid]
-        now = zc.async_.clock.now()
-        last = agents.last_ping.value
         pinged = True
         if not agents.activated:
             _say_once_committed(agents)
             agents.reactivate()
-        elif last is None or last + agents.ping_interval <= now or agents._is_silent():
-            # Silent for a short `ping_death_interval`, though it is no more than an interval late.
-            agents.last_ping.value = now
+        elif agents._is_stale(min(agents.ping_interval, agents.ping_death_interval)):
+            agents._say()
         else:
             pinged = False
-        return self._bury(agents) or pinged
+        return self._bury(agents, poll_interval) or pinged
 
-    def _bury(self, pinging: DispatcherAgents) -> bool:
+    def _bury(self, pinging: DispatcherAgents, poll_interval: float) -> bool:
         """Deactivate the siblings that are dead; return whether there were any."""
         dead = [
             sibling
             for sibling in self.values()
-            if sibling is not pinging and sibling.activated and sibling.dead
+            if sibling is not pinging and sibling.activated and sibling._is_dead(poll_interval)
         ]
         for sibling in dead:
             utils.log.error("dispatcher %s is dead; its jobs are handed back", sibling.UUID)
+            sibling._stays_silent()
             sibling.deactivate()
         return bool(dead)
 

@@ -17,9 +17,15 @@ SEGMENT_SIZE = 16
 #: Microseconds by which the key of a segment may be later than its first entry.
 KEY_SLACK = 1_000_000
 
+#: Microseconds by which a clock that was set back is not followed, so that times of one bucket go
+#: up; beyond that there is a new bucket.
+LITTLE = 5 * 60 * 1_000_000
+
 #: Microseconds covered by one day's bucket, and the number of buckets kept.
 PERIOD = 24 * 60 * 60 * 1_000_000
 BUCKETS = 8
+#: The most buckets there are, should the clock be set back again and again.
+MOST_BUCKETS = 3 * BUCKETS
 
 
 class _Segment(persistent.Persistent):
@@ -43,16 +49,33 @@ class _Bucket(persistent.Persistent):
     def add(self, time: int, job: Any) -> None:
         segment = self.newest
         if segment is not None and segment.entries:
-            # Jobs of several threads come a little out of order.
+            # Jobs of several threads come a little out of order, and clocks are set back a little.
             time = max(time, segment.entries[-1][0])
         if segment is None or len(segment.entries) >= SEGMENT_SIZE:
             key = time
             if segment is not None:
                 self.full += len(segment.entries)
-                # More jobs of one moment, or a clock that was set back: keys go up all the same.
+                # More jobs of one moment: keys go up all the same.
                 key = max(time, self.segments.maxKey() + 1)
             self.newest = segment = self.segments[key] = _Segment()
         segment.entries += ((time, job),)
+
+    def remove(self, job: Any) -> bool:
+        """Remove a job; return whether it was here."""
+        for segment in self.segments.values():
+            kept = tuple(entry for entry in segment.entries if entry[1] is not job)
+            removed = len(segment.entries) - len(kept)
+            if removed:
+                segment.entries = kept
+                if segment is not self.newest:
+                    self.full -= removed
+                return True
+        return False
+
+    def is_ahead(self, time: int) -> bool:
+        """Whether the newest entry is of a time before which the clock was set back."""
+        entries = () if self.newest is None else self.newest.entries
+        return bool(entries) and entries[-1][0] > time + LITTLE
 
     def __len__(self) -> int:
         return self.full + (0 if self.newest is None else len(self.newest.entries))
@@ -79,14 +102,23 @@ class Completed(persistent.Persistent):
         now = zc.async_.clock.microseconds()
         self.rotate(now)
         period = now // PERIOD
-        if not self._buckets or self._buckets[0].period < period:
+        newest = self._buckets[0] if self._buckets else None
+        if newest is None or newest.period < period or newest.is_ahead(now):
             self._buckets = (_Bucket(period), *self._buckets)
         self._buckets[0].add(now, job)
+
+    def remove(self, job: Any) -> None:
+        """Remove a job that turns out not to have completed. Only for dispatchers."""
+        for bucket in self._buckets:
+            if bucket.remove(job):
+                return
 
     def rotate(self, now: int) -> bool:
         """Drop what is too old; return whether there was anything."""
         oldest = now // PERIOD - BUCKETS + 1
         kept = tuple(bucket for bucket in self._buckets if bucket.period >= oldest)
+        # After a clock was set back there may be others of the same day, and of days to come.
+        kept = kept[: MOST_BUCKETS - 1]
         if len(kept) == len(self._buckets):
             return False
         self._buckets = kept
@@ -110,7 +142,7 @@ class Completed(persistent.Persistent):
         for bucket in self._buckets:
             for time, job in bucket.newest_first(first):
                 if last is not None and time <= last:
-                    return
+                    break
                 if first is None or time <= first:
                     yield job
 

@@ -205,6 +205,11 @@ class IReactor(Interface):
 
     The reactors of Twisted have all of this; so does any object with these five methods. It need
     not declare the interface.
+
+    `zc.async_.configure.stop` and `zc.async_.stopping` besides call `removeSystemEventTrigger`, as
+    Twisted has it, of a reactor that goes on. One with a method `seconds` is taken to count by a
+    clock that may be set, unless that is `time.monotonic`: then a thread of the dispatcher looks
+    every second whether a call is late, and has it made.
     """
 
     def callFromThread(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
@@ -390,8 +395,12 @@ class IJob(IAbstractJob):
     queue = Attribute("The nearest `IQueue` among the parents, or None.")
     agent = Attribute("The `IAgent` that claimed the job, or None.")
     begin_after = Attribute(
-        "The job starts at this time or later. Set by `IQueue.put`, to the present if nothing else "
-        "is given; None before. May be set while the job is pending."
+        "The job starts at this time or later, by the clock of the process that claims it. Set by "
+        "`IQueue.put`, to the present if nothing else is given; None before. May be set while the "
+        "job is pending: to a datetime, or to a timedelta, which counts from then on (ValueError "
+        "if no datetime can tell the time). A naive datetime is taken as UTC; where local time is "
+        "another, `zc.async_.dates.NaiveDateWarning` says so. A job that waits for a timedelta "
+        "waits no longer though the clock is set back."
     )
     begin_by = Attribute(
         "How long (timedelta) after `begin_after` the job must have begun, else it fails with "
@@ -516,7 +525,7 @@ class IQueue(Interface):
 
     def put(
         item: Any,
-        begin_after: datetime.datetime | None = None,
+        begin_after: datetime.datetime | datetime.timedelta | None = None,
         begin_by: datetime.timedelta | None = None,
         failure_log_level: int | None = None,
         retry_policy_factory: Any = None,
@@ -524,8 +533,9 @@ class IQueue(Interface):
     ) -> Any:
         """Add a job, or a callable that is made one, and return the job.
 
-        The other arguments set the attributes of `IJob` of the same names, unless None. A naive
-        `begin_after` is in UTC. The job may start once the transaction has committed.
+        The other arguments set the attributes of `IJob` of the same names, unless None.
+        `begin_after` may be a timedelta from now; a naive datetime is in UTC. The job may start
+        once the transaction has committed.
 
         Raises `BadStatusError` for a job that is or was in a queue already and cannot run now,
         ValueError for a quota that does not exist and TypeError for what cannot be called or
@@ -572,12 +582,17 @@ class IDispatcherAgents(zope.interface.common.mapping.IMapping):
     parent = Attribute("The `IDispatchers`.")
     queue = Attribute("The `IQueue`.")
     activated = Attribute("When it was activated (datetime), or None.")
-    dead = Attribute("Whether its pings have stopped for longer than they may.")
+    dead = Attribute(
+        "Whether its process is known to have ended, or this process has seen its ping unchanged "
+        "for longer than `ping_death_interval`. Whoever asks for this looks: a process that looks "
+        "for the first time, or again after a longer time, knows nothing yet, and gets False."
+    )
     last_ping = Attribute("An object whose `value` is the time of the newest ping, or None.")
     ping_interval = Attribute("Time (timedelta) between two pings, 30 seconds by default.")
     ping_death_interval = Attribute(
-        "A dispatcher whose newest ping is older than this (timedelta) is dead; 60 seconds by "
-        "default."
+        "A dispatcher whose ping does not change for longer than this (timedelta) is dead, by the "
+        "monotonic clock of whoever sees that, over several looks; 60 seconds by default. What "
+        "the ping says does not matter: clocks of machines differ."
     )
 
     def activate() -> None:

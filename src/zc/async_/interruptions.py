@@ -5,7 +5,6 @@ from typing import Any
 from ZODB.POSException import POSKeyError
 
 import zc.async_.answers
-import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.answers import Meaning
 from zc.async_.callback_runs import manager_of
@@ -45,7 +44,8 @@ def handle_interrupt(job: Any) -> None:
         # Its old worker must not commit anything more, even before somebody claims the job.
         job._token += 1
         if answer is True:
-            job.queue._put_back(job, zc.async_.clock.microseconds() + RESPITE)
+            when = zc.async_.answers.after(RESPITE)
+            job.queue._put_back(job, when, when.delay)
         else:
             zc.async_.answers.reschedule(job, answer)
 

@@ -24,6 +24,7 @@ import zc.async_.running
 import zc.async_.sidecar
 import zc.twist
 from zc.async_ import utils
+from zc.async_.answers import At
 from zc.async_.arguments import ArgumentList, KeyedView
 from zc.async_.callbacks import CallbackProxy, performed
 from zc.async_.composition import part_ended, run_parallel, run_serial
@@ -421,15 +422,16 @@ class Job(Conditions):
             self._leave_callbacks()
             queue.put(self._system_job(self.resumeCallbacks))
 
-    def _go_on_at(self, when: int, left: bool) -> None:
-        """Have any dispatcher go on with the callbacks at `when` (microseconds).
+    def _go_on_at(self, when: At, left: bool) -> None:
+        """Have any dispatcher go on with the callbacks at `when`.
 
         `left`: whether nobody is at them meanwhile.
         """
         if left:
             self._leave_callbacks()
-        begin_after = zc.async_.clock.to_datetime(when)
-        self.queue.put(self._system_job(self.resumeCallbacks), begin_after=begin_after)
+        job = self._system_job(self.resumeCallbacks)
+        job._wait_until(when, when.delay)
+        self.queue.put(job)
 
     def _leave_callbacks(self) -> None:
         if self._status_id == _NUMBERS[CALLBACKS] and not self._left:

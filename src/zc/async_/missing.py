@@ -8,6 +8,7 @@ from typing import Any
 
 import ZODB.broken
 
+import zc.async_.answers
 import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.answers import At
@@ -19,6 +20,10 @@ PATIENCE = datetime.timedelta(hours=24)
 #: Seconds to wait: the first time, and at most; it doubles in between.
 FIRST_DELAY = 1
 LONGEST_DELAY = 600
+
+
+#: Vain tries before a job fails, however late it is: so many that the wait is the longest.
+LEAST_TRIES = 10
 
 
 class MissingCodeError(Exception):
@@ -51,10 +56,13 @@ def next_try(job: Any) -> At | None:
     """Note another vain try, and return when the next one is; None if the job has waited enough."""
     now = zc.async_.clock.microseconds()
     since, count = job._missing or (now, 0)
-    if now - since >= zc.async_.clock.interval_microseconds(PATIENCE):
+    patience = zc.async_.clock.interval_microseconds(PATIENCE)
+    # A clock that is set forward by a day, and back again, has the job tried a few times more.
+    if now - since >= patience and count >= LEAST_TRIES:
         return None
-    job._missing = since, count + 1
-    return At(now + delay(count) * 1_000_000)
+    # Should the clock have been set back, it is counted from now.
+    job._missing = min(since, now), count + 1
+    return zc.async_.answers.after(delay(count) * 1_000_000)
 
 
 def delay(count: int) -> int:

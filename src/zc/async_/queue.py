@@ -96,7 +96,7 @@ class Queue(persistent.Persistent):
     def put(
         self,
         item: Any,
-        begin_after: datetime.datetime | None = None,
+        begin_after: datetime.datetime | datetime.timedelta | None = None,
         begin_by: datetime.timedelta | None = None,
         failure_log_level: int | None = None,
         retry_policy_factory: Any = None,
@@ -131,19 +131,25 @@ class Queue(persistent.Persistent):
         """See `zc.async_.interfaces.IQueue`."""
         self._put_back(job, zc.async_.clock.microseconds())
 
-    def _put_back(self, job: Any, moment: int) -> None:
-        """Have a claimed job run before others, from `moment` (microseconds) on."""
+    def _put_back(self, job: Any, moment: int, delay: int | None = None) -> None:
+        """Have a claimed job run before others, from `moment` (microseconds) on.
+
+        `delay`: see `Conditions._wait_until`.
+        """
         self._take_back(job)
         now = zc.async_.clock.microseconds()
         if moment > now or (job._begin_after is not None and job._begin_after > moment):
-            job._wait_until(moment)
+            job._wait_until(moment, delay)
         job._put_back = True
         self._file(job, keep_arrival=True)
 
-    def _put_later(self, job: Any, when: int) -> None:
-        """Have a claimed job wait until `when` (microseconds). For retries."""
+    def _put_later(self, job: Any, when: int, delay: int | None = None) -> None:
+        """Have a claimed job wait until `when` (microseconds). For retries.
+
+        `delay`: see `Conditions._wait_until`.
+        """
         self._take_back(job)
-        job._wait_until(when)
+        job._wait_until(when, delay)
         self._file(job, keep_arrival=True)
 
     def _take_back(self, job: Any) -> None:

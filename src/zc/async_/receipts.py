@@ -37,6 +37,9 @@ class Receipts(persistent.Persistent):
     def add(self, key: bytes, receipt: tuple[int, Any]) -> None:
         """Add one, and drop what is very old."""
         now = zc.async_.clock.microseconds()
+        if self.since - now > PERIOD // 7:
+            # The clock was set back by days.
+            self.since = now
         if now - self.since > PERIOD:
             self.since, self.previous, self.current = now, self.current, _tree()
         self.current[key] = receipt

@@ -239,7 +239,7 @@ class _Run:
                 return self._failed("jobError", setup_info)
             self._give_up(setup_info)
             utils.log.info("%r waits for an object that is being committed: %s", job, error)
-            self._put_back(At(zc.async_.clock.microseconds() + MOMENT), lambda: None)
+            self._put_back(zc.async_.answers.after(MOMENT), lambda: None)
             return None
         except TwoConnectionsError:
             # Of its own commit: it would be the same the next time.

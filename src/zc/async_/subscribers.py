@@ -7,7 +7,6 @@ after the configuration was loaded. If both come, the second finds that all is d
 """
 
 import atexit
-import contextlib
 import os
 import signal
 import threading
@@ -16,8 +15,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import transaction
-import twisted.internet.error
-import twisted.internet.selectreactor
 import zope.component
 import zope.event
 
@@ -29,6 +26,7 @@ import zc.async_.oids
 import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.agent import Agent
+from zc.async_.dispatcher import reactors
 from zc.async_.queue import Queue, Queues
 
 #: Real seconds that a dispatcher is given to stop, after the grace period of its jobs.
@@ -124,12 +122,13 @@ class ThreadedDispatcherInstaller:
     def __init__(
         self,
         poll_interval: float = 5,
-        reactor_factory: Callable[[], Any] = twisted.internet.selectreactor.SelectReactor,
+        reactor_factory: Callable[[], Any] = reactors.SelectReactor,
         uuid: Any = None,
         shutdown_grace_period: float = 0,
     ) -> None:
         """`poll_interval`: seconds. `reactor_factory`: makes a reactor as those of Twisted, with
-        `run` and `stop`. `uuid`: by default the `IUUID` utility. `shutdown_grace_period`: seconds
+        `run` and `stop`; by default Twisted's `SelectReactor`, made to count by a monotonic clock.
+        `uuid`: by default the `IUUID` utility. `shutdown_grace_period`: seconds
         that running jobs are given at a stop.
         """
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
@@ -209,7 +208,13 @@ twisted_dispatcher_installer = TwistedDispatcherInstaller()
 
 def _has_dispatcher(database: Any, uuid: Any) -> bool:
     dispatcher = zc.async_.dispatcher.get(uuid)
-    return dispatcher is not None and dispatcher.db is database and bool(dispatcher.activated)
+    if dispatcher is None:
+        return False
+    if not dispatcher.activated and utils.is_closed(dispatcher.db):
+        # It has ended, or is about to, and makes room for another one.
+        zc.async_.dispatcher.pop(uuid)
+        return False
+    return dispatcher.db is database and bool(dispatcher.activated)
 
 
 def _run(dispatcher: Any) -> None:
@@ -237,14 +242,8 @@ def _ask_to_stop(dispatcher: Any) -> bool:
     """Have the reactor of a dispatcher stopped; return whether it runs."""
     if dispatcher.thread is None or not dispatcher.thread.is_alive():
         return False
-    dispatcher.reactor.callFromThread(_stop_reactor, dispatcher.reactor)
+    dispatcher.reactor.callFromThread(reactors.stop, dispatcher.reactor)
     return True
-
-
-def _stop_reactor(reactor: Any) -> None:
-    # Somebody may have stopped it meanwhile, or may wait for its end as we do.
-    with contextlib.suppress(twisted.internet.error.ReactorNotRunning):
-        reactor.stop()
 
 
 def _stop_at_exit(reference: "weakref.ref[Any]") -> None:

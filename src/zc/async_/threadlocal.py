@@ -97,10 +97,10 @@ class Local(threading.local):
         in the time of the reactor, and then return `default`. Values are best immutable.
         """
         oid, database = _address(self.getJob() if job is None else job)
-        end = zc.async_.clock.microseconds() + timeout * 1_000_000
+        end = zc.async_.clock.monotonic() + timeout * 1_000_000
         while True:
             found, value = _look_up(database, oid, name)
-            remaining = (end - zc.async_.clock.microseconds()) / 1_000_000
+            remaining = (end - zc.async_.clock.monotonic()) / 1_000_000
             if found:
                 return value
             if remaining <= 0:

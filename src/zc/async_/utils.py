@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import threading
 import time
 import types
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import persistent
 import transaction
 import transaction.interfaces
 import ZEO.Exceptions
+import ZODB
 import ZODB.POSException
 from ZODB.utils import u64, z64
 
@@ -25,6 +27,14 @@ tracelog = logging.getLogger("zc.async.trace")
 
 #: Exceptions that no policy may swallow: they end a thread or a process.
 EXPLOSIVE_ERRORS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+
+
+class DatabaseClosedError(SystemExit):
+    """The database that a thread works on was closed: there is nothing left that it could do."""
+
+    def __str__(self) -> str:
+        return "its database was closed"
+
 
 #: The database is out of reach; asking again later is all that can be done. Checked before the
 #: transient errors, because ZEO's exception is one of these too.
@@ -134,6 +144,44 @@ def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bo
     return _persist(call_and_commit, identifier, tm, 5)
 
 
+def is_closed(database: Any) -> bool:
+    """Whether `ZODB.DB.close` of a database was called."""
+    # It then has no storage any more.
+    return isinstance(database, ZODB.DB) and not hasattr(database, "_mvcc_storage")
+
+
+class _Work(threading.local):
+    database: Any = None
+
+
+_work = _Work()
+
+
+def work_on(database: Any) -> None:
+    """Have this thread try nothing over once a database is closed: it raises then.
+
+    That is `DatabaseClosedError`.
+    """
+    _work.database = database
+
+
+def _end_if_closed() -> None:
+    if _work.database is not None and is_closed(_work.database):
+        raise DatabaseClosedError
+
+
+def _pause(seconds: float) -> None:
+    """Wait, but not for a database that is closed meanwhile."""
+    if _work.database is None:
+        time.sleep(seconds)
+        return
+    while seconds > 0:
+        _end_if_closed()
+        time.sleep(min(seconds, 1))
+        seconds -= 1
+    _end_if_closed()
+
+
 def _persist(call: Callable[[], Any], identifier: str, tm: Any, tries: int | None) -> Any:
     count = 0
     first, step, most = DISCONNECTED_BACKOFF
@@ -145,20 +193,23 @@ def _persist(call: Callable[[], Any], identifier: str, tm: Any, tries: int | Non
             tm.abort()
             raise
         except DISCONNECTED_ERRORS:
+            _end_if_closed()
             log.warning("%s: database out of reach, next try in %d s", identifier, backoff)
             tm.abort()
-            time.sleep(backoff)
+            _pause(backoff)
             backoff = min(most, backoff + step)
         except TRANSIENT_ERRORS:
             count += 1
+            _end_if_closed()
             tm.abort()
             if tries is not None and count >= tries:
                 log.error("%s: gave up after %d tries", identifier, count, exc_info=True)
                 raise
         except Exception as error:
+            _end_if_closed()
             tm.abort()
             if tries is not None or isinstance(error, ReassignedError):
                 raise
             log.critical("%s: error, next try in %d s", identifier, backoff, exc_info=True)
-            time.sleep(backoff)
+            _pause(backoff)
             backoff = min(most, backoff + step)

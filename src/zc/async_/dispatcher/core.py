@@ -6,12 +6,12 @@ wishes to poll into one call in the reactor's thread.
 """
 
 import collections
-import datetime
+import contextlib
 import sys
 import threading
 import time
 import uuid as uuid_module
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import zope.component
@@ -21,13 +21,16 @@ from twisted.internet.defer import Deferred
 import zc.async_.awaiting
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.liveness
 import zc.async_.zeo
 from zc.async_ import utils
-from zc.async_.dispatcher import registry, wakeup
+from zc.async_.dispatcher import reactors, registry, wakeup
 from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Outcome, Plan
 from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.pool import Pool, Task, Worker
-from zc.async_.dispatcher.records import PollInfo, Records, reported
+from zc.async_.dispatcher.records import JobInfo, Records, reported
+from zc.async_.dispatcher.reports import Reports
+from zc.async_.dispatcher.timers import Timers
 
 #: Connections beyond those of workers: the poller's, and some for live annotations.
 SPARE_CONNECTIONS = 4
@@ -45,7 +48,7 @@ LAST_COMMIT = 2.0
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatcher)
-class Dispatcher:
+class Dispatcher(Reports):
     """See `zc.async_.interfaces.IDispatcher`."""
 
     activated: Any = None
@@ -100,7 +103,7 @@ class Dispatcher:
         self._polling = False
         self._poll_wanted = False
         self._periodic = True
-        self._timers: dict[str, Any] = {}
+        self._timers = Timers(self.reactor)
         self._watched: dict[Any, frozenset[bytes]] = {}
         self._deaf = False
         self._places = 0
@@ -119,6 +122,7 @@ class Dispatcher:
         self._reset()
         self._threaded = _is_installed(self.reactor) if threaded is None else threaded
         self.activated = zc.async_.clock.now()
+        self._activated_at = zc.async_.clock.monotonic()
         zc.async_.zeo.watch(self.db)
         self._shutdown_trigger = self.reactor.addSystemEventTrigger(
             "before", "shutdown", self.deactivate
@@ -135,23 +139,28 @@ class Dispatcher:
         if not self.activated:
             return self._stopped
         self.activated = False
-        if "gather" in self._timers and self._timers["gather"].active():
+        if self._timers.is_set("gather"):
             # This poll has not begun.
             self._polling = False
-        for timer in self._timers.values():
-            if timer.active():
-                timer.cancel()
-        self._timers.clear()
-        for database in self._watched:
-            wakeup.forget(database, self._listener)
+        self._timers.cancel_all()
+        self._listen_no_more()
         self._grace = self.shutdown_grace_period > 0
         if not self._may_leave():
             self._stopped = Deferred()
             if self._grace:
-                self._set_timer("grace", self.shutdown_grace_period, self._end_grace)
+                self._timers.set("grace", self.shutdown_grace_period, self._end_grace)
             return self._stopped
         self._leave()
         return None
+
+    def _stop_on_reactor(self) -> Deferred | None:
+        """As `deactivate`, for a reactor that goes on: it is left as if nothing had been there."""
+        trigger, self._shutdown_trigger = self._shutdown_trigger, None
+        if trigger is not None:
+            with contextlib.suppress(ValueError):
+                # Made already, if the reactor has ended or is about to.
+                self.reactor.removeSystemEventTrigger(trigger)
+        return self.deactivate()
 
     def _may_leave(self) -> bool:
         working = any(pool.busy for pool in self._pools())
@@ -169,13 +178,9 @@ class Dispatcher:
 
     def _leave(self) -> None:
         """Hand back what is left, and let the threads go."""
-        if "grace" in self._timers and self._timers["grace"].active():
-            self._timers["grace"].cancel()
-        for pool in self._pools():
-            self._unstarted += [(task.job_id, task.token) for task in pool.stop()]
+        self._stop_threads()
         self._let_end()
-        for pause in list(self._pauses):
-            pause.set()
+        self._end_pauses()
         if self._poller is not None:
             self._poller.deactivate(self._unstarted)
             self._poller.close()
@@ -205,15 +210,39 @@ class Dispatcher:
         Nothing is written: what a stop did not hand back, a sibling has to clean up. Does nothing
         after a stop that went well.
         """
-        for database in self._watched:
-            wakeup.forget(database, self._listener)
-        for pool in self._pools():
-            pool.stop()
-        for pause in list(self._pauses):
-            pause.set()
+        self._listen_no_more()
+        self._stop_threads()
+        self._end_pauses()
         if self._poller is not None:
             self._poller.close()
             self._poller = None
+
+    def _stop_threads(self) -> None:
+        self._timers.cancel_all()
+        self._timers.stop()
+        for pool in self._pools():
+            self._unstarted += [(task.job_id, task.token) for task in pool.stop()]
+
+    def _end_pauses(self) -> None:
+        for pause in list(self._pauses):
+            pause.set()
+
+    def _listen_no_more(self) -> None:
+        for database in self._watched:
+            wakeup.forget(database, self._listener)
+
+    def _end_without_database(self) -> None:
+        """End, since there is nothing left to poll: its database was closed."""
+        self.activated = False
+        self._abandon()
+        # Whoever opens the database next cleans up at once.
+        zc.async_.liveness.release(self.UUID)
+        stopped, self._stopped = self._stopped, None
+        if stopped is not None:
+            stopped.callback(None)
+        if self.thread is not None:
+            # The reactor was made for this dispatcher.
+            self.reactor.callFromThread(reactors.stop, self.reactor)
 
     def _pools(self) -> list[Pool]:
         named = [pool for pools in self.queues.values() for pool in pools.values()]
@@ -286,14 +315,8 @@ class Dispatcher:
     def _poll_periodically(self) -> None:
         self._periodic = True
         if self.activated:
-            self._set_timer("poll", self.poll_interval, self._poll_periodically)
+            self._timers.set("poll", self.poll_interval, self._poll_periodically)
         self._poll()
-
-    def _set_timer(self, name: str, seconds: float, call: Any) -> None:
-        timer = self._timers.get(name)
-        if timer is not None and timer.active():
-            timer.cancel()
-        self._timers[name] = self.reactor.callLater(seconds, call)
 
     def _poll(self) -> None:
         """Poll, or see that there is another poll after the present one."""
@@ -309,7 +332,7 @@ class Dispatcher:
             # Jobs that end about now: one claim for several workers costs hardly more than one for
             # each. Waiting as long as a claim takes never costs more than twice what it can save.
             if self._threaded:
-                self._set_timer("gather", min(longest, LONGEST_GATHERING), self._begin_poll)
+                self._timers.set("gather", min(longest, LONGEST_GATHERING), self._begin_poll)
                 return
             self._gather(min(longest, LONGEST_GATHERING))
         self._begin_poll()
@@ -342,11 +365,16 @@ class Dispatcher:
         lost, self._lost = self._lost, set()
         completed, self._completed = self._completed, {}
         busy = {(pool.queue_name, pool.agent_name): pool.busy for pool in self._pools()}
-        plan = Plan(busy, lost, completed)
+        plan = Plan(busy, lost, completed, self._held(), self.poll_interval)
         if self._threaded:
             self.reactor.callInThread(self._poll_in_thread, plan)
         else:
             self._take_outcome(plan, self._make_poll(plan))
+
+    def _held(self) -> frozenset[Any]:
+        """The jobs that threads have, those they wait for and those they have just begun."""
+        pools = self._pools()
+        return frozenset(key for pool in pools for tasks in pool.tasks() for key in tasks)
 
     def _make_poll(self, plan: Plan) -> Outcome:
         try:
@@ -355,6 +383,8 @@ class Dispatcher:
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:
+            if utils.is_closed(self.db):
+                return Outcome(failed=True, closed=True)
             utils.log.critical("cannot open the database", exc_info=True)
             return Outcome(failed=True)
         return self._poller.poll(plan)
@@ -369,6 +399,16 @@ class Dispatcher:
 
     def _take_outcome(self, plan: Plan, outcome: Outcome) -> None:
         self._polling = False
+        if outcome.closed:
+            utils.log.error(
+                "the database of dispatcher %s was closed, so it ends. Call "
+                "zc.async_.configure.stop(), or zc.async_.subscribers.stop(dispatcher), before "
+                "db.close(): then it hands back its jobs. A sibling, or the next start, will clean "
+                "up after it",
+                self.UUID,
+            )
+            self._end_without_database()
+            return
         if not self.activated:
             self._unstarted = [(claimed.job_id, claimed.token) for claimed in outcome.jobs]
             self._leave_if_possible()
@@ -465,19 +505,21 @@ class Dispatcher:
     def _start(self, claimed: Claimed) -> None:
         queue_name, agent_name = claimed.agent
         key = reported(claimed.job_id)
-        info = {
-            "agent": agent_name,
-            "call": None,
-            "completed": None,
-            "failed": False,
-            "poll id": self._current.key,
-            "queue": queue_name,
-            "quota names": claimed.quota_names,
-            "reassigned": False,
-            "result": None,
-            "started": None,
-            "thread": None,
-        }
+        info = JobInfo(
+            {
+                "agent": agent_name,
+                "call": None,
+                "completed": None,
+                "failed": False,
+                "poll id": self._current.key,
+                "queue": queue_name,
+                "quota names": claimed.quota_names,
+                "reassigned": False,
+                "result": None,
+                "started": None,
+                "thread": None,
+            }
+        )
         if agent_name != SYSTEM:
             self._records.new_job(key, info)
             self._current[queue_name][agent_name]["new jobs"].append(key)
@@ -500,85 +542,15 @@ class Dispatcher:
 
     def _plan_next(self, outcome: Outcome) -> None:
         if outcome.again is not None and outcome.again > 0:
-            self._set_timer("again", outcome.again, self._poll)
+            self._timers.set("again", outcome.again, self._poll)
         elif outcome.again is not None or self._poll_wanted:
             self._wake()
         if self._deaf:
-            self._set_timer("look", min(self.poll_interval, LOOK_INTERVAL), self._poll)
+            self._timers.set("look", min(self.poll_interval, LOOK_INTERVAL), self._poll)
         if outcome.next_time is not None:
             seconds = (outcome.next_time - zc.async_.clock.microseconds()) / 1_000_000
             if seconds < self.poll_interval:
-                self._set_timer("due", max(0, seconds), self._poll)
-
-    # -- reporting
-
-    @property
-    def polls(self) -> list[PollInfo]:
-        """See `zc.async_.interfaces.IDispatcher`."""
-        return list(self._records.polls)
-
-    def getStatistics(
-        self,
-        at: Any = None,
-        before: Any = None,
-        since: Any = None,
-        queue: str | None = None,
-        agent: str | None = None,
-    ) -> dict[str, Any]:
-        """See `zc.async_.interfaces.IDispatcher`."""
-        return self._records.statistics(at, before, since, queue, agent)
-
-    def getJobInfo(self, oid: int, database_name: str | None = None) -> dict[str, Any]:
-        """See `zc.async_.interfaces.IDispatcher`."""
-        return self._records.job(oid, database_name)
-
-    def getActiveJobIds(
-        self, queue: str | None = None, agent: str | None = None
-    ) -> list[tuple[int, str]]:
-        """See `zc.async_.interfaces.IDispatcher`."""
-        tasks = [
-            task
-            for queue_name, pools in list(self.queues.items())
-            if queue in (None, queue_name)
-            for agent_name, pool in list(pools.items())
-            if agent in (None, agent_name)
-            for task in (worker.task for worker in pool.threads)
-            if task is not None and task.info["started"] is not None
-        ]
-        tasks.sort(key=lambda task: task.info["started"], reverse=True)
-        return [reported(task.job_id) for task in tasks]
-
-    def getPollInfo(self, at: Any = None, before: Any = None) -> PollInfo:
-        """See `zc.async_.interfaces.IDispatcher`."""
-        return self._records.poll(at, before)
-
-    def iterPolls(
-        self, at: Any = None, before: Any = None, since: Any = None
-    ) -> Iterator[PollInfo]:
-        """See `zc.async_.interfaces.IDispatcher`."""
-        return self._records.iter_polls(at, before, since)
-
-    def getStatusInfo(self) -> dict[str, Any]:
-        """See `zc.async_.interfaces.IDispatcher`."""
-        now = zc.async_.clock.now()
-        polls = self._records.polls
-        last = polls[0].utc_timestamp.replace(tzinfo=zc.async_.clock.UTC) if polls else None
-        since = None if last is None else now - last
-        return {
-            "poll interval": datetime.timedelta(seconds=self.poll_interval),
-            "status": self._status(since),
-            "time since last poll": since,
-            "uptime": now - self.activated if self.activated else None,
-            "uuid": str(self.UUID),
-        }
-
-    def _status(self, since_last_poll: Any) -> str:
-        if not self.activated:
-            return "STOPPED"
-        if since_last_poll is None:
-            return "STARTING"
-        overdue = since_last_poll.total_seconds() > max(3 * self.poll_interval, 10)
-        return "STUCK" if overdue else "RUNNING"
+                self._timers.set("due", max(0, seconds), self._poll)
 
 
 def _is_installed(reactor: Any) -> bool:

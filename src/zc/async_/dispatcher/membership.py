@@ -18,7 +18,7 @@ TRIES_TO_LEAVE = 5
 class Membership:
     """Writes down that a dispatcher is active. Belongs to its poller, and is used like that."""
 
-    def __init__(self, connection: Any, manager: Any, uuid: Any) -> None:
+    def __init__(self, connection: Any, manager: Any, uuid: Any, poll_interval: float = 0) -> None:
         self._connection = connection
         self._manager = manager
         self._uuid = uuid
@@ -28,6 +28,11 @@ class Membership:
         self._activated: dict[str, Any] = {}
         #: What this process holds as long as it lives.
         self.holder: zc.async_.liveness.Holder | None = None
+        #: Seconds between two polls.
+        self.poll_interval = poll_interval
+        #: What processes that have ended held. Once this process has their lock that cannot be seen
+        #: any more, and each queue has to know.
+        self._gone: set[zc.async_.liveness.Holder] = set()
 
     def _queue(self, name: str) -> Any:
         return self._connection.root()[zc.async_.interfaces.KEY][name]
@@ -52,7 +57,7 @@ class Membership:
                 dispatchers.register(self._uuid)
             agents = dispatchers[self._uuid]
             # Before the lock is taken, which is taken for life.
-            dead = agents.dead
+            dead = self._is_dead(agents)
             try:
                 self.holder = zc.async_.liveness.hold(self._uuid)
             except zc.async_.liveness.HeldElsewhereError as error:
@@ -74,6 +79,13 @@ class Membership:
         self._active.add(name)
         utils.log.info("dispatcher %s is active in queue %r", self._uuid, name)
         return True
+
+    def _is_dead(self, agents: Any) -> bool:
+        """Whether an earlier process of this identity works for a queue no more."""
+        holder = agents._holder
+        if holder is not None and zc.async_.liveness.is_gone(holder):
+            self._gone.add(holder)
+        return bool(agents._is_dead(self.poll_interval) or holder in self._gone)
 
     def _tidy(self, name: str) -> None:
         """Remove what instances that are gone have left behind. Next time, if others are there."""

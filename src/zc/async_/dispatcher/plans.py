@@ -24,6 +24,10 @@ class Plan:
     lost: set[tuple[JobId, int]]
     #: Jobs that other jobs completed, for the history.
     completed: dict[AgentKey, list[JobId]]
+    #: The jobs that threads have or are about to get, with their tokens. None: not told.
+    held: frozenset[tuple[JobId, int]] | None = None
+    #: Seconds between two polls when nothing else causes one.
+    poll_interval: float = 0
 
 
 @dataclasses.dataclass
@@ -58,6 +62,8 @@ class Outcome:
     done: set[str] = dataclasses.field(default_factory=set)
     #: Whether not all queues could be looked at.
     failed: bool = False
+    #: Whether that was because the database was closed.
+    closed: bool = False
 
     def wait_at_most(self, seconds: float) -> None:
         """Have another poll after `seconds`, if there is none before."""
@@ -77,3 +83,6 @@ class Conditions:
     most_jobs: Callable[[int], int]
     #: See `zc.async_.claim.Claim`; called with the dispatchers of the queue.
     share: Callable[[Any], int | None]
+    #: Jobs that an earlier look found with the agents and with no thread, with their tokens; None:
+    #: this is no time to look.
+    forlorn: set[tuple[JobId, int]] | None = None

@@ -12,10 +12,14 @@ from typing import Any
 
 import transaction
 
+import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.liveness
 import zc.async_.notes
+import zc.async_.observing
 import zc.async_.oids
 from zc.async_ import utils
+from zc.async_.dispatcher import thorough
 from zc.async_.dispatcher.membership import Membership
 from zc.async_.dispatcher.plans import Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId
@@ -32,8 +36,14 @@ PATIENCE = 3
 CONTENTION = 1.0
 #: Objects that the poller keeps in memory: the jobs that it swept should be there when claimed.
 CACHE_SIZE = 5000
+#: Seconds by which a clock that was set back is not worth looking what that has done.
+CLOCK_TOLERANCE = 5
 #: Seconds to wait for a database that is out of reach: the first, step and longest wait.
 DISCONNECTED_BACKOFF = (1.0, 1.0, 60.0)
+
+
+def _offset() -> int:
+    return zc.async_.clock.microseconds() - zc.async_.clock.monotonic()
 
 
 class Poller:
@@ -41,6 +51,7 @@ class Poller:
 
     def __init__(self, database: Any, uuid: Any, listener: Listener) -> None:
         self._uuid = uuid
+        self._database = database
         self._listener = listener
         self._manager = transaction.TransactionManager()
         zc.async_.oids.watch_database(database)
@@ -63,6 +74,12 @@ class Poller:
         self._unanswered: dict[str, set[tuple[JobId, int]]] = {}
         #: The queues in which something was committed since.
         self._settled: set[str] = set()
+        #: When each queue was looked at thoroughly (monotonic microseconds).
+        self._thorough: dict[str, int] = {}
+        #: How far the wall clock is ahead of the monotonic one (microseconds).
+        self._offset = _offset()
+        #: See `Conditions.forlorn`. By the names of the queues.
+        self._forlorn: dict[str, set[tuple[JobId, int]]] = {}
         #: Seconds that the last poll took that claimed something.
         self.last_duration = 0.0
 
@@ -70,11 +87,17 @@ class Poller:
         """Do one poll. Raises only what ends a thread."""
         outcome = Outcome()
         began = time.monotonic()
+        if utils.is_closed(self._database):
+            return Outcome(failed=True, closed=True)
+        self._membership.poll_interval = plan.poll_interval
+        self._look_at_clock()
         try:
             self._manager.begin()
             self._poll_queues(plan, outcome)
             self._disconnects = 0
         except utils.DISCONNECTED_ERRORS as error:
+            # Who could not see anything did not see that siblings were silent.
+            zc.async_.observing.begin_anew(self._database)
             first, step, longest = DISCONNECTED_BACKOFF
             outcome.again = min(longest, first + step * self._disconnects)
             outcome.failed = True
@@ -86,12 +109,29 @@ class Poller:
             outcome.again, outcome.failed = self._conflict_backoff(), True
         except Exception:
             outcome.failed = True
-            utils.log.critical("poll failed; the next one is tried as usual", exc_info=True)
+            if not utils.is_closed(self._database):
+                utils.log.critical("poll failed; the next one is tried as usual", exc_info=True)
         finally:
-            self._manager.abort()
+            if not utils.is_closed(self._database):
+                self._manager.abort()
+        if utils.is_closed(self._database):
+            return Outcome(failed=True, closed=True)
         if outcome.jobs:
             self.last_duration = time.monotonic() - began
         return outcome
+
+    def _look_at_clock(self) -> None:
+        """Have all queues visited, and looked at thoroughly, if the clock was set back."""
+        offset = _offset()
+        if offset < self._offset - CLOCK_TOLERANCE * 1_000_000:
+            self._thorough.clear()
+            self._quiet.forget_all()
+        self._offset = offset
+
+    def _is_due_for_thorough_look(self, name: str) -> bool:
+        last = self._thorough.get(name)
+        interval = thorough.INTERVAL * 1_000_000
+        return last is None or zc.async_.clock.monotonic() - last >= interval
 
     def _poll_queues(self, plan: Plan, outcome: Outcome) -> None:
         names = self._queue_names()
@@ -132,15 +172,16 @@ class Poller:
         self._manager.begin()
         for visit in visits:
             self._quiet.glanced_at(visit.name)
-        for visit in changed:
-            self._look_for_dead(visit.name, quiet, outcome)
+        self._look_for_dead([visit.name for visit in changed], quiet, outcome)
 
-    def _look_for_dead(self, name: str, quiet: list[str], outcome: Outcome) -> None:
-        """Something was done in a glance: siblings that were buried have to be in all queues."""
-        dispatchers = self._queue(name).dispatchers.items()
-        living = {uuid for uuid, agents in dispatchers if agents.activated}
-        dead = self._quiet.siblings(name) - living
-        for other in self._quiet.with_siblings(quiet, dead) if dead else ():
+    def _look_for_dead(self, names: list[str], quiet: list[str], outcome: Outcome) -> None:
+        """Something was done in glances: siblings that were buried have to be in all queues."""
+        dead: set[Any] = set()
+        for name in names:
+            dispatchers = self._queue(name).dispatchers.items()
+            living = {uuid for uuid, agents in dispatchers if agents.activated}
+            dead |= self._quiet.siblings(name) - living
+        for other in self._quiet.with_siblings(quiet, frozenset(dead)) if dead else ():
             self._quiet.forget(other)
             outcome.wait_at_most(0)
 
@@ -212,6 +253,8 @@ class Poller:
             raise
         except Exception:
             outcome.failed = True
+            if utils.is_closed(self._database):
+                raise
             utils.log.critical("poll of queue %r failed; it is tried again", name, exc_info=True)
             self._manager.begin()
             # Should an object be spoilt here, as by an oid that was given twice, it is loaded anew.
@@ -231,6 +274,9 @@ class Poller:
                     self._commit(visit)
                 self._conflicts = 0
                 self._settle(visit)
+                if visit.is_thorough:
+                    self._thorough[name] = zc.async_.clock.monotonic()
+                    self._forlorn[name] = visit.forlorn
                 outcome.done.add(name)
                 self._quiet.note(self._queue(name), visit)
             except AgentFailed as failed:
@@ -263,7 +309,9 @@ class Poller:
     def _conditions(self, name: str) -> Conditions:
         unanswered = self._unanswered.get(name, set())
         holder = self._membership.holder
-        return Conditions(self._uuid, holder, unanswered, self.most_jobs, self.share)
+        is_due = self._is_due_for_thorough_look(name)
+        forlorn = self._forlorn.get(name, set()) if is_due else None
+        return Conditions(self._uuid, holder, unanswered, self.most_jobs, self.share, forlorn)
 
     def most_jobs(self, wanted: int) -> int:
         """How many jobs to claim: fewer after several conflicts in a row, at last one.
@@ -281,9 +329,19 @@ class Poller:
 
     def deactivate(self, unstarted: list[tuple[JobId, int]]) -> None:
         """Hand back the jobs no thread has begun, and leave the queues."""
+        if utils.is_closed(self._database):
+            utils.log.error(
+                "dispatcher %s cannot leave its queues, since its database was closed: stop it "
+                "before. A sibling, or the next start, will clean up after it",
+                self._uuid,
+            )
+            zc.async_.liveness.release(self._uuid)
+            return
         self._membership.leave(unstarted)
 
     def close(self) -> None:
         """Give the connection back."""
+        if utils.is_closed(self._database):
+            return
         self._manager.abort()
         self._connection.close()

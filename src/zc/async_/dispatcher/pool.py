@@ -10,11 +10,11 @@ from typing import Any
 
 import transaction
 
-import zc.async_.clock
 import zc.async_.running
 from zc.async_ import utils
 from zc.async_.dispatcher.connections import close_for_worker, open_for_worker
 from zc.async_.dispatcher.fence import Fence
+from zc.async_.dispatcher.records import JobInfo, naive_now
 from zc.async_.interfaces import COMPLETED, ReassignedError
 from zc.async_.threadlocal import local
 from zc.twist import Failure
@@ -31,7 +31,7 @@ class Task:
     value: Any = None
     fired = False
 
-    def __init__(self, job_id: JobId, token: int, info: dict[str, Any]) -> None:
+    def __init__(self, job_id: JobId, token: int, info: JobInfo) -> None:
         self.job_id = job_id
         self.token = token
         #: What is told of the job; written by the worker while it has the task.
@@ -78,6 +78,10 @@ class Pool:
     def busy(self) -> int:
         """How many places of the agent are taken."""
         return len(self.working) + len(self.waiting)
+
+    def tasks(self) -> tuple[dict[tuple[JobId, int], Task], ...]:
+        """All tasks, by job and token."""
+        return self.working, self.waiting
 
     def hand(self, task: Task) -> None:
         """Give a task to a thread, a new one if none is idle."""
@@ -149,19 +153,20 @@ class Worker(threading.Thread):
         super().__init__(
             name=f"zc.async {pool.queue_name}/{pool.agent_name.lstrip(chr(0))}", daemon=True
         )
-        self._dispatcher = dispatcher
+        self.dispatcher = dispatcher
         self._pool = pool
         self._inbox = inbox
         self._fence = Fence()
 
     def run(self) -> None:
         """Perform tasks until None comes or a job ends the thread."""
-        local.dispatcher = self._dispatcher
+        local.dispatcher = self.dispatcher
         local.agent_name = self._pool.agent_name
         local.fence = self._fence
         transaction.manager.registerSynch(self._fence)
         opening = f"{self.name}: opening a connection"
-        db = self._dispatcher.db
+        db = self.dispatcher.db
+        utils.work_on(db)
         connection = utils.never_fail(lambda: open_for_worker(db), opening, transaction.manager)
         try:
             while (task := self._inbox.get()) is not None:
@@ -170,19 +175,20 @@ class Worker(threading.Thread):
                     self._perform(connection, task)
                 finally:
                     self.task = None
-                    self._dispatcher._report(self._pool, self, task)
+                    self.dispatcher._report(self._pool, self, task)
                 if task.thread_ended:
                     return
-            self._dispatcher.reactor.callFromThread(self._pool.ended, self)
+            self.dispatcher.reactor.callFromThread(self._pool.ended, self)
         finally:
-            transaction.abort()
-            close_for_worker(connection)
+            if not utils.is_closed(db):
+                transaction.abort()
+                close_for_worker(connection)
 
     def _perform(self, connection: Any, task: Task) -> None:
         info = task.info
         info["thread"] = threading.get_ident()
         if info["started"] is None:
-            info["started"] = zc.async_.clock.now().replace(tzinfo=None)
+            info.begin()
         local.completed, local.task = [], task
         try:
             job = utils.never_fail_to(lambda: self._load(connection, task), "loading a job")
@@ -195,29 +201,42 @@ class Worker(threading.Thread):
                 info["call"] = show(job)
                 task.deferred = zc.async_.running.run_claimed(job, task.token)
             if job.status == COMPLETED:
-                info.update(_outcome(job))
+                info.end(_outcome(job))
             task.outcomes = {job_id(other): _outcome(other) for other in local.completed}
         except ReassignedError as error:
             # Should the token still be this one, then nobody has the job: see `Task.lost`.
             task.lost = info["reassigned"] = True
             utils.log.error("gave up a job: %s", error)
+        except utils.DatabaseClosedError as error:
+            task.lost = task.thread_ended = True
+            utils.log.error("%s was interrupted: %s", info["call"], error)
         except utils.EXPLOSIVE_ERRORS as error:
             task.lost = task.thread_ended = True
             utils.log.error("%s ended its thread with %r", info["call"], error)
-        except Exception:
+        except Exception as error:
             task.lost = True
-            utils.log.critical("%s could not be brought to an end", info["call"], exc_info=True)
+            if utils.is_closed(self.dispatcher.db):
+                task.thread_ended = True
+                utils.log.error("%s was interrupted: its database was closed", info["call"])
+            else:
+                utils.log.critical(
+                    "%s could not be brought to an end", info["call"], exc_info=error
+                )
         finally:
-            self._fence.open()
-            local.task = None
-            # A try that met a conflict told of them, too.
-            task.completed = list(dict.fromkeys(job_id(job) for job in local.completed))
-            if self._fence.in_transaction:
-                transaction.abort()
-            if task.lost:
-                # Should an object be spoilt here, as by an oid that was given twice, it is loaded
-                # anew.
-                connection.cacheMinimize()
+            self._end_perform(connection, task)
+
+    def _end_perform(self, connection: Any, task: Task) -> None:
+        self._fence.open()
+        local.task = None
+        if utils.is_closed(self.dispatcher.db):
+            return
+        # A try that met a conflict told of them, too.
+        task.completed = list(dict.fromkeys(job_id(job) for job in local.completed or ()))
+        if self._fence.in_transaction:
+            transaction.abort()
+        if task.lost:
+            # Should an object be spoilt here, as by an oid that was given twice, it is loaded anew.
+            connection.cacheMinimize()
 
     def _load(self, connection: Any, task: Task) -> Any:
         transaction.begin()
@@ -230,7 +249,7 @@ class Worker(threading.Thread):
 def _outcome(job: Any) -> dict[str, Any]:
     """What is told of a job whose result is known."""
     return {
-        "completed": zc.async_.clock.now().replace(tzinfo=None),
+        "completed": naive_now(),
         "result": utils.custom_repr(job.result),
         "failed": isinstance(job.result, Failure),
     }

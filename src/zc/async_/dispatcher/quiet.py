@@ -26,7 +26,8 @@ VISITS = 3
 PAUSE = 0.5
 
 #: A part of the shortest interval of pings, and of being taken for dead, after which a quiet queue
-#: is glanced at.
+#: is glanced at. With one interval between polls that is less than `observing.GAP` allows: else
+#: observers would begin anew with each glance, and nobody would ever be taken for dead.
 PART_OF_PING = 3
 PART_OF_DEATH = 6
 
@@ -58,13 +59,11 @@ class _Seen:
 
     def looked_at(self) -> None:
         """Note that there was a glance."""
-        self._looked = zc.async_.clock.microseconds(), time.monotonic_ns() // 1000
+        self._looked = zc.async_.clock.monotonic()
 
     def is_due(self, part: int = 1) -> bool:
-        """Whether a part of the time for a glance has passed, by any clock."""
-        passed = zc.async_.clock.microseconds() - self._looked[0]
-        really = time.monotonic_ns() // 1000 - self._looked[1]
-        return passed < 0 or max(passed, really) * part >= self._pause
+        """Whether a part of the time for a glance has passed."""
+        return (zc.async_.clock.monotonic() - self._looked) * part >= self._pause
 
     def is_unchanged(self) -> bool:
         """Whether the connection still has the records that were seen."""
@@ -110,6 +109,10 @@ class QuietQueues:
     def forget(self, name: str) -> None:
         """A queue is visited, or has to be."""
         self._seen.pop(name, None)
+
+    def forget_all(self) -> None:
+        """All have to be visited."""
+        self._seen.clear()
 
     def note(self, queue: Any, visit: Visit) -> None:
         """A visit ended well. To be called before another transaction begins."""

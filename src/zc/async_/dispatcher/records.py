@@ -43,6 +43,35 @@ class PollInfo(dict[str, Any]):
         #: Grows with time.
         self.key = key
         self.utc_timestamp = naive_now()
+        #: When that was, by `zc.async_.clock.monotonic`.
+        self.monotonic = zc.async_.clock.monotonic()
+
+
+class JobInfo(dict[str, Any]):
+    """What is told of a job. Knows besides how long it ran, whatever became of the clock.
+
+    Written by the thread that has the job.
+    """
+
+    #: When it began and ended, by `zc.async_.clock.monotonic`.
+    began: int | None = None
+    ended: int | None = None
+
+    def begin(self) -> None:
+        """Note that the job begins."""
+        self["started"] = naive_now()
+        self.began = zc.async_.clock.monotonic()
+
+    def end(self, outcome: dict[str, Any]) -> None:
+        """Note that the job has ended, and how."""
+        self.update(outcome)
+        self.ended = zc.async_.clock.monotonic()
+
+    def duration(self) -> int:
+        """For how long it ran or has run (microseconds); 0 before it begins."""
+        if self.began is None:
+            return 0
+        return (zc.async_.clock.monotonic() if self.ended is None else self.ended) - self.began
 
 
 class Records:
@@ -53,7 +82,7 @@ class Records:
         #: The newest first.
         self.polls: collections.deque[PollInfo] = collections.deque(maxlen=polls_size)
         #: The newest last.
-        self._jobs: collections.OrderedDict[Reported, dict[str, Any]] = collections.OrderedDict()
+        self._jobs: collections.OrderedDict[Reported, JobInfo] = collections.OrderedDict()
         self._last_key = 0
 
     # -- writing
@@ -65,7 +94,7 @@ class Records:
         self.polls.appendleft(poll)
         return poll
 
-    def new_job(self, key: Reported, info: dict[str, Any]) -> None:
+    def new_job(self, key: Reported, info: JobInfo) -> None:
         """Begin to tell of a job."""
         self._jobs.pop(key, None)
         self._jobs[key] = info
@@ -76,7 +105,7 @@ class Records:
         """Tell of a job that ended in another's thread, since it waited for that one's result."""
         info = self._jobs.get(key)
         if info is not None and info["completed"] is None:
-            info.update(outcome)
+            info.end(outcome)
 
     def _drop_oldest(self) -> bool:
         """Forget the oldest job that has ended; return whether there was one.
@@ -118,11 +147,13 @@ class Records:
         """The polls of a span of time, the newest first."""
         if at is not None and before is not None:
             raise ValueError("give one of at and before, not both")
-        first, last = _to_key(at if at is not None else before), _to_key(since)
+        first = at if at is not None else before
         for poll in list(self.polls):
-            if last is not None and poll.key < last:
-                return
-            if first is None or poll.key < first or (before is None and poll.key == first):
+            # Clocks are set back: dates of polls may be in any order.
+            if since is not None and _compare(poll, since) < 0:
+                continue
+            compared = -1 if first is None else _compare(poll, first)
+            if compared < 0 or (before is None and compared == 0):
                 yield poll
 
     def statistics(
@@ -148,22 +179,21 @@ class Records:
         return result
 
     def _outcomes(self, keys: list[Reported]) -> dict[str, Any]:
-        durations: dict[str, list[tuple[datetime.timedelta, Reported]]] = {
+        durations: dict[str, list[tuple[int, Reported]]] = {
             "active": [],
             "failed": [],
             "successful": [],
         }
         unknown = 0
-        now = naive_now()
         for key in keys:
             info = self._jobs.get(key)
             if info is None or (info["reassigned"] and info["completed"] is None):
                 unknown += 1
             elif info["completed"] is None:
-                durations["active"].append((now - (info["started"] or now), key))
+                durations["active"].append((info.duration(), key))
             else:
                 kind = "failed" if info["failed"] else "successful"
-                durations[kind].append((info["completed"] - info["started"], key))
+                durations[kind].append((info.duration(), key))
         result: dict[str, Any] = {
             "failed": len(durations["failed"]),
             "successful": len(durations["successful"]),
@@ -175,10 +205,16 @@ class Records:
         return result
 
 
-def _to_key(moment: Any) -> int | None:
-    """The key of a poll at a moment: a key, a datetime (UTC) or an interval before the present."""
-    if moment is None or isinstance(moment, int):
-        return moment
+def _compare(poll: PollInfo, moment: Any) -> int:
+    """Whether a poll was before (negative), at or after a moment.
+
+    `moment`: a key, a datetime (UTC) or an interval before the present, which is counted as time
+    passed, whatever the clock was set to.
+    """
+    if isinstance(moment, int):
+        return poll.key - moment
     if isinstance(moment, datetime.timedelta):
-        moment = zc.async_.clock.now() - moment
-    return zc.async_.clock.to_microseconds(moment)
+        ago = zc.async_.clock.interval_microseconds(moment)
+        return poll.monotonic - (zc.async_.clock.monotonic() - ago)
+    date = zc.async_.clock.to_microseconds(poll.utc_timestamp)
+    return date - zc.async_.clock.to_microseconds(moment)

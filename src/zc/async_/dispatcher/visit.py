@@ -7,6 +7,7 @@ import zc.async_.clock
 import zc.async_.lane
 import zc.async_.sidecar
 from zc.async_ import utils
+from zc.async_.dispatcher import thorough
 from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import NEW
@@ -44,16 +45,24 @@ class Visit:
         self._word = "poll"
         #: Whether there is something to commit.
         self.changed = False
+        #: See `Conditions.forlorn`: what this look found.
+        self.forlorn: set[tuple[JobId, int]] = set()
 
     @property
     def word(self) -> str:
         """What there is to commit, in a word."""
         return "claim" if self._jobs else self._word
 
+    @property
+    def is_thorough(self) -> bool:
+        """Whether it looks for what no poll is told of."""
+        return self._conditions.forlorn is not None
+
     def work(self) -> None:
         self._ping()
         self._word = "ping" if self.changed else "poll"
         self._hand_back_lost()
+        self._look_thoroughly()
         self._keep_books()
         self._look_around()
         self._claim()
@@ -66,7 +75,7 @@ class Visit:
         self._ping()
 
     def _ping(self) -> None:
-        if self._queue.dispatchers.ping(self._conditions.uuid):
+        if self._queue.dispatchers._ping(self._conditions.uuid, self._plan.poll_interval):
             self.changed = True
         if self._agents._holder != self._conditions.holder:
             # It was taken for dead meanwhile.
@@ -91,6 +100,21 @@ class Visit:
                 else:
                     continue
                 self.changed = True
+
+    def _look_thoroughly(self) -> None:
+        """Look for what no poll is told of: see `thorough`."""
+        forlorn = self._conditions.forlorn
+        if forlorn is None:
+            return
+        if self._plan.held is not None:
+            self.forlorn = thorough.find_forlorn(self._named_agents(), self._plan.held)
+            again = self.forlorn & forlorn
+            if again:
+                thorough.hand_back(self._agents, self._named_agents(), again)
+                self.forlorn -= again
+                self.changed = True
+        if thorough.shorten_waits(self._queue):
+            self.changed = True
 
     def _look_around(self) -> None:
         for name, agent in self._agents.items():

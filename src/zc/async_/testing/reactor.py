@@ -15,7 +15,6 @@ from typing import Any
 import zope.interface
 from twisted.internet.defer import Deferred, DeferredList
 
-import zc.async_.clock
 import zc.async_.interfaces
 from zc.async_.dispatcher import registry
 from zc.async_.interfaces import COMPLETED
@@ -36,7 +35,8 @@ class DelayedCall:
     """A call to be made at a time; see `IReactor.callLater`."""
 
     def __init__(self, due: int, interval: int, call: Callable[[], Any]) -> None:
-        #: When it is due, and how long before that it was asked for (microseconds).
+        #: When it is due (by `virtualtime.count`), and how long before that it was asked for
+        #: (microseconds).
         self.due = due
         self.interval = interval
         self._call: Callable[[], Any] | None = call
@@ -118,7 +118,7 @@ class Reactor:
         If time was set forward, a call that is made late and asks for itself again goes on in its
         old rhythm, and what it missed is left out.
         """
-        now = zc.async_.clock.microseconds()
+        now = virtualtime.count()
         late = self._overdue
         if late is not None and interval > 0 and interval == late.interval:
             return now + interval - (now - late.due) % interval
@@ -206,14 +206,14 @@ class Reactor:
         afterwards, since nobody could say at what time in between. Raises what a call raises. In
         the end the connections of this thread see what was committed, unless they have changes.
         """
-        end = zc.async_.clock.microseconds() + round(seconds * 1_000_000)
+        end = virtualtime.count() + round(seconds * 1_000_000)
         self._make_asked()
         count = 0
         while (call := self._next_due(end)) is not None:
             self._make_due(call)
             count += 1
         if self.running:
-            virtualtime.pin(end)
+            virtualtime.let_pass(end - virtualtime.count())
             self._make_asked()
         see_news()
         return count
@@ -221,7 +221,7 @@ class Reactor:
     def time_passes(self) -> bool:
         """Make the calls that are due now; return whether there were any."""
         any_made = self._make_asked()
-        now = zc.async_.clock.microseconds()
+        now = virtualtime.count()
         while (call := self._next_due(now)) is not None:
             self._make_due(call)
             any_made = True
@@ -254,11 +254,11 @@ class Reactor:
         return None
 
     def _make_due(self, call: DelayedCall) -> None:
-        now = zc.async_.clock.microseconds()
+        now = virtualtime.count()
         if call.due < now:
             self._overdue = call
         else:
-            virtualtime.pin(call.due)
+            virtualtime.let_pass(call.due - now)
         try:
             self._make(call.make)
         finally:

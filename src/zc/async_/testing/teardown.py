@@ -1,10 +1,10 @@
 """Ending a dispatcher with its threads."""
 
-import time
 from typing import Any
 
 import zc.async_.interfaces
 import zc.async_.subscribers
+from zc.async_.dispatcher.ending import close_wakers, join_workers
 from zc.async_.testing.reactor import Reactor
 
 #: Real seconds that the reactor's thread is given to end, and then all workers together.
@@ -39,9 +39,9 @@ def tear_down_dispatcher(dispatcher: Any) -> None:
     zc.async_.subscribers.restore_signal_handlers(dispatcher)
     if not problems:
         dispatcher._abandon()
-        problems = _join_workers(dispatcher)
+        problems = join_workers(dispatcher, PATIENCE)
     if not problems:
-        _close_wakers(dispatcher.reactor)
+        close_wakers(dispatcher.reactor)
     if problems:
         raise TearDownDispatcherError(problems)
 
@@ -55,27 +55,3 @@ def _stop_reactor(dispatcher: Any) -> list[str]:
         zc.async_.subscribers.stop(dispatcher, PATIENCE)
         alive = dispatcher.thread is not None and dispatcher.thread.is_alive()
     return [f"Dispatcher ({dispatcher.UUID}, {dispatcher.thread}) failed to stop."] if alive else []
-
-
-def _join_workers(dispatcher: Any) -> list[str]:
-    problems = []
-    end = time.monotonic() + PATIENCE
-    for pool in dispatcher._pools():
-        for worker in pool.threads:
-            worker.join(max(0, end - time.monotonic()))
-            task = worker.task
-            if worker.is_alive():
-                job = "(idle)" if task is None else task.info["call"]
-                problems.append(f"Job in pool {pool.agent_name!r} failed to stop:\n  {job}")
-    return problems
-
-
-def _close_wakers(reactor: Any) -> None:
-    """Close the descriptors by which threads wake a reactor of Twisted, which keeps them for ever.
-
-    Only when no thread is left that might: the number of a closed descriptor is soon another's.
-    """
-    reactor.waker = None
-    for reader in list(getattr(reactor, "_internalReaders", ())):
-        reactor._removeInternalReader(reader)
-        reader.connectionLost(None)

@@ -1,8 +1,10 @@
-"""The present, pinned: for the library's clock, and for what applications ask of `datetime`.
+"""The present, pinned: for the library's clocks, and for what applications ask of `datetime`.
 
-`set_now` pins the library's clock (`zc.async_.clock`). `setUpDatetime` besides replaces
-`datetime.datetime` by a class whose `now` is the pinned time, for code of applications. That class
-has no instances: all it makes are plain datetimes, so nothing of it gets into a database.
+`set_now` pins the library's clock (`zc.async_.clock`), and sets it, as an administrator sets a wall
+clock: intervals go on as if nothing had happened. `let_pass` has time pass for all clocks.
+`setUpDatetime` besides replaces `datetime.datetime` by a class whose `now` is the pinned time, for
+code of applications. That class has no instances: all it makes are plain datetimes, so nothing of
+it gets into a database.
 """
 
 import copyreg
@@ -16,8 +18,15 @@ BEGINNING = datetime.datetime(2006, 8, 10, 15, 44, 22, 211, tzinfo=datetime.UTC)
 
 _plain = datetime.datetime
 
-#: Microseconds since 1970, None if time is not pinned. Written by the thread of the test.
+#: Microseconds since 1970, None if time is not pinned. Written by the thread of the test, as what
+#: follows.
 _pinned: int | None = None
+
+#: What `zc.async_.clock.monotonic` tells while time is pinned.
+_monotonic = 0
+
+#: How far the wall clock was set forward while time was pinned (microseconds, all in all).
+_set_forward = 0
 
 
 class _Kind(type):
@@ -71,19 +80,35 @@ def _reduce(value: datetime.datetime) -> Any:
 
 
 def set_now(moment: datetime.datetime) -> None:
-    """Pin the present. A naive `moment` is in UTC.
+    """Pin the present, or set the clock if it is pinned. A naive `moment` is in UTC.
 
-    For the thread of the test. Calls of a `Reactor` that thereby are overdue are made when time is
-    next let pass.
+    Intervals do not notice. But calls of a `Reactor` that are due by then are made, late, when time
+    is next let pass; if the clock is set back they come as if it had not been. For the thread of
+    the test.
     """
-    pin(zc.async_.clock.to_microseconds(moment))
-
-
-def pin(microseconds: int) -> None:
-    """Pin the present, in microseconds since 1970."""
-    global _pinned
+    global _pinned, _monotonic, _set_forward
+    microseconds = zc.async_.clock.to_microseconds(moment)
+    if _pinned is None:
+        _monotonic = zc.async_.clock.monotonic()
+    else:
+        _set_forward += max(0, microseconds - _pinned)
     _pinned = microseconds
-    zc.async_.clock.replace_source(_read)
+    zc.async_.clock.replace_source(_read, _read_monotonic)
+
+
+def let_pass(microseconds: int) -> None:
+    """Have time pass. It must be pinned. For the thread of the test."""
+    global _pinned, _monotonic
+    _monotonic += microseconds
+    _pinned = _read() + microseconds
+
+
+def count() -> int:
+    """Microseconds as a `Reactor` counts them: passed, or skipped as the clock was set forward.
+
+    It goes on whether time is pinned or not.
+    """
+    return zc.async_.clock.monotonic() + _set_forward
 
 
 def is_pinned() -> bool:
@@ -94,6 +119,10 @@ def is_pinned() -> bool:
 def _read() -> int:
     assert _pinned is not None, "time is not pinned"
     return _pinned
+
+
+def _read_monotonic() -> int:
+    return _monotonic
 
 
 def setUpDatetime() -> None:

@@ -1,0 +1,50 @@
+"""Dates without a time zone, which are taken as UTC."""
+
+import datetime
+import sys
+import warnings
+
+#: Warnings are of who called this package.
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+class NaiveDateWarning(UserWarning):
+    """A date without a time zone was taken as UTC, though the local time is another."""
+
+
+def warn_if_ambiguous(what: str, moment: datetime.datetime) -> None:
+    """Warn of a date without a time zone where that may be meant as another one.
+
+    A warning, and no log record: Python tells it once for each line of code that calls, with the
+    line, and those who run it decide whether it is shown, logged (`logging.captureWarnings`) or an
+    error.
+    """
+    if moment.tzinfo is None and _differs_here(moment):
+        warnings.warn(
+            f"{what} has no time zone, and is taken as UTC: {moment!r}. Give it one: "
+            "datetime.datetime.now(datetime.UTC), for example, or moment.astimezone() for local "
+            "time",
+            NaiveDateWarning,
+            stacklevel=_levels_to_caller(),
+        )
+
+
+def _differs_here(moment: datetime.datetime) -> bool:
+    try:
+        return bool(moment.astimezone().utcoffset())
+    except (OverflowError, ValueError, OSError):
+        # At the ends of what a datetime can tell.
+        return False
+
+
+def _levels_to_caller() -> int:
+    """How far up from `warn_if_ambiguous` whoever called this package is."""
+    level = 1
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        name = frame.f_globals.get("__name__", "")
+        if name != _PACKAGE and not name.startswith(_PACKAGE + "."):
+            break
+        frame = frame.f_back
+        level += 1
+    return level

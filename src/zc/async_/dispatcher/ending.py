@@ -1,0 +1,40 @@
+"""Waiting until the threads of a dispatcher have ended, and what is left to do then."""
+
+import threading
+import time
+from typing import Any
+
+from zc.async_.dispatcher.pool import Worker
+
+
+def join_workers(dispatcher: Any, seconds: float) -> list[str]:
+    """Wait until the threads of jobs have ended; return a text for each that has not."""
+    problems = []
+    end = time.monotonic() + seconds
+    for pool in dispatcher._pools():
+        for worker in pool.threads:
+            worker.join(max(0, end - time.monotonic()))
+            task = worker.task
+            if worker.is_alive():
+                job = "(idle)" if task is None else task.info["call"]
+                problems.append(f"Job in pool {pool.agent_name!r} failed to stop:\n  {job}")
+    return problems
+
+
+def close_wakers(reactor: Any) -> None:
+    """Close the descriptors by which threads wake a reactor of Twisted, which keeps them for ever.
+
+    Only when no thread is left that might: the number of a closed descriptor is soon another's.
+    """
+    reactor.waker = None
+    for reader in list(getattr(reactor, "_internalReaders", ())):
+        reactor._removeInternalReader(reader)
+        reader.connectionLost(None)
+
+
+def is_own_thread(dispatcher: Any) -> bool:
+    """Whether the present thread is one of a dispatcher, so that it cannot wait for its end."""
+    current = threading.current_thread()
+    if isinstance(current, Worker):
+        return current.dispatcher is dispatcher
+    return dispatcher.thread is current

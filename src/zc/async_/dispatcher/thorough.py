@@ -1,0 +1,102 @@
+"""What a dispatcher looks for now and then, since nothing tells it.
+
+- Jobs that its agents have, and no thread. Somebody undid the transaction in which such a job ended
+  (`ZODB.DB.undo`): it is as it was while it ran.
+- Jobs that are to wait for a while, such as a retry's back-off, and would wait for hours since the
+  clock was set back meanwhile.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import zc.async_.clock
+from zc.async_ import utils
+from zc.async_.backlog import entry_of_later, time_of
+from zc.async_.dispatcher.pool import JobId, job_id
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
+
+#: Seconds between two thorough looks. What a first one finds, the second deals with.
+INTERVAL = 30.0
+
+#: How many of the newest completed jobs of an agent are looked at.
+COMPLETED_LIMIT = 100
+
+#: How many of the jobs that are due next are looked at.
+LATER_LIMIT = 1000
+
+#: Seconds that a wait may be longer than it was to be. Clocks of machines differ a little.
+TOLERANCE = 10
+
+Key = tuple[JobId, int]
+NamedAgents = Iterable[tuple[str, Any]]
+
+
+def find_forlorn(agents: NamedAgents, held: frozenset[Key]) -> set[Key]:
+    """The jobs, with their tokens, that have begun and that no thread has.
+
+    `held`: those that threads have. What was claimed since this was noted may be found, too.
+    """
+    keys = {_key(job) for _name, agent in agents for job in _begun(agent)}
+    return keys - held
+
+
+def hand_back(dispatcher_agents: Any, agents: NamedAgents, forlorn: set[Key]) -> None:
+    """Give such jobs to whoever works for the queue."""
+    for _name, agent in agents:
+        for job in list(_begun(agent)):
+            if _key(job) in forlorn:
+                utils.log.warning(
+                    "%r is with no worker: was the transaction undone in which it ended? It is "
+                    "taken for interrupted",
+                    job,
+                )
+                agent._forget(job)
+                agent.completed.remove(job)
+                dispatcher_agents._hand_back_job(job)
+
+
+def _begun(agent: Any) -> Iterator[Any]:
+    """The jobs of an agent that a thread should have: in its list, or taken for completed."""
+    yield from agent
+    for job in itertools.islice(agent.completed, COMPLETED_LIMIT):
+        try:
+            job._p_activate()
+        except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            # It was packed away, say: it certainly does not run.
+            continue
+        goes_on = job.status in (ASSIGNED, ACTIVE, CALLBACKS) and not job._waits()
+        if goes_on and job.agent is agent and job not in agent:
+            yield job
+
+
+def _key(job: Any) -> Key:
+    return job_id(job), job._token
+
+
+def shorten_waits(queue: Any) -> int:
+    """Have jobs wait no longer than they were told to; return how many there were.
+
+    An entry knows when it was made. If that is in the future, the clock was set back since then.
+    """
+    now = zc.async_.clock.microseconds()
+    latest = now + TOLERANCE * 1_000_000
+    made_later = [
+        (time_of(key), entry_of_later(key), job)
+        for tree in queue._backlog.later_trees()
+        for key, job in itertools.islice(tree.items(), LATER_LIMIT)
+        if entry_of_later(key) > latest
+    ]
+    count = 0
+    for moment, entry_key, job in made_later:
+        if not queue._is_waiting(job, entry_key):
+            continue
+        delay = job._delay
+        if delay is not None and moment - latest > delay:
+            utils.log.info("%r was to wait %d s; the clock was set back", job, delay / 1_000_000)
+            job._wait_until(now + delay, delay)
+            queue._file_again(job)
+            count += 1
+    return count

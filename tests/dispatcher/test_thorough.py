@@ -1,0 +1,137 @@
+"""What a dispatcher looks for now and then."""
+
+import datetime
+
+import pytest
+import transaction
+
+import zc.async_.clock
+from tests.dispatcher import work
+from zc.async_.agent import Agent
+from zc.async_.dispatcher import thorough
+from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
+from zc.async_.testing import BEGINNING, set_now, virtualtime
+
+SECOND = datetime.timedelta(seconds=1)
+HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def pinned():
+    """Time stands still at `BEGINNING`."""
+    set_now(BEGINNING)
+
+
+@pytest.fixture
+def poller(make_poller, client):
+    """A poller that is active, with an agent."""
+    poller = make_poller()
+    poller.poll(held=frozenset())
+    client.manager.begin()
+    client.queue.dispatchers[poller.uuid]["main"] = Agent()
+    client.manager.commit()
+    return poller
+
+
+def later(interval):
+    virtualtime.let_pass(zc.async_.clock.interval_microseconds(interval))
+
+
+def undo_last(database, count):
+    """Undo the newest transactions, one after the other."""
+    for entry in list(database.undoLog(0, count))[:count]:
+        manager = transaction.TransactionManager()
+        database.undo(entry["id"], manager.get())
+        manager.commit()
+
+
+def complete(client, job):
+    """Have a claimed job complete, as a worker would."""
+    client.manager.begin()
+    job._end_with(42)
+    client.manager.commit()
+
+
+@pytest.mark.parametrize("with_books", [False, True])
+def test_a_job_whose_completion_was_undone_is_handed_back(
+    poller, client, database, with_books, caplog
+):
+    job = client.queue.put(work.answer)
+    client.manager.commit()
+    (claimed,) = poller.poll(held=frozenset()).jobs
+    held = frozenset({(claimed.job_id, claimed.token)})
+    poller.poll(held=held)
+    complete(client, job)
+    if with_books:
+        # Else the job alone is as it was: the agent takes it for completed.
+        poller.poll(held=frozenset())
+    undo_last(database, 2 if with_books else 1)
+    poller.poll(held=frozenset())
+    client.manager.begin()
+    assert job.status == ACTIVE
+    for _look in range(3):
+        later((thorough.INTERVAL + 1) * SECOND)
+        poller.poll(held=frozenset())
+    client.manager.begin()
+    agent = client.queue.dispatchers[poller.uuid]["main"]
+    assert job not in agent
+    assert not len(agent.completed)
+    assert "is with no worker" in caplog.text
+    # Its interruption is dealt with by whoever works for the system.
+    assert len(client.queue.dispatchers[poller.uuid]._system) == 1
+
+
+def test_a_job_that_a_thread_has_is_left_alone(poller, client):
+    job = client.queue.put(work.answer)
+    client.manager.commit()
+    (claimed,) = poller.poll(held=frozenset()).jobs
+    held = frozenset({(claimed.job_id, claimed.token)})
+    for _look in range(4):
+        later((thorough.INTERVAL + 1) * SECOND)
+        poller.poll(held=held)
+    client.manager.begin()
+    assert list(client.queue.dispatchers[poller.uuid]["main"]) == [job]
+    assert len(client.queue) == 0
+
+
+def test_a_job_that_was_claimed_by_this_poll_is_left_alone(poller, client, caplog):
+    """It is not held before the poll ends: one look is no evidence."""
+    for _look in range(3):
+        later((thorough.INTERVAL + 1) * SECOND)
+        client.manager.begin()
+        client.queue.put(work.answer)
+        client.manager.commit()
+        poller.poll(held=frozenset())
+        poller.poll(held=frozenset())
+        client.manager.begin()
+        (job,) = client.queue.dispatchers[poller.uuid]["main"]
+        complete(client, job)
+        poller.poll(held=frozenset())
+    assert "is with no worker" not in caplog.text
+
+
+def test_who_waits_for_an_interval_waits_no_longer_though_the_clock_is_set_back(poller, client):
+    job = client.queue.put(work.answer, 60 * SECOND)
+    client.manager.commit()
+    poller.poll(held=frozenset())
+    later(10 * SECOND)
+    set_now(zc.async_.clock.now() - HOUR)
+    poller.poll(held=frozenset())
+    client.manager.begin()
+    assert job.status == PENDING
+    assert job.begin_after <= zc.async_.clock.now() + 60 * SECOND
+    later(61 * SECOND)
+    assert len(poller.poll(held=frozenset()).jobs) == 1
+
+
+def test_who_waits_for_a_date_waits_for_it_though_the_clock_is_set_back(poller, client):
+    moment = zc.async_.clock.now() + 60 * SECOND
+    job = client.queue.put(work.answer, moment)
+    client.manager.commit()
+    poller.poll(held=frozenset())
+    set_now(zc.async_.clock.now() - HOUR)
+    later(61 * SECOND)
+    assert poller.poll(held=frozenset()).jobs == []
+    client.manager.begin()
+    assert job.begin_after == moment
+    assert job.status != COMPLETED
