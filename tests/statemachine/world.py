@@ -25,6 +25,9 @@ from zc.async_.interfaces import IDispatcherDeactivated
 #: Seconds after which a dispatcher that does not poll is dead.
 DEATH = 61
 
+#: Looks at a dispatcher that is silent, until it is taken for dead.
+LOOKS = 8
+
 #: The dispatchers that there are, and the one that drains the queue in the end.
 DISPATCHERS = 3
 CLIENTS = 2
@@ -400,7 +403,9 @@ class World:
 
     def take_over(self, number: int) -> None:
         """The other dispatchers do nothing until they are dead for this one, which then works."""
-        self.clock.advance(DEATH)
+        for _look in range(LOOKS):
+            self.clock.advance(DEATH / (LOOKS - 1))
+            self.work(number, rounds=1)
         self.work(number)
 
     # -- the end
@@ -420,7 +425,10 @@ class World:
             quiet = quiet + 1 if ends.is_drained(self.view()) else 0
             if quiet == 2:
                 break
-            self.clock.advance(DEATH)
+            for _look in range(LOOKS):
+                # Others die before its eyes.
+                self.clock.advance(DEATH / (LOOKS - 1))
+                self._work_off(process)
         ends.check_end(self.view())
 
     def _open_quotas(self) -> None:

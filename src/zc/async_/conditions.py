@@ -183,6 +183,7 @@ class Conditions(persistent.Persistent):
             self._put_back
             or self._priority
             or waits_since != self._entry_key
+            or self._delay is not None
             or (self._begin_after or 0) > waits_since
         ):
             return place_of(self._sort_key())
