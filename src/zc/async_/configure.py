@@ -144,6 +144,15 @@ def stop(db: Any = None, seconds: float = zc.async_.subscribers.PATIENCE) -> Any
     waited_for = zc.async_.stopping.stop_all({one.dispatcher for one in found}, seconds)
     for one in found:
         _unregister(one.handler)
-    with _mutex:
-        _started[:] = [one for one in _started if one not in found]
+
+    def ended(result: Any = None) -> Any:
+        with _mutex:
+            _started[:] = [one for one in _started if one not in found]
+        return result
+
+    if waited_for is None:
+        ended()
+    else:
+        # Until then another call waits for it, too.
+        waited_for.addCallback(ended)
     return waited_for
