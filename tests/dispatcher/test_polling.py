@@ -275,6 +275,22 @@ def test_a_dead_sibling_is_buried_and_its_jobs_are_taken(active, make_poller, pu
     assert f"dispatcher {dead.uuid} is dead; its jobs are handed back" in caplog.text
 
 
+def test_a_sibling_that_has_just_left_is_not_told_of_as_dead(active, agents, client, caplog):
+    leaving = active()
+    poller = active()
+    # It sees the sibling active all along.
+    client.manager.begin()
+    siblings = client.queue.dispatchers
+    assert siblings[leaving.uuid].activated
+    leaving.poller.deactivate([])
+    assert siblings._ping(poller.uuid)
+    with pytest.raises(ConflictError):
+        client.manager.commit()
+    client.manager.abort()
+    assert "is dead" not in caplog.text
+    assert not siblings._ping(poller.uuid)
+
+
 def poll_all(poller):
     """Poll until all is done; return what was claimed."""
     jobs = []

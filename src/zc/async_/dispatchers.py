@@ -1,6 +1,7 @@
 """The persistent side of dispatchers: who works for a queue, and whether they live."""
 
 import datetime
+import logging
 import uuid as uuid_module
 from collections.abc import Iterator
 from typing import Any
@@ -169,22 +170,6 @@ class DispatcherAgents(PersistentMapping):
             self.queue.put(job._system_job(job.resumeCallbacks))
 
 
-def _say_once_committed(agents: DispatcherAgents) -> None:
-    """Say that a dispatcher was taken for dead, though its try to come back may fail often."""
-    text = (
-        "dispatcher %s was taken for dead, and is not: its process was paused, or out of touch "
-        "with the database, for longer than ping_death_interval (%s)"
-    )
-    uuid, interval = agents.UUID, agents.ping_death_interval
-    jar = agents._p_jar
-    if jar is None:
-        utils.log.critical(text, uuid, interval)
-        return
-    jar.transaction_manager.get().addAfterCommitHook(
-        lambda committed: utils.log.critical(text, uuid, interval) if committed else None
-    )
-
-
 @zope.interface.implementer(zc.async_.interfaces.IDispatchers)
 class Dispatchers(persistent.Persistent):
     """See `zc.async_.interfaces.IDispatchers`."""
@@ -224,7 +209,14 @@ class Dispatchers(persistent.Persistent):
         agents = self[uuid]
         pinged = True
         if not agents.activated:
-            _say_once_committed(agents)
+            utils.log_once_committed(
+                agents,
+                logging.CRITICAL,
+                "dispatcher %s was taken for dead, and is not: its process was paused, or out of "
+                "touch with the database, for longer than ping_death_interval (%s)",
+                agents.UUID,
+                agents.ping_death_interval,
+            )
             agents.reactivate()
         elif agents._is_stale(min(agents.ping_interval, agents.ping_death_interval)):
             agents._say()
@@ -240,7 +232,13 @@ class Dispatchers(persistent.Persistent):
             if sibling is not pinging and sibling.activated and sibling._is_dead(poll_interval)
         ]
         for sibling in dead:
-            utils.log.error("dispatcher %s is dead; its jobs are handed back", sibling.UUID)
+            # A sibling that has just left looks dead as well, to a transaction that began before.
+            utils.log_once_committed(
+                sibling,
+                logging.ERROR,
+                "dispatcher %s is dead; its jobs are handed back",
+                sibling.UUID,
+            )
             sibling._stays_silent()
             sibling.deactivate()
         return bool(dead)

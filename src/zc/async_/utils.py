@@ -106,6 +106,23 @@ for _logger in (log, tracelog):
     _logger.addFilter(zc.async_.logrecords.ShownArguments())
 
 
+def log_once_committed(
+    obj: persistent.Persistent, level: int, text: str, *arguments: object
+) -> None:
+    """Log to `log` what has become true of `obj`, once the transaction of its connection is done.
+
+    A transaction that conflicts said nothing, and its next try may see otherwise. Logs at once if
+    `obj` is in no database.
+    """
+    jar = obj._p_jar
+    if jar is None:
+        log.log(level, text, *arguments)
+        return
+    jar.transaction_manager.get().addAfterCommitHook(
+        lambda committed: log.log(level, text, *arguments) if committed else None
+    )
+
+
 def dotted_name(obj: Any) -> str:
     """The dotted name of a global function or class."""
     return f"{obj.__module__}.{obj.__qualname__}"

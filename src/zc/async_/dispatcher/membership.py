@@ -1,5 +1,6 @@
 """A dispatcher's place in the queues: it becomes active in each, and leaves them in the end."""
 
+import logging
 from typing import Any
 
 import ZODB.utils
@@ -71,7 +72,12 @@ class Membership:
                 if not dead:
                     self._say_that_there_is_another(name)
                     return False
-                utils.log.warning("UUID %s: an earlier process crashed; cleaning up", self._uuid)
+                utils.log_once_committed(
+                    agents,
+                    logging.WARNING,
+                    "UUID %s: an earlier process crashed; cleaning up",
+                    self._uuid,
+                )
                 agents.deactivate()
             agents._holder = self.holder
             agents.activate()
