@@ -112,6 +112,9 @@ class _Watch:
         """Begin to watch."""
         if not self._client.closed:
             transports.prepare_loop(self._client.loop)
+            for protocol in dict.fromkeys((self._client.protocol, *self._client.protocols)):
+                if protocol is not None:
+                    transports.prepare_connected(protocol)
             self._look()
 
     def _look(self) -> None:
