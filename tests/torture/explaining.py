@@ -3,6 +3,7 @@
 import collections
 import datetime
 import re
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +38,8 @@ class Met(NamedTuple):
     text: str
     #: By the wall clock, in seconds.
     when: float
+    #: Lines that tell where it came from, if that is known.
+    traceback: str = ""
 
     @property
     def kind(self) -> str:
@@ -171,7 +174,8 @@ def unexplained(errors: Iterable[Met], outages: Iterable[Outage]) -> Iterator[Fa
             kinds[met.kind].append(met)
     for kind, found in kinds.items():
         when = datetime.datetime.fromtimestamp(found[0].when, datetime.UTC)
-        yield Fault("unexplained", f"{kind} ({len(found)} times, first at {when})")
+        told = f"{kind} ({len(found)} times, first at {when})"
+        yield Fault("unexplained", "\n".join(filter(None, (told, found[0].traceback))))
 
 
 def _explains(explanation: Explanation, met: Met, outages: list[Outage]) -> bool:
@@ -187,7 +191,8 @@ def _explains(explanation: Explanation, met: Met, outages: list[Outage]) -> bool
 
 def met(whose: str, error: BaseException, when: float) -> Met:
     """What a client met."""
-    return Met(whose, "", type(error).__name__, str(error), when)
+    lines = "".join(traceback.format_exception(error)).rstrip()
+    return Met(whose, "", type(error).__name__, str(error), when, lines)
 
 
 # -- the logs of workers
@@ -226,7 +231,8 @@ def _logged(head: re.Match[str], tail: list[str]) -> Met:
     errors = [found for line in tail if (found := _ERROR.match(line))] if _is_error(tail) else []
     if not errors:
         return Met(head["logger"], message, "", "", seconds)
-    return Met(head["logger"], message, errors[-1]["error"], errors[-1]["text"] or "", seconds)
+    error, text = errors[-1]["error"], errors[-1]["text"] or ""
+    return Met(head["logger"], message, error, text, seconds, "\n".join(tail))
 
 
 def _is_error(tail: list[str]) -> bool:

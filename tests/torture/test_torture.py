@@ -470,6 +470,25 @@ def test_an_error_that_nothing_explains_is_a_fault():
     assert "2 times" in faults[0].text
 
 
+def fail():
+    raise TypeError("not callable")
+
+
+def test_what_nothing_explains_is_told_with_its_traceback(tmp_path):
+    try:
+        fail()
+    except TypeError as error:
+        met = explaining.met("putter", error, 100.0)
+    (fault,) = explaining.unexplained([met], [])
+    assert "in fail\n" in fault.text
+    (tmp_path / "worker-1.1.log").write_text(
+        "2026-01-01 00:00:00,500 ERROR asyncio MainThread Exception in callback\n"
+        'Traceback (most recent call last):\n  File "x.py", line 1, in fail\nTypeError: no\n'
+    )
+    (fault,) = explaining.unexplained(explaining.logged(tmp_path), [])
+    assert "line 1, in fail\n" in fault.text
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
