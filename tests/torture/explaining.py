@@ -19,6 +19,9 @@ LINGERS = 40.0
 #: begun, on a machine that is busy.
 DISK_LINGERS = 5.0
 
+#: Seconds by which a log may say that something was earlier than it was.
+PRECISION = 0.001
+
 #: Whatever has clients lose their server.
 AWAY = frozenset((*CONNECTION_BREAKAGES, *SERVER_BREAKAGES)) - {"disk full"}
 FULL = frozenset(("disk full",))
@@ -69,6 +72,9 @@ _DISCONNECTED = r"(ZEO\.Exceptions\.)?ClientDisconnected"
 _EVENTS = r"zc\.async\.events"
 #: The text that a client is told when the server's disk is full.
 _TOO_LARGE = r"(?s).*(File too large|No space left).*"
+#: The text that a client is told of what a FileStorage reads at the end of a file that is too short.
+_GARBAGE = r".*Non-zero version length.*"
+_FULL = FULL, DISK_LINGERS
 _REFUSED = r"(ZEO\.Exceptions\.)?ServerException|OSError"
 
 EXPLAINED = (
@@ -78,7 +84,7 @@ EXPLAINED = (
     # The server cannot be reached, or its answer does not come.
     Explanation(CLIENTS, "", _DISCONNECTED, _ANY, AWAY),
     # The server that refuses to write says why. Readers meet none of it.
-    Explanation("putter", "", _REFUSED, _TOO_LARGE, FULL, DISK_LINGERS),
+    Explanation("putter", "", _REFUSED, _TOO_LARGE, *_FULL),
     # -- what workers log
     # An object could not be loaded, as the server is away; who asked for it is told, too.
     Explanation(r"ZODB\.Connection", r"Couldn't load state for .*", _DISCONNECTED, _ANY, AWAY),
@@ -116,8 +122,7 @@ EXPLAINED = (
         "A storage error occurred during the second phase.*",
         _ANY,
         _ANY,
-        FULL,
-        DISK_LINGERS,
+        *_FULL,
     ),
     # A sibling was killed or suspended, or could not reach the server to ping.
     Explanation(_EVENTS, "dispatcher .* is dead; its jobs are handed back", "", "", SILENT),
@@ -148,17 +153,19 @@ EXPLAINED = (
         "poll of queue .* failed; it is tried again",
         _REFUSED,
         _TOO_LARGE,
-        FULL,
-        DISK_LINGERS,
+        *_FULL,
     ),
-    Explanation(_EVENTS, r".*: error, next try in \d+ s", _REFUSED, _TOO_LARGE, FULL, DISK_LINGERS),
+    # What it could not write, it may read for a moment.
+    Explanation(r"ZODB\.Connection", r"Couldn't load state for .*", _REFUSED, _GARBAGE, *_FULL),
+    Explanation(CLIENTS, "", _REFUSED, _GARBAGE, *_FULL),
+    Explanation(_EVENTS, "poll of queue .* failed; it is tried again", _REFUSED, _GARBAGE, *_FULL),
+    Explanation(_EVENTS, r".*: error, next try in \d+ s", _REFUSED, _TOO_LARGE, *_FULL),
     Explanation(
         _EVENTS,
         r".*: commit error \d+ \(other\), next try in .*File too large.*",
         "",
         "",
-        FULL,
-        DISK_LINGERS,
+        *_FULL,
     ),
     # Whether a job may fail with what it failed with, `kinds` says.
     Explanation(_EVENTS, r"(?s)<zc\.async_\.job\.Job .* failed:", _ANY, _ANY),
@@ -184,7 +191,7 @@ def _explains(explanation: Explanation, met: Met, outages: list[Outage]) -> bool
         return False
     return explanation.breakages is None or any(
         outage.kind in explanation.breakages
-        and outage.began <= met.when <= outage.ended + explanation.lingers
+        and outage.began - PRECISION <= met.when <= outage.ended + explanation.lingers
         for outage in outages
     )
 

@@ -88,9 +88,12 @@ class Process:
         """Ask it to end, and wait until it has. TimeoutError if it does not."""
         self._process.terminate()
         try:
-            wait_until(lambda: self.ended is not None, PATIENCE, 0.05)
+            wait_until(self._has_ended, PATIENCE, 0.05)
         finally:
             self.kill()
+
+    def _has_ended(self) -> bool:
+        return self.ended is not None
 
     def leave(self) -> None:
         """Have it end with its standard input."""
@@ -109,6 +112,11 @@ class StorageServer(Process):
         """Start it, and wait until it can be reached."""
         self._start([str(SERVER), ":".join(map(str, self.address)), str(self._file)])
         wait_until(self._answers, PATIENCE)
+
+    def _has_ended(self) -> bool:
+        # A signal that comes just before its loop waits is noticed at the next event.
+        self._answers()
+        return super()._has_ended()
 
     def _answers(self) -> bool:
         try:
