@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +44,10 @@ DATABASE_TIMEOUT = 3
 
 #: Seconds that a process is given to do as it was asked.
 PATIENCE = 30
+
+#: Seconds after which it is asked to end once more. A ZEO server that is resolving a conflict when
+#: it is asked takes that for an error of the resolution, and goes on.
+ASK_AGAIN = 5
 
 
 class Process:
@@ -86,14 +91,16 @@ class Process:
 
     def terminate(self) -> None:
         """Ask it to end, and wait until it has. TimeoutError if it does not."""
-        self._process.terminate()
+        end = time.monotonic() + PATIENCE
         try:
-            wait_until(self._has_ended, PATIENCE, 0.05)
+            while self.ended is None:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"{self.name} did not end in {PATIENCE} s")
+                self._process.terminate()
+                with contextlib.suppress(TimeoutError):
+                    wait_until(lambda: self.ended is not None, ASK_AGAIN, 0.05)
         finally:
             self.kill()
-
-    def _has_ended(self) -> bool:
-        return self.ended is not None
 
     def leave(self) -> None:
         """Have it end with its standard input."""
@@ -112,11 +119,6 @@ class StorageServer(Process):
         """Start it, and wait until it can be reached."""
         self._start([str(SERVER), ":".join(map(str, self.address)), str(self._file)])
         wait_until(self._answers, PATIENCE)
-
-    def _has_ended(self) -> bool:
-        # A signal that comes just before its loop waits is noticed at the next event.
-        self._answers()
-        return super()._has_ended()
 
     def _answers(self) -> bool:
         try:
