@@ -133,7 +133,7 @@ def trouble(client, monkeypatch):
         client.manager.begin()
         client.connection.cacheMinimize()
 
-    yield trouble
+    return trouble
 
 
 def claim_all(client):

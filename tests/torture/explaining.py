@@ -72,7 +72,7 @@ _DISCONNECTED = r"(ZEO\.Exceptions\.)?ClientDisconnected"
 _EVENTS = r"zc\.async\.events"
 #: The text that a client is told when the server's disk is full.
 _TOO_LARGE = r"(?s).*(File too large|No space left).*"
-#: The text that a client is told of what a FileStorage reads at the end of a file that is too short.
+#: The text that a client is told of what a FileStorage reads where it could not write.
 _GARBAGE = r".*Non-zero version length.*"
 _FULL = FULL, DISK_LINGERS
 _REFUSED = r"(ZEO\.Exceptions\.)?ServerException|OSError"

@@ -45,13 +45,12 @@ DATABASE_TIMEOUT = 3
 #: Seconds that a process is given to do as it was asked.
 PATIENCE = 30
 
-#: Seconds after which it is asked to end once more. A ZEO server that is resolving a conflict when
-#: it is asked takes that for an error of the resolution, and goes on.
-ASK_AGAIN = 5
-
 
 class Process:
     """A process that is started again and again, each time with a log of its own."""
+
+    #: Seconds after which it is asked once more to end.
+    ask_again: float = PATIENCE
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -98,7 +97,7 @@ class Process:
                     raise TimeoutError(f"{self.name} did not end in {PATIENCE} s")
                 self._process.terminate()
                 with contextlib.suppress(TimeoutError):
-                    wait_until(lambda: self.ended is not None, ASK_AGAIN, 0.05)
+                    wait_until(lambda: self.ended is not None, self.ask_again, 0.05)
         finally:
             self.kill()
 
@@ -109,6 +108,10 @@ class Process:
 
 class StorageServer(Process):
     """The ZEO server."""
+
+    #: One that is resolving a conflict when it is asked takes that for an error of the resolution,
+    #: and goes on.
+    ask_again = 3
 
     def __init__(self, folder: Path) -> None:
         super().__init__("server", folder)

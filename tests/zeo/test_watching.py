@@ -350,7 +350,7 @@ def test_a_client_that_is_wrapped_in_another_storage_is_watched(zeo_server):
 
 def test_storages_of_other_kinds_are_left_alone(db):
     zc.async_.zeo.watch(db)
-    assert list(watching._client_storages(db.storage)) == []
+    assert list(watching.client_storages(db.storage)) == []
 
 
 def test_a_client_of_an_unknown_kind_is_left_alone(told):

@@ -26,6 +26,7 @@ import zc.async_.missing
 import zc.async_.notes
 import zc.async_.receipts
 import zc.async_.storable
+import zc.async_.zeo
 import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At, Meaning
@@ -389,6 +390,9 @@ class _Run:
 
         def look() -> bool:
             self.manager.abort()
+            if job._p_jar is not None:
+                # What was known before the commit says nothing of it.
+                zc.async_.zeo.catch_up(job._p_jar.db())
             self.manager.begin()
             job._p_activate()
             ours = job._start == self.start if self.token is None else job._token == self.token
