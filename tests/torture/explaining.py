@@ -8,12 +8,18 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.torture.breaking import CONNECTION_BREAKAGES, SERVER_BREAKAGES, Outage
+from tests.torture.breaking import (
+    CLIENTS,
+    CONNECTION_BREAKAGES,
+    SERVER,
+    SERVER_BREAKAGES,
+    Outage,
+)
 from tests.torture.faults import Fault
 
-#: Seconds that what was broken goes on to be felt: a client that waits for its server gives up
-#: after 30 s, and a worker may be suspended meanwhile.
-LINGERS = 40.0
+#: Seconds that what was broken goes on to be felt: a client is back 15 s after its server can be
+#: reached, and a worker may be suspended meanwhile.
+LINGERS = 20.0
 
 #: Seconds after the disk has room again in which an error still tells of it: a commit that had
 #: begun, on a machine that is busy.
@@ -43,6 +49,8 @@ class Met(NamedTuple):
     when: float
     #: Lines that tell where it came from, if that is known.
     traceback: str = ""
+    #: Who met it, as a target of breakages.
+    target: str = SERVER
 
     @property
     def kind(self) -> str:
@@ -63,10 +71,15 @@ class Explanation(NamedTuple):
     #: It is in order only at the time of one of these; at any time if this is None.
     breakages: frozenset[str] | None = None
     lingers: float = LINGERS
+    #: Whether it may be the time of anybody's; else it is that of the server's, or of the one's who
+    #: met it.
+    anybodys: bool = False
+    #: It is in order only while this is done to who met it, besides; "": always.
+    during: str = ""
 
 
-#: What clients are told.
-CLIENTS = "putter|watcher"
+#: Those in this process.
+_CLIENTS = "putter|watcher"
 _ANY = "(?s:.*)"
 _DISCONNECTED = r"(ZEO\.Exceptions\.)?ClientDisconnected"
 _EVENTS = r"zc\.async\.events"
@@ -78,11 +91,11 @@ _FULL = FULL, DISK_LINGERS
 _REFUSED = r"(ZEO\.Exceptions\.)?ServerException|OSError"
 
 EXPLAINED = (
-    # Two transactions met: a job in whose lane another one waits is claimed while it is put. Both
-    # are told apart from lost ones by `acknowledged`.
-    Explanation("putter", "", r"(ReadC|C)onflictError", _ANY),
+    # It began with what the cache had while the server was away: with its own lane as of before the
+    # commit whose answer it did not get.
+    Explanation("putter", "", r"(ReadC|C)onflictError", _ANY, AWAY),
     # The server cannot be reached, or its answer does not come.
-    Explanation(CLIENTS, "", _DISCONNECTED, _ANY, AWAY),
+    Explanation(_CLIENTS, "", _DISCONNECTED, _ANY, AWAY),
     # The server that refuses to write says why. Readers meet none of it.
     Explanation("putter", "", _REFUSED, _TOO_LARGE, *_FULL),
     # -- what workers log
@@ -125,7 +138,9 @@ EXPLAINED = (
         *_FULL,
     ),
     # A sibling was killed or suspended, or could not reach the server to ping.
-    Explanation(_EVENTS, "dispatcher .* is dead; its jobs are handed back", "", "", SILENT),
+    Explanation(
+        _EVENTS, "dispatcher .* is dead; its jobs are handed back", "", "", SILENT, anybodys=True
+    ),
     Explanation(_EVENTS, "dispatcher .* was taken for dead, and is not: .*", "", "", SILENT),
     # A worker was suspended or cut off, or its sibling handed its jobs back meanwhile.
     Explanation(
@@ -143,8 +158,16 @@ EXPLAINED = (
         _ANY,
         AWAY,
     ),
-    # A worker that is told to end while the server is away cannot wait for its polls and jobs.
-    Explanation(_EVENTS, "dispatcher .* did not stop; a sibling will clean up.*", "", "", AWAY),
+    # A worker that is told to end while the server is away waits for its polls and jobs, though not
+    # for long.
+    Explanation(
+        _EVENTS,
+        "dispatcher .* did not stop; a sibling will clean up.*",
+        "",
+        "",
+        AWAY,
+        during="terminate",
+    ),
     # It was asking for a job when the server went. The poll is given up, and with it what it did.
     Explanation(_EVENTS, "agent .* could not claim a job", _DISCONNECTED, _ANY, AWAY),
     # A poll, or the end of a job, that the server refuses for want of room is tried again.
@@ -157,7 +180,7 @@ EXPLAINED = (
     ),
     # What it could not write, it may read for a moment.
     Explanation(r"ZODB\.Connection", r"Couldn't load state for .*", _REFUSED, _GARBAGE, *_FULL),
-    Explanation(CLIENTS, "", _REFUSED, _GARBAGE, *_FULL),
+    Explanation(_CLIENTS, "", _REFUSED, _GARBAGE, *_FULL),
     Explanation(_EVENTS, "poll of queue .* failed; it is tried again", _REFUSED, _GARBAGE, *_FULL),
     Explanation(_EVENTS, r".*: error, next try in \d+ s", _REFUSED, _TOO_LARGE, *_FULL),
     Explanation(
@@ -181,25 +204,44 @@ def unexplained(errors: Iterable[Met], outages: Iterable[Outage]) -> Iterator[Fa
             kinds[met.kind].append(met)
     for kind, found in kinds.items():
         when = datetime.datetime.fromtimestamp(found[0].when, datetime.UTC)
-        told = f"{kind} ({len(found)} times, first at {when})"
-        yield Fault("unexplained", "\n".join(filter(None, (told, found[0].traceback))))
+        told = f"{found[0].target}: {kind} ({len(found)} times, first at {when})"
+        lines = told, found[0].traceback, _broken_before(found[0].when, outages)
+        yield Fault("unexplained", "\n".join(filter(None, lines)))
+
+
+def _broken_before(when: float, outages: list[Outage]) -> str:
+    before = sorted((one for one in outages if one.began <= when), key=lambda one: one.began)
+    words = [
+        f"{one.kind} of {one.target} from {one.began - when:.1f} to {one.ended - when:.1f} s"
+        for one in before[-5:]
+    ]
+    return "broken before: " + "; ".join(words) if words else ""
 
 
 def _explains(explanation: Explanation, met: Met, outages: list[Outage]) -> bool:
     patterns = zip(explanation[:4], met[:4], strict=True)
     if not all(re.fullmatch(pattern, word) for pattern, word in patterns):
         return False
+    mine = [one for one in outages if one.target in (met.target, SERVER)]
+    if explanation.during and not any(
+        one.kind == explanation.during and _is_time_of(one, met.when, 0) for one in mine
+    ):
+        return False
     return explanation.breakages is None or any(
-        outage.kind in explanation.breakages
-        and outage.began - PRECISION <= met.when <= outage.ended + explanation.lingers
-        for outage in outages
+        one.kind in explanation.breakages and _is_time_of(one, met.when, explanation.lingers)
+        for one in (outages if explanation.anybodys else mine)
     )
+
+
+def _is_time_of(outage: Outage, when: float, lingers: float) -> bool:
+    return outage.began - PRECISION <= when <= outage.ended + lingers
 
 
 def met(whose: str, error: BaseException, when: float) -> Met:
     """What a client met."""
     lines = "".join(traceback.format_exception(error)).rstrip()
-    return Met(whose, "", type(error).__name__, str(error), when, lines)
+    target = CLIENTS if whose == "putter" else SERVER
+    return Met(whose, "", type(error).__name__, str(error), when, lines, target)
 
 
 # -- the logs of workers
@@ -225,7 +267,7 @@ def logged(folder: Path) -> Iterator[Met]:
             found = None if line is None else _HEAD.match(line)
             if line is None or found:
                 if head is not None and head["level"] in ("ERROR", "CRITICAL"):
-                    yield _logged(head, tail)
+                    yield _logged(head, tail)._replace(target=log.name.split(".")[0])
                 head, tail = found, []
             else:
                 tail.append(line)
