@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import transaction
 import ZEO.Exceptions
 
+import zc.async_.zeo
 from benchmarks.storages import Server, add_queue
 from benchmarks.workers import wait_until
 from tests.processes import queue_of
@@ -120,6 +121,8 @@ class Torture:
             stack.callback(self._server.leave)
             self._server.start()
             database = stack.enter_context(Server(self._server.address).database())
+            # By it nothing is put: nobody else would see to that.
+            zc.async_.zeo.watch(database)
             add_queue(database)
             with database.transaction() as connection:
                 prepare(connection, PUTTERS)

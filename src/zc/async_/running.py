@@ -14,6 +14,7 @@ from typing import Any
 
 import persistent
 import transaction
+import ZEO.Exceptions
 from twisted.internet.defer import Deferred
 from ZODB.POSException import POSKeyError, ReadConflictError
 from ZODB.utils import z64
@@ -26,6 +27,7 @@ import zc.async_.missing
 import zc.async_.notes
 import zc.async_.receipts
 import zc.async_.storable
+import zc.async_.zeo
 import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At, Meaning
@@ -163,6 +165,15 @@ class InvalidEndError(AsyncError):
 class ConnectionClosedError(AsyncError):
     """A job has closed the connection that it was loaded from: nothing can be stored."""
 
+
+#: What keeps a thread from its job, or from the storage, and says nothing of a job that is read.
+_TROUBLES = (
+    *utils.EXPLOSIVE_ERRORS,
+    *utils.DISCONNECTED_ERRORS,
+    *utils.TRANSIENT_ERRORS,
+    OSError,
+    ZEO.Exceptions.ServerException,
+)
 
 #: Ends of a job that a policy could not do anything about.
 _HOPELESS_ERRORS = (UnstorableError, CannotWaitError, InvalidEndError, TwoConnectionsError)
@@ -350,19 +361,24 @@ class _Run:
         """
         job = self.job
 
-        def join() -> None:
+        def join() -> Any:
             self.manager.begin()
             self._check_is_ours()
             if job._joins is not None:
-                job._join()
+                try:
+                    job._join()
+                except _TROUBLES:
+                    raise
+                except Exception:
+                    # The other job cannot be read.
+                    return zc.twist.Failure()
                 self.manager.commit()
+            return None
 
-        try:
-            utils.never_fail_to(join, f"having {show(job)} wait for another", self.manager)
-        except (*utils.EXPLOSIVE_ERRORS, ReassignedError):
-            raise
-        except Exception:
-            return self._end_failed(zc.twist.Failure(captureVars=True))
+        # What the callable did is committed: a storage that refuses this must not fail the job.
+        problem = utils.never_fail(join, f"having {show(job)} wait for another", self.manager)
+        if problem is not None:
+            return self._end_failed(problem)
         if job._waits_for_result():
             return inner
         self._tell(job.result)
@@ -389,6 +405,9 @@ class _Run:
 
         def look() -> bool:
             self.manager.abort()
+            if job._p_jar is not None:
+                # What was known before the commit says nothing of it.
+                zc.async_.zeo.catch_up(job._p_jar.db())
             self.manager.begin()
             job._p_activate()
             ours = job._start == self.start if self.token is None else job._token == self.token
