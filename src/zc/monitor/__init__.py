@@ -1,0 +1,19 @@
+"""A line protocol by which operators and scripts look into a running process.
+
+Each line names a command and gives it words as arguments::
+
+    $ echo help | nc 127.0.0.1 9991
+
+Commands are utilities for `zc.monitor.interfaces.IMonitorPlugin`, found by their names.
+`register_basics` registers those of this package, `start` opens a port. The connection is closed
+after the answer, which suits scripts; the command `interactive` keeps it open.
+
+Who reaches the port can do whatever the commands do. So it is opened on the loopback interface
+unless another address is asked for, and has no business to be reached from other networks.
+"""
+
+from zc.monitor.basics import help, interactive, quit
+from zc.monitor.registration import register, register_basics
+from zc.monitor.server import Address, start, stop
+
+__all__ = ["Address", "help", "interactive", "quit", "register", "register_basics", "start", "stop"]
