@@ -1591,6 +1591,78 @@ def return_job_as_callback(result):
     return local.getJob().queue.put(calls.nothing)
 
 
+@pytest.fixture
+def finish_late(client, connect, monkeypatch):
+    """Has the next commit fail without an answer; another client does it when a policy is asked."""
+    storage = client.connection._storage
+    finish = storage.tpc_finish
+    other = connect()
+
+    def fail(*args):
+        monkeypatch.setattr(storage, "tpc_finish", finish)
+        raise OSError("no answer")
+
+    def note():
+        job = local.getJob()
+        calls.noted = job._start, job._runner
+        monkeypatch.setattr(storage, "tpc_finish", fail)
+
+    def do(kept):
+        other.begin()
+        job = other.mine(local.getJob())
+        if job._is_callback():
+            job._start, job._runner = calls.noted
+            job._set_status(ACTIVE)
+        job._joins = other.mine(kept)
+        other.commit()
+
+    calls.note, calls.do = note, do
+    yield
+    del calls.note, calls.do, calls.noted
+
+
+class AsksLater(calls.Policy):
+    """Is asked when the commit is done."""
+
+    def commitError(self, failure, data_cache):
+        calls.do(self.parent._p_jar.root()["kept"])
+        return True
+
+
+def return_kept(*args):
+    calls.happened.append("ran")
+    jar = local.getJob()._p_jar
+    jar.root()["ran"] = len(calls.happened)
+    if len(calls.happened) == 1:
+        calls.note()
+    return jar.root()["kept"]
+
+
+@pytest.mark.parametrize("as_callback", [False, True])
+def test_what_is_committed_only_after_it_was_looked_for_does_not_run_again(
+    client, agent, clock, finish_late, happened, as_callback
+):
+    client.add("kept", Job(calls.nothing))
+    returning = Job(return_kept)
+    returning.retry_policy_factory = AsksLater
+    job = client.put(Job(calls.nothing) if as_callback else returning)
+    if as_callback:
+        job.addCallback(returning)
+        client.commit()
+    agent.claimJob()._activate(clock.time)
+    client.commit()
+    with pytest.raises(ReassignedError):
+        running.run_claimed(job, job._token)
+    client.begin()
+    assert happened == ["ran"]
+    assert returning.status == ACTIVE
+    assert returning._joins is client.root["kept"]
+    job.handleInterrupt()
+    client.commit()
+    assert returning._waits()
+    assert happened == ["ran"]
+
+
 # -- jobs that close the connection of their caller
 
 
