@@ -471,6 +471,48 @@ def test_a_policy_that_cannot_be_loaded_for_a_while_is_waited_for(
     assert errors == []
 
 
+class LosesDatabase(calls.Policy):
+    """Answers when the database is out of reach."""
+
+    def commitError(self, failure, data_cache):
+        calls.lose_database()
+        return super().commitError(failure, data_cache)
+
+
+@pytest.mark.parametrize("answer", [True, datetime.timedelta(seconds=1)])
+def test_a_database_out_of_reach_between_two_tries_is_waited_for(
+    client, agent, answers, clock, failing_commits, sleeps, happened, monkeypatch, answer
+):
+    storage = client.connection._storage
+    load = storage.load
+    errors = []
+
+    def lose_database():
+        errors.extend([ZEO.Exceptions.ClientDisconnected()] * 3)
+        client.abort()
+        client.connection.cacheMinimize()
+
+    def load_or_fail(oid):
+        if errors:
+            raise errors.pop()
+        return load(oid)
+
+    monkeypatch.setattr(storage, "load", load_or_fail)
+    monkeypatch.setattr(calls, "lose_database", lose_database, raising=False)
+    answers(answer)
+    job = Job(calls.happen)
+    job.retry_policy_factory = LosesDatabase
+    client.put(job)
+    agent.claimJob()._activate(clock.time)
+    client.commit()
+    failing_commits(OSError())
+    running.run_claimed(job, job._token)
+    client.begin()
+    assert errors == []
+    assert job.status == (COMPLETED if answer is True else PENDING)
+    assert happened.count(()) == (2 if answer is True else 1)
+
+
 # -- what a policy may answer
 
 

@@ -229,7 +229,7 @@ class _Run:
     def _try(self) -> Any:
         job = self.job
         _tell_ending(False)
-        self._check()
+        utils.never_fail_to(self._check, "looking whose a job is", self.manager)
         if self.token is None and job._is_callback() and self._is_at_most_once():
             utils.never_fail_to(self._commit_start, f"starting {show(job)}", self.manager)
         setup_info = None
@@ -623,8 +623,12 @@ class _Run:
 
     def _waits_here(self) -> bool:
         """Whether the job can only be tried again by this thread: nobody else would."""
-        called = self.job._is_callback() and not self.may_postpone and self.token is None
-        return self.job.queue is None or called
+
+        def look() -> bool:
+            called = self.job._is_callback() and not self.may_postpone and self.token is None
+            return self.job.queue is None or called
+
+        return bool(utils.never_fail_to(look, "looking where a job is", self.manager))
 
     def _wait_for_code(self, error: Any) -> Any:
         """Have the job tried again later, unless it has waited long enough or cannot wait."""
