@@ -481,36 +481,48 @@ class LosesDatabase(calls.Policy):
 
 @pytest.mark.parametrize("answer", [True, datetime.timedelta(seconds=1)])
 def test_a_database_out_of_reach_between_two_tries_is_waited_for(
-    client, agent, answers, clock, failing_commits, sleeps, happened, monkeypatch, answer
+    client, connect, agent, answers, clock, failing_commits, sleeps, happened, monkeypatch, answer
 ):
+    other = connect()
     storage = client.connection._storage
     load = storage.load
-    errors = []
-
-    def lose_database():
-        errors.extend([ZEO.Exceptions.ClientDisconnected()] * 3)
-        client.abort()
-        client.connection.cacheMinimize()
-
-    def load_or_fail(oid):
-        if errors:
-            raise errors.pop()
-        return load(oid)
-
-    monkeypatch.setattr(storage, "load", load_or_fail)
-    monkeypatch.setattr(calls, "lose_database", lose_database, raising=False)
-    answers(answer)
     job = Job(calls.happen)
     job.retry_policy_factory = LosesDatabase
     client.put(job)
     agent.claimJob()._activate(clock.time)
     client.commit()
+    loads = {}
+
+    def lose_database():
+        client.abort()
+        client.connection.cacheMinimize()
+        loads.update({job._p_oid: [change, fail], agent._p_oid: [fail]})
+
+    def change():
+        """Has the job be loaded anew in the next transaction."""
+        other.begin()
+        other.mine(job)._p_changed = True
+        other.commit()
+
+    def fail():
+        raise ZEO.Exceptions.ClientDisconnected
+
+    def load_or_fail(oid):
+        found = load(oid)
+        if loads.get(oid):
+            loads[oid].pop(0)()
+        return found
+
+    monkeypatch.setattr(storage, "load", load_or_fail)
+    monkeypatch.setattr(calls, "lose_database", lose_database, raising=False)
+    answers(answer)
     failing_commits(OSError())
     running.run_claimed(job, job._token)
     client.begin()
-    assert errors == []
     assert job.status == (COMPLETED if answer is True else PENDING)
     assert happened.count(()) == (2 if answer is True else 1)
+    assert sleeps
+    assert loads[job._p_oid if answer is True else agent._p_oid] == []
 
 
 # -- what a policy may answer

@@ -659,10 +659,16 @@ class _Run:
         except Exception:
             utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
             return False
-        if answer is not False and zc.async_.answers.is_too_late(job, answer):
+        if answer is not False and self._is_too_late(answer):
             utils.log.info("%r is not tried again: its begin_by has passed", job)
             return False
         return answer
+
+    def _is_too_late(self, answer: Meaning) -> bool:
+        def look() -> bool:
+            return zc.async_.answers.is_too_late(self.job, answer)
+
+        return bool(utils.never_fail_to(look, "looking when a job must begin", self.manager))
 
     def _policy(self) -> Any:
         self.job._p_activate()
