@@ -9,14 +9,16 @@ import pytest
 import transaction
 import ZEO.Exceptions
 import zope.component
+from BTrees.OOBTree import OOBTree
 from ZODB.POSException import ConflictError
 from ZODB.utils import u64
 
 import zc.async_.claim
 import zc.async_.clock
-import zc.async_.lane
+import zc.async_.disused
 import zc.async_.liveness
 from tests.dispatcher import work
+from tests.races import parties
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import polling
 from zc.async_.dispatcher.membership import TRIES_TO_LEAVE
@@ -29,6 +31,8 @@ from zc.async_.interfaces import (
     PENDING,
     IDispatcherDeactivated,
 )
+from zc.async_.lane import Lane
+from zc.async_.lanes import Lanes
 from zc.async_.queue import Queue, Queues
 from zc.async_.retry import NeverRetry
 from zc.async_.testing import BEGINNING, set_now, virtualtime
@@ -137,12 +141,12 @@ def test_the_first_poll_registers_and_activates(make_poller, agents, install_age
 @pytest.fixture
 def disused_lane(client, monkeypatch):
     """A lane that nobody has used for long, since nothing is long."""
-    monkeypatch.setattr(zc.async_.lane, "DISUSED_AFTER", 0)
+    monkeypatch.setattr(zc.async_.disused, "DISUSED_AFTER", 0)
     client.queue.put(work.answer)
     client.manager.commit()
     client.queue.claim()
     client.manager.commit()
-    return client.queue._lanes.keys()[1]
+    return client.queue._lanes.keys()[0]
 
 
 def test_an_activation_removes_lanes_that_nobody_uses(make_poller, client, disused_lane):
@@ -154,7 +158,7 @@ def test_an_activation_removes_lanes_that_nobody_uses(make_poller, client, disus
 def test_an_activation_removes_no_lanes_if_others_are_in_the_way(
     make_poller, client, disused_lane, monkeypatch, agents
 ):
-    remove = zc.async_.lane.remove_disused
+    remove = zc.async_.disused.remove_disused
 
     def remove_while_another_puts(lanes, living):
         client.manager.begin()
@@ -162,13 +166,49 @@ def test_an_activation_removes_no_lanes_if_others_are_in_the_way(
         client.manager.commit()
         return remove(lanes, living)
 
-    monkeypatch.setattr(zc.async_.lane, "remove_disused", remove_while_another_puts)
+    monkeypatch.setattr(zc.async_.disused, "remove_disused", remove_while_another_puts)
     poller = make_poller()
     outcome = poller.poll()
     assert not outcome.failed
     assert agents(poller).activated
     client.manager.begin()
     assert disused_lane in client.queue._lanes
+
+
+def test_polls_remove_unused_lanes_now_and_then_where_there_are_many(
+    make_poller, client, monkeypatch
+):
+    monkeypatch.setattr(zc.async_.disused, "MANY", 1)
+    monkeypatch.setattr(zc.async_.disused, "DISUSED_AFTER_OF_MANY", 0)
+    poller = make_poller()
+    poller.poll()
+    others = [parties.Client(client.connection.db()) for _number in range(3)]
+    for other in others:
+        other.queue.put(work.answer)
+        other.manager.commit()
+    client.manager.begin()
+    while client.queue.claim() is not None:
+        client.manager.commit()
+    poller.poll()
+    client.manager.begin()
+    assert len(client.queue._lanes) == 3
+    later(seconds=11)
+    poller.poll()
+    client.manager.begin()
+    assert len(client.queue._lanes) == 1
+    for other in others:
+        other.close()
+
+
+def test_a_queue_of_an_older_version_is_changed_by_an_activation(make_poller, client):
+    client.queue._lanes = Lanes(OOBTree({"": Lane()}), buckets=0)
+    client.queue.put(work.answer)
+    client.manager.commit()
+    poller = make_poller()
+    poller.poll()
+    client.manager.begin()
+    assert not client.queue._lanes.is_of_older_version
+    assert len(client.queue) == 1
 
 
 def test_a_database_without_queues_has_nothing_to_poll(make_poller, client):

@@ -245,7 +245,7 @@ def test_a_second_process_of_one_identity_says_so_and_claims_nothing(
 )
 def test_putters_meet_no_conflict_whatever_the_server_can_import(tmp_path, base, bare):
     """Nothing that they write is written by others, or else its class is one of BTrees'."""
-    count, each = 4, 40
+    count, each = 4, 20
     with (
         server(tmp_path, bare=bare) as zeo,
         worker(zeo, tmp_path, "one"),

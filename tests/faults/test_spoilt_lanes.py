@@ -9,6 +9,7 @@ import pytest
 from persistent.mapping import PersistentMapping
 from ZODB.Connection import TransactionMetaData
 
+import zc.async_.disused
 import zc.async_.lane
 from tests.dispatcher import work
 from zc.async_.interfaces import COMPLETED
@@ -163,7 +164,7 @@ def test_a_disused_lane_that_is_spoilt_is_left_for_who_restores_it(client, put, 
     lanes = client.queue._lanes
     spoil(lane_of(client).newest)
     before = list(lanes)
-    zc.async_.lane.remove_disused(lanes, [])
+    zc.async_.disused.remove_disused(lanes, [])
     assert [key for key in before if key in lanes] == before
 
 

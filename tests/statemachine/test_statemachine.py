@@ -28,7 +28,7 @@ COMMON = settings(
     print_blob=False,
     suppress_health_check=list(HealthCheck),
 )
-QUICK = settings(COMMON, max_examples=15, stateful_step_count=30)
+QUICK = settings(COMMON, max_examples=10, stateful_step_count=30)
 LONG = settings(COMMON, max_examples=300, stateful_step_count=50)
 
 

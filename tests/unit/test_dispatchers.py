@@ -346,6 +346,8 @@ def test_a_sibling_buries_the_dead(client, agents, uuid_2, clock, events, caplog
     assert not agents.activated
     assert sibling.activated
     assert events == [("DispatcherDeactivated", agents)]
+    assert caplog.text == ""
+    client.commit()
     assert str(agents.UUID) in caplog.text
     assert job.status == PENDING
 

@@ -44,7 +44,7 @@ def read(lane, count):
 
 def lane_keys(client):
     client.begin()
-    return set(client.queue._lanes) - {""}
+    return set(client.queue._lanes)
 
 
 SIZES = [0, 1, SEGMENT_SIZE - 1, SEGMENT_SIZE, SEGMENT_SIZE + 1, 3 * SEGMENT_SIZE + 5]
@@ -438,94 +438,3 @@ def test_jobs_can_be_put_through_the_lanes_of_two_queues(client):
     client.commit()
     assert list(client.queue) == [job_1]
     assert list(second) == [job_2]
-
-
-# -- lanes that nobody uses
-
-
-@pytest.fixture
-def later(monkeypatch):
-    """A day is over at once."""
-    monkeypatch.setattr(lane_module, "DISUSED_AFTER", 0)
-
-
-def remove_disused(client, *living):
-    client.begin()
-    removed = lane_module.remove_disused(client.queue._lanes, living)
-    client.commit()
-    return removed
-
-
-def test_lanes_that_nobody_used_for_a_day_are_removed(client, other, later):
-    client.put(calls.nothing)
-    client.claim()
-    assert remove_disused(other) == 1
-    assert lane_keys(other) == set()
-    client.begin()
-    client.put(calls.nothing)
-    assert len(lane_keys(other)) == 1
-    assert other.claim() is not None
-
-
-def test_lanes_that_were_used_today_stay(client, other):
-    client.put(calls.nothing)
-    client.claim()
-    assert remove_disused(other) == 0
-
-
-@pytest.mark.parametrize(("many", "removed"), [(3, 0), (2, 1)])
-def test_lanes_go_sooner_where_they_are_many(client, other, monkeypatch, many, removed):
-    monkeypatch.setattr(lane_module, "MANY", many)
-    monkeypatch.setattr(lane_module, "DISUSED_AFTER_OF_MANY", 0)
-    client.put(calls.nothing)
-    client.claim()
-    assert len(lane_keys(other)) == 1
-    assert remove_disused(other) == removed
-
-
-def test_lanes_with_something_unread_stay(client, other, later):
-    client.put(calls.nothing)
-    assert remove_disused(other) == 0
-    assert other.claim() is not None
-
-
-def test_lanes_of_living_instances_stay(client, other, later):
-    instance = uuid.uuid4()
-    zope.component.provideUtility(instance, IUUID)
-    client.put(calls.nothing)
-    client.claim()
-    assert remove_disused(other, uuid.uuid4(), instance) == 0
-    assert remove_disused(other, uuid.uuid4()) == 1
-
-
-@pytest.mark.parametrize("puts", [1, SEGMENT_SIZE - 1, SEGMENT_SIZE, SEGMENT_SIZE + 1])
-def test_a_put_that_meets_the_removal_of_its_lane_is_not_lost(client, other, later, puts):
-    for _put in range(puts):
-        client.put(calls.nothing)
-        client.claim()
-    client.begin()
-    job = client.queue.put(calls.nothing)
-    assert remove_disused(other) == 1
-    with pytest.raises(ConflictError):
-        client.commit()
-    client.begin()
-    job = client.put(calls.nothing)
-    assert other.claim()._p_oid == job._p_oid
-
-
-def test_the_removal_of_a_lane_that_meets_a_put_is_given_up(client, other, later):
-    client.put(calls.nothing)
-    client.claim()
-    other.begin()
-    assert lane_module.remove_disused(other.queue._lanes, ()) == 1
-    job = client.put(calls.nothing)
-    with pytest.raises(ConflictError):
-        other.commit()
-    other.begin()
-    assert other.claim()._p_oid == job._p_oid
-
-
-def test_a_lane_that_is_new_in_its_transaction_stays(client, later):
-    client.queue.put(calls.nothing)
-    client.queue.claim()
-    assert lane_module.remove_disused(client.queue._lanes, ()) == 0

@@ -655,11 +655,11 @@ def test_connections_to_a_mounted_queue_have_lanes_of_their_own(two_databases):
         each.commit()
     clients[1].close()
     two_databases.begin()
-    assert len(set(two_databases.queue._lanes)) == 3
+    assert len(set(two_databases.queue._lanes)) == 2
     third = calls.Client(two_databases.connection.db())
     third.put(calls.nothing)
     two_databases.begin()
-    assert len(set(two_databases.queue._lanes)) == 3
+    assert len(set(two_databases.queue._lanes)) == 2
     third.close()
 
 

@@ -14,16 +14,13 @@ the next pack.
 
 import bisect
 import threading
-import uuid
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import persistent
 import zope.component
-from BTrees.OOBTree import OOBTree
-from persistent.TimeStamp import TimeStamp
 from ZODB.POSException import POSKeyError
 from ZODB.utils import oid_repr, z64
 
@@ -31,18 +28,11 @@ import zc.async_.interfaces
 import zc.async_.processslot
 from zc.async_ import utils
 from zc.async_.backlog import entry_key_part, sort_key
+from zc.async_.lanes import Lanes
 
 #: Entries of one segment. Fewer make a put cheaper, and a claim read more records: a put with 8
 #: took 5 % less time than with 16; a plain BTree's leaf of 60 made it a third slower.
 SEGMENT_SIZE = 8
-
-#: Seconds after which a lane that nobody used may be removed.
-DISUSED_AFTER = 24 * 3600
-
-#: From that many lanes on they go sooner: everybody who looks at a queue reads of each.
-MANY = 64
-#: Seconds after which a lane that nobody used may be removed where there are many.
-DISUSED_AFTER_OF_MANY = 600
 
 #: Added to the key of a lane that is spoilt, for the one that takes its place.
 SUBSTITUTE = "+"
@@ -180,7 +170,7 @@ def place_of_entry(entry: tuple[Any, ...]) -> bytes:
     return sort_key(0, key, key, key, b"") if place is None else place + entry_key_part(key)
 
 
-def lease(lanes: OOBTree, connection: Any) -> Lane:
+def lease(lanes: Lanes, connection: Any) -> Lane:
     """The lane of `connection` among `lanes`, made if it is not there.
 
     `connection` is None for a queue that is in no database yet. Nothing is remembered of the lane
@@ -195,7 +185,7 @@ def lease(lanes: OOBTree, connection: Any) -> Lane:
     return lane
 
 
-def readable(lanes: OOBTree) -> list[Lane]:
+def readable(lanes: Lanes) -> list[Lane]:
     """The lanes that can be read. Of others it is said that they cannot."""
     return [lane for lane in lanes.values() if can_be_read(lane)]
 
@@ -270,46 +260,18 @@ def _say_spoilt(lane: Any, record: Any, lost: str) -> None:
         )
 
 
-def has_unread(lanes: OOBTree, connection: Any) -> bool:
+def has_unread(lanes: Lanes, connection: Any) -> bool:
     """Whether the lane of `connection`, if it has one, has unread entries."""
     lane = lanes.get(_slots.lane_key(connection))
     return lane is not None and can_be_read(lane) and bool(lane)
 
 
-def prepare(lanes: OOBTree, count: int) -> None:
+def prepare(lanes: Lanes, count: int) -> None:
     """Make the lanes of this process's first `count` connections, so that first puts are cheap."""
     for number in range(count):
         key = _lane_key(number)
         if key not in lanes:
             lanes[key] = Lane()
-
-
-def remove_disused(lanes: OOBTree, living: Iterable[uuid.UUID]) -> int:
-    """Remove the lanes that nobody put anything into for long; return how many these were.
-
-    Those of instances that are `living` are left. Whoever still puts something into one that is
-    removed conflicts, and has another at his next try: each put writes the newest segment.
-    """
-    # By the clock of the storage, and as long as it was in use.
-    now = _time_of(lanes._p_jar.db().lastTransaction())
-    patience = DISUSED_AFTER_OF_MANY if len(lanes) >= MANY else DISUSED_AFTER
-    spared = tuple(f"{instance.hex}/" for instance in living)
-    removed = 0
-    for key, lane in list(lanes.items()):
-        if not key or key.startswith(spared) or not can_be_read(lane) or lane:
-            continue
-        serial = lane.newest._p_serial
-        if serial == z64 or now - _time_of(serial) < patience:
-            continue
-        lane.newest._p_changed = True
-        del lanes[key]
-        removed += 1
-    return removed
-
-
-def _time_of(serial: bytes) -> float:
-    seconds: float = TimeStamp(serial).timeTime()
-    return seconds
 
 
 def _lane_key(number: int) -> str:

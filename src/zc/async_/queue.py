@@ -32,6 +32,7 @@ from zc.async_.conditions import check_quota_names
 from zc.async_.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, BadStatusError
 from zc.async_.job import as_job
+from zc.async_.lanes import Lanes
 from zc.async_.quota import Quota, Quotas
 from zc.twist.showing import show
 
@@ -80,9 +81,7 @@ class Queue(persistent.Persistent):
 
     def __init__(self) -> None:
         #: Keys of leases to lanes.
-        self._lanes = OOBTree()
-        # Never removed: the first insertion into an empty tree cannot be merged with another.
-        self._lanes[""] = zc.async_.lane.Lane()
+        self._lanes = Lanes()
         self._backlog = Backlog()
         #: How many entries of lanes and backlog no longer count. Changes of it are merged.
         self._stale = Length()
@@ -90,6 +89,13 @@ class Queue(persistent.Persistent):
         self.quotas.parent = self
         self.dispatchers = Dispatchers()
         self.dispatchers.parent = self
+
+    def __setstate__(self, state: Any) -> None:
+        lanes = state.get("_lanes")
+        if isinstance(lanes, OOBTree):
+            # Written by an older version.
+            state = {**state, "_lanes": Lanes(lanes, buckets=0)}
+        super().__setstate__(state)
 
     # -- putting
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import ZODB.utils
 
+import zc.async_.clock
+import zc.async_.disused
 import zc.async_.interfaces
-import zc.async_.lane
 import zc.async_.liveness
 import zc.async_.notes
 from zc.async_ import utils
@@ -14,6 +15,9 @@ from zc.async_.dispatcher.pool import JobId, job_id
 
 #: How often to try to leave the queues when others are in the way.
 TRIES_TO_LEAVE = 5
+
+#: Seconds, at least, between two tidyings of a queue.
+TIDYING_INTERVAL = 10.0
 
 
 class Membership:
@@ -29,6 +33,8 @@ class Membership:
         self._activated: dict[str, Any] = {}
         #: What this process holds as long as it lives.
         self.holder: zc.async_.liveness.Holder | None = None
+        #: When each queue was tidied (monotonic microseconds).
+        self._tidied: dict[str, int] = {}
         #: Seconds between two polls.
         self.poll_interval = poll_interval
         #: What processes that have ended held. Once this process has their lock that cannot be seen
@@ -45,7 +51,7 @@ class Membership:
         try:
             active = self._activate(name)
             if active:
-                self._tidy(name)
+                self.tidy(name)
             return active
         finally:
             self._manager.begin()
@@ -93,17 +99,32 @@ class Membership:
             self._gone.add(holder)
         return bool(agents._is_dead(self.poll_interval) or holder in self._gone)
 
-    def _tidy(self, name: str) -> None:
+    def tidy(self, name: str) -> None:
         """Remove what instances that are gone have left behind. Next time, if others are there."""
+        self._tidied[name] = zc.async_.clock.monotonic()
         try:
             with self._manager as transaction:
                 zc.async_.notes.add(transaction, "tidying")
                 queue = self._queue(name)
                 members = queue.dispatchers.items()
                 living = [uuid for uuid, agents in members if agents.activated and not agents.dead]
-                zc.async_.lane.remove_disused(queue._lanes, living)
+                zc.async_.disused.remove_disused(queue._lanes, living)
+                if queue._lanes.is_of_older_version:
+                    queue._lanes = queue._lanes.with_buckets()
         except utils.TRANSIENT_ERRORS as error:
             utils.log.info("queue %r is not tidied now: %s", name, error)
+
+    def tidy_if_crowded(self, name: str) -> None:
+        """Tidy once more, some time after the last time, if each look reads many lanes."""
+        now = zc.async_.clock.monotonic()
+        last = self._tidied.get(name, now)
+        if now - last >= TIDYING_INTERVAL * 1_000_000 and zc.async_.disused.are_many(
+            self._queue(name)._lanes
+        ):
+            try:
+                self.tidy(name)
+            finally:
+                self._manager.begin()
 
     def _say_that_there_is_another(self, name: str, details: str = "", *values: str) -> None:
         utils.log.error(

@@ -295,6 +295,7 @@ class Poller:
             self._note_watched(name, visit.watched())
             # Drops what was done and is not worth a commit.
             self._manager.begin()
+            self._membership.tidy_if_crowded(name)
             return
 
     def _conflict_backoff(self) -> float:

@@ -17,7 +17,8 @@ import zc.async_.agent
 import zc.async_.clock
 import zc.async_.lane
 from zc.async_.dispatcher.plans import Outcome, Plan
-from zc.async_.dispatcher.visit import Visit, records_of_tree, watched_records
+from zc.async_.dispatcher.visit import Visit, watched_records
+from zc.async_.lanes import records_of_tree
 
 #: Quiet queues that a poll visits in turn: where there are no more, each poll visits all.
 VISITS = 3

@@ -1,6 +1,5 @@
 """The transaction of a poll in one queue."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import zc.async_.clock
@@ -11,6 +10,7 @@ from zc.async_.dispatcher import thorough
 from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import NEW
+from zc.async_.lanes import records_of_tree
 from zc.twist import Failure
 
 
@@ -234,7 +234,7 @@ class Visit:
 def watched_records(queue: Any, agents: Any) -> list[Any]:
     """The records whose change may mean that there is something to do."""
     objects = [
-        *records_of_tree(queue._lanes),
+        *queue._lanes.records(),
         *records_of_tree(queue.quotas._quotas),
         agents,
         *agents.values(),
@@ -250,12 +250,3 @@ def _watched(queue: Any, agents: Any) -> set[bytes]:
     """Oids of these records."""
     records = watched_records(queue, agents)
     return {record._p_oid for record in records if record._p_oid is not None}
-
-
-def records_of_tree(tree: Any) -> Iterator[Any]:
-    """The records of a BTree that change when a key is added."""
-    yield tree
-    bucket = tree._firstbucket
-    while bucket is not None:
-        yield bucket
-        bucket = bucket._next
