@@ -43,7 +43,7 @@ KILLS_RATE = 0.8
 
 #: Seconds without any progress after which what has not ended is stuck; longer than all waits that
 #: workers and clients of ZEO make. And the longest time that jobs are given to end at all.
-NO_PROGRESS = 25.0
+NO_PROGRESS = 75.0
 LONGEST_DRAIN = 240.0
 
 #: Seconds between two looks at what has not ended.
