@@ -126,15 +126,13 @@ EXPLAINED = (
     # A client that was away for long, or came back to a server that restarted, verifies nothing.
     Explanation(r"ZEO\.asyncio\.client", ".*dropping stale cache", "", "", AWAY),
     # The answer to the last step of a commit did not come. What it came to is found out.
-    Explanation(
-        r"txn\.\d+", "A storage error occurred during the second phase.*", _ANY, _ANY, AWAY
-    ),
+    Explanation(r"txn\.\d+", "A storage error occurred during the second phase.*", "", "", AWAY),
     # That step can fail for want of room.
     Explanation(
         r"txn\.\d+",
         "A storage error occurred during the second phase.*",
-        _ANY,
-        _ANY,
+        "",
+        "",
         *_FULL,
     ),
     # A sibling was killed or suspended, or could not reach the server to ping.
