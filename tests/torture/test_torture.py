@@ -26,7 +26,7 @@ from tests.processes import queue_of, write_line
 from tests.races.parties import Dispatcher, make_queue
 from tests.torture import breaking, explaining, kinds, report, run, verdict, work
 from tests.torture.faults import Fault
-from tests.torture.processes import PATIENCE, Process
+from tests.torture.processes import PATIENCE
 from tests.torture.proxy import Proxy
 from tests.torture.putting import prepare
 from tests.torture.run import options
@@ -364,30 +364,6 @@ def test_what_was_held_passes_when_the_proxy_is_opened(proxy, client, echo):
     client.settimeout(PATIENCE)
     proxy.open()
     assert client.recv(100) == b"late"
-
-
-class Distracted(Process):
-    """A process that is about something else when it is first asked to end."""
-
-    ask_again = 0.1
-
-    def start(self):
-        ready = self._folder / "ready"
-        code = (
-            "import pathlib, signal, sys\n"
-            "asked = []\n"
-            "signal.signal(signal.SIGTERM, lambda *args: asked.append(1))\n"
-            "pathlib.Path(sys.argv[1]).touch()\n"
-            "while len(asked) < 2:\n    signal.pause()\n"
-        )
-        self._start(["-c", code, str(ready)])
-        wait_until(ready.exists, PATIENCE)
-
-
-def test_a_process_that_does_not_hear_that_it_is_to_end_is_asked_again(tmp_path):
-    process = Distracted("distracted", tmp_path)
-    process.start()
-    process.terminate()
 
 
 # -- the report
