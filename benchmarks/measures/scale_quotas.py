@@ -105,7 +105,10 @@ def _fill(one: Client, count: int, size: int) -> None:
         while more:
             one.manager.begin()
             with one.queue._claiming() as claim:
-                more = claim.more
+                if not size:
+                    # Finds no job, as a dispatcher with idle workers.
+                    claim.next()
+            more = claim.more
             one.manager.commit()
     one.connection.cacheMinimize()
     # As much in memory as dispatchers have.

@@ -12,7 +12,7 @@ from zc.async_.places import Places
 
 #: Most piles that one claim files elsewhere though it neither takes from them nor adds to them, and
 #: most notes of quotas that were opened to which it sees. The rest is for the next claim.
-MOVES = 2000
+MOVES = 20_000
 
 #: Where fewer piles than this are parked under a quota that has room, they are opened at once.
 #: More stay there, so that a quota that many share is emptied and filled without moving them all.
