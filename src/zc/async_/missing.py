@@ -72,11 +72,8 @@ def delay(count: int) -> int:
 
 def log(job: Any, error: MissingCallableError, when: At | None) -> None:
     """Say what is missing, and what comes of it."""
-    # Who keeps the record must not keep what the error's traceback refers to: broken objects, which
-    # stay so as long as somebody has them.
-    problem = str(error)
     if when is None:
-        utils.log.error("%r has waited %s for its code, and fails: %s", job, PATIENCE, problem)
+        utils.log.error("%r has waited %s for its code, and fails: %s", job, PATIENCE, error)
     else:
         seconds = (when - zc.async_.clock.microseconds()) / 1_000_000
-        utils.log.error("%r waits %.0f s for its code: %s", job, seconds, problem)
+        utils.log.error("%r waits %.0f s for its code: %s", job, seconds, error)
