@@ -22,12 +22,16 @@ from zc.async_.dispatcher.plans import Plan
 from zc.async_.dispatcher.polling import CACHE_SIZE, Poller
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.job import Job
+from zc.async_.limited import indices
 
 #: Quotas made, or jobs put, in one transaction.
 BATCH = 2000
 
 #: How often jobs are run over one quota and over many, in turn. The medians count.
 ROUNDS = 3
+
+#: Quotas that are looked up before the first claim.
+LOOKS = 1000
 
 #: Claims, or polls, before those that are timed.
 WARM_UP = 10
@@ -47,6 +51,7 @@ def measure(folder: Path, scale: Scale) -> Iterator[Figure]:
             place.mkdir()
             with file_database(place) as database, client(database) as one:
                 _fill(one, count, size)
+                _look_around(one, count)
                 claims[count] = _claim(one, min(scale.claims, few - WARM_UP), size)
                 polls[count] = _poll(database, scale.claims)
             yield Figure(f"claim, {count:,} quotas {kind}", claims[count] * 1000, "ms")
@@ -113,6 +118,16 @@ def _fill(one: Client, count: int, size: int) -> None:
     one.connection.cacheMinimize()
     # As much in memory as dispatchers have.
     one.connection._cache.cache_size = CACHE_SIZE
+
+
+def _look_around(one: Client, count: int) -> None:
+    """Have in memory what a process has that has claimed for a while: the upper nodes of trees."""
+    one.manager.begin()
+    for number in range(0, count, max(1, count // LOOKS)):
+        name = f"quota {number}"
+        one.queue.quotas.get(name)
+        for _key, index in indices(one.queue._backlog):
+            index.pile((name,))
 
 
 def _claim(one: Client, claims: int, size: int) -> float:
