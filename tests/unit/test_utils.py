@@ -181,3 +181,29 @@ def test_never_fail_to_uses_the_transaction_manager_of_the_thread_by_default():
 def test_the_loggers_have_their_historic_names():
     assert utils.log.name == "zc.async.events"
     assert utils.tracelog.name == "zc.async.trace"
+
+
+def test_a_database_is_closed_as_soon_as_its_connections_lose_what_they_need():
+    database = ZODB.DB(None)
+    connection = database.open()
+    seen = []
+
+    class Participant:
+        def beforeCompletion(self, transaction):
+            pass
+
+        def afterCompletion(self, transaction):
+            seen.append(utils.is_closed(database))
+
+        def newTransaction(self, transaction):
+            pass
+
+    participant = Participant()
+    manager = connection.transaction_manager
+    manager.registerSynch(participant)
+    assert not utils.is_closed(database)
+    database.close()
+    assert seen == [True]
+    assert utils.is_closed(database)
+    assert not utils.is_closed(None)
+    manager.unregisterSynch(participant)

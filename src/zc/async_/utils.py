@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 import threading
 import time
 import types
@@ -161,10 +162,18 @@ def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bo
     return _persist(call_and_commit, identifier, tm, 5)
 
 
+#: What a database that was closed has for `close`.
+_closed_again = getattr(sys.modules[ZODB.DB.__module__], "noop", None)
+
+
 def is_closed(database: Any) -> bool:
     """Whether `ZODB.DB.close` of a database was called."""
-    # It then has no storage any more.
-    return isinstance(database, ZODB.DB) and not hasattr(database, "_mvcc_storage")
+    if not isinstance(database, ZODB.DB):
+        return False
+    # In the end it has no storage any more. Before that it takes the resources of connections away;
+    # and first of all it gets a `close` that does nothing.
+    begun = _closed_again is not None and vars(database).get("close") is _closed_again
+    return begun or not hasattr(database, "_mvcc_storage")
 
 
 class _Work(threading.local):
