@@ -17,8 +17,10 @@ import zc.async_.callables
 import zc.async_.callback_runs
 import zc.async_.clock
 import zc.async_.growing
+import zc.async_.ids
 import zc.async_.interfaces
 import zc.async_.interruptions
+import zc.async_.mistyped
 import zc.async_.reporting
 import zc.async_.running
 import zc.async_.sidecar
@@ -100,6 +102,17 @@ class Job(Conditions):
         if kwargs:
             self._kwargs = kwargs
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Subclasses know what they do.
+        if not name.startswith("_") and type(self) is Job and not hasattr(Job, name):
+            zc.async_.mistyped.refuse_if_mistyped(name)
+        super().__setattr__(name, value)
+
+    @property
+    def id(self) -> str | None:
+        """See `zc.async_.interfaces.IJob`."""
+        return zc.async_.ids.make_id(self)
+
     # -- the call
 
     @property
@@ -143,7 +156,7 @@ class Job(Conditions):
         self._edited()
         return self._kwargs
 
-    def bind(self, *args: Any, **kwargs: Any) -> "Job":
+    def bind(self, /, *args: Any, **kwargs: Any) -> "Job":
         """See `zc.async_.interfaces.IJob`."""
         self._must_not_have_started("the arguments")
         if args:

@@ -14,10 +14,12 @@ import transaction.interfaces
 import ZEO.Exceptions
 import ZODB
 import ZODB.POSException
+from ZODB.interfaces import IConnection
 from ZODB.utils import u64, z64
 
-import zc.async_.logrecords
+import zc.twist
 from zc.async_.interfaces import ReassignedError
+from zc.async_.logrecords import ShownArguments
 from zc.twist import showing
 
 #: Big events: start, stop, errors.
@@ -103,7 +105,7 @@ def _short_form(obj: object) -> str | None:
 
 
 for _logger in (log, tracelog):
-    _logger.addFilter(zc.async_.logrecords.ShownArguments())
+    _logger.addFilter(ShownArguments())
 
 
 def log_once_committed(
@@ -121,6 +123,16 @@ def log_once_committed(
     jar.transaction_manager.get().addAfterCommitHook(
         lambda committed: log.log(level, text, *arguments) if committed else None
     )
+
+
+def connection_of(context: Any) -> Any:
+    """The connection of a persistent object, or `context` itself. LookupError if it has none."""
+    if IConnection.providedBy(context):
+        return context
+    connection = IConnection(context, None) or zc.twist.connection(context)
+    if connection is None:
+        raise LookupError(f"{showing.show(context)} is in no database: add it to one first")
+    return connection
 
 
 def dotted_name(obj: Any) -> str:
