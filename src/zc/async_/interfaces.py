@@ -576,9 +576,9 @@ class IQueue(Interface):
         datetime is in UTC. The job may start once the transaction has committed.
 
         Raises `BadStatusError` for a job that is or was in a queue already and cannot run now,
-        ValueError for a quota that does not exist and TypeError for what cannot be called or
-        stored. Warns of functions and classes of the main program, with
-        `zc.async_.mainprogram.MainProgramWarning`.
+        ValueError for a quota that does not exist, TypeError for what cannot be called or stored
+        and `ClosedDatabaseError` if the database of the queue was closed. Warns of functions and
+        classes of the main program, with `zc.async_.mainprogram.MainProgramWarning`.
         """
 
     def call(

@@ -109,6 +109,8 @@ class Queue(persistent.Persistent):
         quota_names: Iterable[str] | None = None,
     ) -> Any:
         """See `zc.async_.interfaces.IQueue`."""
+        if self._p_jar is not None:
+            utils.check_is_open(self._p_jar.db())
         job = as_job(item)
         self._check_is_new(job)
         if quota_names is not None:

@@ -18,7 +18,7 @@ from ZODB.interfaces import IConnection
 from ZODB.utils import u64, z64
 
 import zc.twist
-from zc.async_.interfaces import ReassignedError
+from zc.async_.interfaces import ClosedDatabaseError, ReassignedError
 from zc.async_.logrecords import ShownArguments
 from zc.twist import showing
 
@@ -126,13 +126,24 @@ def log_once_committed(
 
 
 def connection_of(context: Any) -> Any:
-    """The connection of a persistent object, or `context` itself. LookupError if it has none."""
-    if IConnection.providedBy(context):
-        return context
-    connection = IConnection(context, None) or zc.twist.connection(context)
+    """The connection of a persistent object, or `context` itself.
+
+    LookupError if it has none, and `ClosedDatabaseError` if its database was closed.
+    """
+    connection = context
+    if not IConnection.providedBy(context):
+        connection = IConnection(context, None) or zc.twist.connection(context)
     if connection is None:
         raise LookupError(f"{showing.show(context)} is in no database: add it to one first")
+    check_is_open(connection.db())
     return connection
+
+
+def told(error: BaseException) -> str:
+    """The class of an error, and its text if it has any."""
+    name = dotted_name(type(error))
+    text = showing.text_of(error)
+    return f"{name}: {text}" if text else name
 
 
 def dotted_name(obj: Any) -> str:
@@ -177,6 +188,15 @@ def is_closed(database: Any) -> bool:
     """Whether `ZODB.DB.close` of a database was called."""
     # It then has no storage any more.
     return isinstance(database, ZODB.DB) and not hasattr(database, "_mvcc_storage")
+
+
+def check_is_open(database: Any) -> None:
+    """Raise `ClosedDatabaseError` for a database that was closed."""
+    if is_closed(database):
+        raise ClosedDatabaseError(
+            f"the database {database.database_name!r} is closed: open it anew, and close it only "
+            "after zc.async_.configure.stop()"
+        )
 
 
 class _Work(threading.local):
