@@ -112,6 +112,9 @@ def test_nothing_is_said_of_functions_of_modules(client, main):
     client.put(calls.nothing)
     client.put(parallel(calls.nothing, Job(calls.echo, NeverRetry, persistent.Persistent())))
     client.put(len, retry_policy_factory=NeverRetry)
+    client.put(len, retry_policy_factory="")
+    client.put(client.queue.quotas.create)
+    client.put(Job(divmod, 7, 2), retry_policy_factory="__main__")
 
 
 def test_nothing_is_said_of_what_a_running_job_puts(queue, main, monkeypatch):

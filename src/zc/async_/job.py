@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import persistent
 import zope.component
 import zope.interface
 
@@ -51,6 +52,9 @@ SHORTEST_VALUE = 20
 
 _STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
 _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
+
+
+_set = persistent.Persistent.__setattr__
 
 
 @zope.interface.implementer(zc.async_.interfaces.IJob)
@@ -103,10 +107,11 @@ class Job(Conditions):
             self._kwargs = kwargs
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Subclasses know what they do.
-        if not name.startswith("_") and type(self) is Job and not hasattr(Job, name):
+        # Without `super`: attributes are set a dozen times in the life of a job.
+        if name[0] != "_" and type(self) is Job and not hasattr(Job, name):
+            # Subclasses know what they do.
             zc.async_.mistyped.refuse_if_mistyped(name)
-        super().__setattr__(name, value)
+        _set(self, name, value)
 
     @property
     def id(self) -> str | None:

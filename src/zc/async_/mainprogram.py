@@ -8,16 +8,21 @@ program. So it is a warning, and whoever knows better filters it.
 
 import sys
 import types
-from collections.abc import Iterator
 from typing import Any
+
+import persistent
 
 import zc.async_.growing
 import zc.async_.storable
 import zc.async_.warners
 from zc.async_.interfaces import IJob
+from zc.async_.storable import PLAIN
 from zc.async_.threadlocal import local
 
 _MAIN = "__main__"
+
+#: Of a name as `zc.async_.callables` keeps it.
+_BEGINNING = _MAIN + ":"
 
 
 class MainProgramWarning(UserWarning):
@@ -36,40 +41,41 @@ def warn_of(job: Any) -> None:
     # Not by recursion: chains of callbacks may be long.
     while jobs:
         job = jobs.pop()
-        for name in _names(job):
-            zc.async_.warners.warn(_message(name), MainProgramWarning)
-        callbacks = zc.async_.growing.items(job._callbacks, job._further_callbacks)
-        jobs += zc.async_.storable._new_jobs(callbacks)
+        values = [job, *(value for value in job._args if type(value) not in PLAIN)]
         # The parts of a composed job, which it puts when it runs.
-        jobs += [part for part in job._args if _is_new_job(part)]
+        jobs += [value for value in values[1:] if _is_new_job(value)]
+        if job._callbacks:
+            callbacks = zc.async_.growing.items(job._callbacks, job._further_callbacks)
+            jobs += zc.async_.storable._new_jobs(callbacks)
+        for name in _names(job, values):
+            zc.async_.warners.warn(_message(name), MainProgramWarning)
 
 
 def _is_new_job(value: Any) -> bool:
-    return IJob.implementedBy(type(value)) and value._p_jar is None
+    return isinstance(value, persistent.Persistent) and (
+        value._p_jar is None and IJob.implementedBy(type(value))
+    )
 
 
-def _names(job: Any) -> Iterator[str]:
-    """The names in `__main__` that a job would have to find."""
+def _names(job: Any, values: list[Any]) -> list[str]:
+    """The names in `__main__` that a job would have to find, which is stored with `values`."""
+    names = []
+    stored = getattr(job, "_callable", None)
     policy = job._retry_policy_factory
-    for stored in (getattr(job, "_callable", None), *(policy if type(policy) is tuple else ())):
-        if isinstance(stored, str):
-            module, _, name = stored.partition(":")
-            if module == _MAIN:
-                yield name
-        elif stored is not None:
-            yield from _name_of(stored[0])
-    if type(job).__module__ == _MAIN:
-        yield type(job).__qualname__
-    for argument in (*job._args, *job._kwargs.values()):
-        yield from _name_of(argument)
-
-
-def _name_of(value: Any) -> Iterator[str]:
-    """The name in `__main__` that a value is stored by, if it is."""
-    kept_by_name = isinstance(value, (type, types.FunctionType))
-    named = value if kept_by_name else type(value)
-    if named.__module__ == _MAIN:
-        yield named.__qualname__
+    # A text is the name of an adapter.
+    for kept in (stored, policy[0]) if type(policy) is tuple else (stored,):
+        if type(kept) is tuple:
+            values.append(kept[0])
+        elif kept is not None and kept.startswith(_BEGINNING):
+            names.append(kept[len(_BEGINNING) :])
+    if job._kwargs:
+        values += job._kwargs.values()
+    for value in values:
+        # Functions and classes are stored by their names, and others with those of their classes.
+        named = value if isinstance(value, (type, types.FunctionType)) else type(value)
+        if named.__module__ == _MAIN:
+            names.append(named.__qualname__)
+    return names
 
 
 def _message(name: str) -> str:

@@ -20,12 +20,12 @@ from zc.async_.interfaces import AsyncError
 from zc.twist.showing import show, text_of
 
 #: Of these nothing has to be tried.
-_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def is_plain(value: Any) -> bool:
     """Whether a value is a number, a text or the like."""
-    return type(value) in _PLAIN
+    return type(value) in PLAIN
 
 
 class UnstorableError(AsyncError, TypeError):
