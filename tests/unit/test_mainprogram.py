@@ -74,12 +74,32 @@ def test_a_job_that_needs_something_of_the_main_program_is_warned_of(client, mai
 
 
 def test_so_are_a_retry_policy_and_a_callback(client, main):
-    job = Job(calls.nothing)
-    job.retry_policy_factory = main.Policy
-    job.addCallbacks(success=calls.echo).addCallback(calls.echo).addCallback(main.work)
     with pytest.warns(MainProgramWarning) as caught:
-        client.put(job)
-    assert [str(warning.message).split()[3] for warning in caught] == ["Policy", "work"]
+        client.put(calls.nothing, retry_policy_factory=main.Policy)
+    job = Job(calls.nothing)
+    last = job.addCallbacks(success=calls.echo).addCallback(calls.echo)
+    with pytest.warns(MainProgramWarning) as more:
+        last.addCallback(main.work)
+    client.put(job)
+    needed = [str(warning.message).split()[3] for warning in (*caught, *more)]
+    assert needed == ["Policy", "work"]
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_so_is_a_callback_that_is_added_after_the_put(client, main, committed):
+    job = client.queue.put(calls.nothing)
+    proxy = job.addCallbacks(success=calls.echo)
+    last = proxy.addCallback(calls.echo)
+    if committed:
+        client.commit()
+    for owner in (job, proxy, last):
+        with pytest.warns(MainProgramWarning) as caught:
+            owner.addCallback(main.work)
+        with pytest.warns(MainProgramWarning) as more:
+            owner.addCallbacks(failure=main.work)
+        for warning in (*caught, *more):
+            assert warning.filename == __file__
+        assert (len(caught), len(more)) == (1, 1)
 
 
 def test_the_warning_names_the_line_that_put(queue, main):

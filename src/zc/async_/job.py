@@ -21,6 +21,7 @@ import zc.async_.growing
 import zc.async_.ids
 import zc.async_.interfaces
 import zc.async_.interruptions
+import zc.async_.mainprogram
 import zc.async_.mistyped
 import zc.async_.reporting
 import zc.async_.running
@@ -380,6 +381,7 @@ class Job(Conditions):
     ) -> Any:
         """See `zc.async_.interfaces.IAbstractJob`."""
         callback = callback if isinstance(callback, CallbackProxy) else as_job(callback)
+        zc.async_.mainprogram.warn_of_callback(callback)
         callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
         sidecar = zc.async_.sidecar.find(self)
         if self._status_id in (_NUMBERS[NEW], _NUMBERS[PENDING]) and not (

@@ -12,10 +12,8 @@ from typing import Any
 
 import persistent
 
-import zc.async_.growing
-import zc.async_.storable
 import zc.async_.warners
-from zc.async_.interfaces import IJob
+from zc.async_.interfaces import ICallbackProxy, IJob
 from zc.async_.storable import PLAIN
 from zc.async_.threadlocal import local
 
@@ -30,7 +28,10 @@ class MainProgramWarning(UserWarning):
 
 
 def warn_of(job: Any) -> None:
-    """Warn of what a new job and its callbacks need of the main program. For the putting thread.
+    """Warn of what a job needs of the main program that is put, or added as a callback.
+
+    For the thread that does so. Callbacks are seen when they are added, whether their job was put
+    or not: to find out would cost more the longer a chain is.
 
     Not of what the library puts by itself, nor of what a running job puts: its process has the
     code, and was started by somebody who saw the warning.
@@ -38,17 +39,25 @@ def warn_of(job: Any) -> None:
     if job._system or local.claimed is not None:
         return
     jobs = [job]
-    # Not by recursion: chains of callbacks may be long.
+    # Not by recursion: composed jobs may be deep.
     while jobs:
         job = jobs.pop()
         values = [job, *(value for value in job._args if type(value) not in PLAIN)]
         # The parts of a composed job, which it puts when it runs.
         jobs += [value for value in values[1:] if _is_new_job(value)]
-        if job._callbacks:
-            callbacks = zc.async_.growing.items(job._callbacks, job._further_callbacks)
-            jobs += zc.async_.storable._new_jobs(callbacks)
         for name in _names(job, values):
             zc.async_.warners.warn(_message(name), MainProgramWarning)
+
+
+def warn_of_callback(callback: Any) -> None:
+    """As `warn_of`, of a job or a proxy that is added as a callback."""
+    if ICallbackProxy.providedBy(callback):
+        both: tuple[Any, ...] = (callback.success, callback.failure)
+    else:
+        both = (callback,)
+    for job in both:
+        if job is not None:
+            warn_of(job)
 
 
 def _is_new_job(value: Any) -> bool:
