@@ -120,6 +120,15 @@ def test_a_module_that_is_run_by_its_name_is_to_be_imported_by_that(client, main
     )
 
 
+def test_a_job_that_is_its_own_argument_is_warned_of_once(client, main):
+    job = Job(main.work)
+    job.args.append(job)
+    job.args.append(Job(calls.echo, job))
+    with pytest.warns(MainProgramWarning) as caught:
+        client.put(job)
+    assert len(caught) == 1
+
+
 def test_who_knows_better_filters_it_and_the_job_is_put(queue, main):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

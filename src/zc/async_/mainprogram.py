@@ -38,13 +38,15 @@ def warn_of(job: Any) -> None:
     """
     if job._system or local.claimed is not None:
         return
-    jobs = [job]
-    # Not by recursion: composed jobs may be deep.
-    while jobs:
-        job = jobs.pop()
+    jobs, known = [job], {id(job)}
+    # Not by recursion: composed jobs may be deep. A job may be its own argument.
+    for job in jobs:
         values = [job, *(value for value in job._args if type(value) not in PLAIN)]
         # The parts of a composed job, which it puts when it runs.
-        jobs += [value for value in values[1:] if _is_new_job(value)]
+        for value in values[1:]:
+            if _is_new_job(value) and id(value) not in known:
+                known.add(id(value))
+                jobs.append(value)
         for name in _names(job, values):
             zc.async_.warners.warn(_message(name), MainProgramWarning)
 
