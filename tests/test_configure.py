@@ -105,8 +105,23 @@ def test_only_the_base_finds_connections(connection):
     assert IConnection(connection.root()) is connection
 
 
-def test_queues_are_no_matter_of_the_base(connection):
+def test_after_the_base_alone_a_queue_is_found_from_objects_and_connections(connection):
     zc.async_.configure.base()
+    queues = connection.root()[KEY] = zc.async_.queue.Queues()
+    queue = queues[""] = zc.async_.queue.Queue()
+    transaction.commit()
+    assert IQueue(connection) is queue
+    assert IQueue(connection.root()) is queue
+
+
+def test_where_there_is_no_queue_yet_the_adapter_says_what_makes_one(connection):
+    zc.async_.configure.base()
+    with pytest.raises(LookupError, match=r"call zc\.async_\.configure\.start\(db\), include"):
+        IQueue(connection)
+
+
+def test_queues_are_no_matter_of_the_minimum(connection):
+    zc.async_.configure.minimal()
     assert IQueue(connection, None) is None
 
 

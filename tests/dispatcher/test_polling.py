@@ -246,10 +246,11 @@ def test_another_process_with_the_same_uuid_says_so_and_does_not_claim(
     assert (outcome.jobs, outcome.done) == ([], set())
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.getMessage() == (
-        f"UUID {first.uuid} already activated in queue  (oid {u64(client.queue._p_oid)}): another "
-        "process?  (To stop poll attempts in this process, set "
-        "``zc.async.dispatcher.get().activated = False``.  To stop polls permanently, don't start "
-        "a zc.async.dispatcher!)"
+        f"UUID {first.uuid} is in use: give each dispatcher another one.  (If its process has "
+        "ended, this one takes over by itself: see ``ping_death_interval``.)  It is already "
+        f"activated in queue  (oid {u64(client.queue._p_oid)}): another process?  (To stop poll "
+        "attempts in this process, set ``zc.async_.dispatcher.get().activated = False``.  To stop "
+        "polls permanently, don't start a zc.async.dispatcher!)"
     )
     assert [claimed.job_id for claimed in first.poll().jobs] == [key(job)]
 
@@ -746,10 +747,15 @@ def test_a_database_out_of_reach_is_asked_ever_more_seldom(unwilling, caplog):
         assert outcome.failed
         waits.append(outcome.again)
     assert waits == [*range(1, 61), 60, 60]
-    assert "poll: database out of reach, next try in 1 s: gone" in caplog.text
+    assert "next try in 1 s: ZEO.Exceptions.ClientDisconnected: gone; see" in caplog.text
     assert unwilling.poll().again is None
     errors.append(ZEO.Exceptions.ClientDisconnected())
     assert unwilling.poll().again == 1
+    # That has no text of its own.
+    assert caplog.messages[-1] == (
+        "poll: database out of reach, next try in 1 s: ZEO.Exceptions.ClientDisconnected; see "
+        "whether its server runs, and whether it can be reached from here"
+    )
 
 
 class Unreachable:

@@ -233,7 +233,10 @@ def test_a_second_process_of_one_identity_says_so_and_claims_nothing(
             wait_for(*jobs)
             assert {job.result for job in jobs} == {first.pid}
         assert "already activated in queue" in copied.log.read_text()
-        assert f"another process? (process {first.pid} has locked" in same.log.read_text()
+        said = same.log.read_text()
+        assert f"another process? (process {first.pid} has locked" in said
+        assert f"of {tmp_path / 'one.uuid'} is in use: each process with a dispatcher" in said
+        assert "set the environment variable ZC_ASYNC_UUID to the path of another" in said
 
 
 @pytest.mark.parametrize(

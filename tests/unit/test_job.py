@@ -295,7 +295,7 @@ def test_times_are_datetimes_and_durations_timedeltas(client):
     job = Job(calls.nothing)
     with pytest.raises(TypeError, match="begin_by is a timedelta, not 5"):
         job.begin_by = 5
-    with pytest.raises(TypeError, match=r"begin_after is a datetime.*put\(Job\(callable, 5\)\)"):
+    with pytest.raises(TypeError, match=r"begin_after is a datetime.*call\(callable, 5\)"):
         # What somebody means to be an argument of the call.
         client.queue.put(calls.nothing, 5)
     assert len(client.queue) == 0

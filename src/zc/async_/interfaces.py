@@ -6,15 +6,15 @@ a transaction on its own.
 """
 
 import datetime
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ParamSpec
 from uuid import UUID
 
 import zope.interface
 import zope.interface.common.mapping
 from zope.i18nmessageid import MessageFactory
 from zope.interface import Attribute, Interface
-from zope.interface.interfaces import IObjectEvent, ObjectEvent
+from zope.interface.interfaces import ComponentLookupError, IObjectEvent, ObjectEvent
 from zope.processlifetime import DatabaseOpened, DatabaseOpenedWithRoot, IDatabaseOpened
 
 __all__ = [
@@ -28,7 +28,9 @@ __all__ = [
     "PENDING",
     "AbortedError",
     "AsyncError",
+    "BadJobIdError",
     "BadStatusError",
+    "ClosedDatabaseError",
     "DatabaseOpened",
     "DatabaseOpenedWithRoot",
     "DispatcherActivated",
@@ -58,13 +60,19 @@ __all__ = [
     "IQuotas",
     "IReactor",
     "IRetryPolicy",
+    "JobNotFoundError",
     "MissingCallableError",
+    "MissingDatabaseError",
+    "NotConfiguredError",
     "ObjectAdded",
     "ReassignedError",
     "TimeoutError",
 ]
 
 _ = MessageFactory("zc.async")
+
+#: What a callable takes.
+Arguments = ParamSpec("Arguments")
 
 #: A poll's key, a time (UTC), how long ago, or None.
 Moment = int | datetime.datetime | datetime.timedelta | None
@@ -114,6 +122,29 @@ class AbortedError(AsyncError):
 
 class MissingCallableError(AsyncError, LookupError):
     """The callable of a job could not be imported where and when the job was due."""
+
+
+class JobNotFoundError(AsyncError, LookupError):
+    """There is no job of that id here: see `zc.async_.find`."""
+
+
+class BadJobIdError(JobNotFoundError, ValueError):
+    """A text that is the id of no job, and never will be."""
+
+
+class NotConfiguredError(AsyncError, ComponentLookupError):
+    """A component is missing that the library needs."""
+
+
+class MissingDatabaseError(AsyncError, KeyError):
+    """There is no database of that name beside the one that is open."""
+
+    # A KeyError shows the repr of its message.
+    __str__ = Exception.__str__
+
+
+class ClosedDatabaseError(AsyncError, ValueError):
+    """A database that was closed is to get a queue or a dispatcher."""
 
 
 class ReassignedError(AsyncError):
@@ -384,6 +415,12 @@ class IJob(IAbstractJob):
     Made as `Job(callable, *args, **kwargs)`, a partial application as `functools.partial`.
     """
 
+    id = Attribute(
+        "A short text (str) by which `zc.async_.find` finds the job again, from any connection of "
+        "its group of databases: such as '1234', or '1234-main' if the database has a name. It "
+        "needs no quoting in a URL and never changes. A job has it from its put on, before the "
+        "commit; None for a job that is in no database."
+    )
     callable = Attribute(
         "What is called: a global function or class, a callable object that can be stored, or a "
         "method of one. May be set until the job starts."
@@ -530,16 +567,31 @@ class IQueue(Interface):
         failure_log_level: int | None = None,
         retry_policy_factory: Any = None,
         priority: int | None = None,
+        quota_names: Iterable[str] | None = None,
     ) -> Any:
         """Add a job, or a callable that is made one, and return the job.
 
-        The other arguments set the attributes of `IJob` of the same names, unless None.
-        `begin_after` may be a timedelta from now; a naive datetime is in UTC. The job may start
-        once the transaction has committed.
+        The other arguments set the attributes of `IJob` of the same names, unless None: all that
+        can be set on a job besides its call. `begin_after` may be a timedelta from now; a naive
+        datetime is in UTC. The job may start once the transaction has committed.
 
         Raises `BadStatusError` for a job that is or was in a queue already and cannot run now,
-        ValueError for a quota that does not exist and TypeError for what cannot be called or
-        stored.
+        ValueError for a quota that does not exist, TypeError for what cannot be called or stored
+        and `ClosedDatabaseError` if the database of the queue was closed. Warns of functions and
+        classes of the main program, with `zc.async_.mainprogram.MainProgramWarning`.
+        """
+
+    def call(
+        callable: Callable[Arguments, Any],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Any:
+        """Add a job that calls `callable` with these arguments, and return the job.
+
+        In one word what `put(Job(callable, *args, **kwargs))` is, and type checkers check the
+        arguments. None of them is for the queue: use `put` to say when, or how urgently. Raises
+        what `put` raises.
         """
 
     def putBack(job: Any) -> None:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import persistent
 import zope.component
 import zope.interface
 
@@ -17,8 +18,11 @@ import zc.async_.callables
 import zc.async_.callback_runs
 import zc.async_.clock
 import zc.async_.growing
+import zc.async_.ids
 import zc.async_.interfaces
 import zc.async_.interruptions
+import zc.async_.mainprogram
+import zc.async_.mistyped
 import zc.async_.reporting
 import zc.async_.running
 import zc.async_.sidecar
@@ -49,6 +53,9 @@ SHORTEST_VALUE = 20
 
 _STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
 _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
+
+
+_set = persistent.Persistent.__setattr__
 
 
 @zope.interface.implementer(zc.async_.interfaces.IJob)
@@ -102,6 +109,18 @@ class Job(Conditions):
         if kwargs:
             self._kwargs = kwargs
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Without `super`: attributes are set a dozen times in the life of a job.
+        if name[0] != "_" and type(self) is Job and not hasattr(Job, name):
+            # Subclasses know what they do.
+            zc.async_.mistyped.refuse_if_mistyped(name)
+        _set(self, name, value)
+
+    @property
+    def id(self) -> str | None:
+        """See `zc.async_.interfaces.IJob`."""
+        return zc.async_.ids.make_id(self)
+
     # -- the call
 
     @property
@@ -145,7 +164,7 @@ class Job(Conditions):
         self._edited()
         return self._kwargs
 
-    def bind(self, *args: Any, **kwargs: Any) -> "Job":
+    def bind(self, /, *args: Any, **kwargs: Any) -> "Job":
         """See `zc.async_.interfaces.IJob`."""
         self._must_not_have_started("the arguments")
         if args:
@@ -366,6 +385,7 @@ class Job(Conditions):
     ) -> Any:
         """See `zc.async_.interfaces.IAbstractJob`."""
         callback = callback if isinstance(callback, CallbackProxy) else as_job(callback)
+        zc.async_.mainprogram.warn_of_callback(callback)
         callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
         sidecar = zc.async_.sidecar.find(self)
         if self._status_id in (_NUMBERS[NEW], _NUMBERS[PENDING]) and not (

@@ -6,6 +6,7 @@ their own, and may be large.
 """
 
 import pickle
+import types
 from typing import Any
 
 import persistent
@@ -19,12 +20,12 @@ from zc.async_.interfaces import AsyncError
 from zc.twist.showing import show, text_of
 
 #: Of these nothing has to be tried.
-_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def is_plain(value: Any) -> bool:
     """Whether a value is a number, a text or the like."""
-    return type(value) in _PLAIN
+    return type(value) in PLAIN
 
 
 class UnstorableError(AsyncError, TypeError):
@@ -71,7 +72,19 @@ def check(what: str, value: Any, connection: Any = None) -> None:
         _Pickler(connection).dump(value)
     except Exception as error:  # whatever a __reduce__ may raise
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        raise UnstorableError(f"{what} ({kind}) cannot be stored: {text_of(error)}") from error
+        text = text_of(error)
+        raise UnstorableError(
+            f"{what} ({kind}) cannot be stored: {text}{_remedy(value, text)}"
+        ) from error
+
+
+def _remedy(value: Any, text: str) -> str:
+    """What to do about a function or class that has no name by which it could be found."""
+    by_name = isinstance(value, (type, types.FunctionType))
+    if by_name or "<lambda>" in text or "<locals>" in text:
+        kind = "class" if isinstance(value, type) else "function"
+        return f"; use a {kind} of a module, which is found by its name, and no lambda or local one"
+    return ""
 
 
 def is_about_storing(error: BaseException) -> bool:

@@ -59,8 +59,9 @@ class QueueInstaller:
 
         A process that only puts jobs then has its ZEO clients watched over, as a dispatcher's are.
 
-        Raises KeyError if there is no database of that name.
+        Raises what `check` does.
         """
+        self.check(event.database)
         # Before anything is put, by jobs or by the application.
         zc.async_.oids.watch_database(event.database)
         zc.async_.zeo.watch(event.database)
@@ -71,6 +72,23 @@ class QueueInstaller:
         finally:
             manager.abort()
             connection.close()
+
+    def check(self, database: Any) -> None:
+        """Raise an error if the queues cannot be had in a database. For any thread.
+
+        That is `ClosedDatabaseError` for one that is closed, and `MissingDatabaseError`, a
+        KeyError, if there is none of the name `db_name` beside it.
+        """
+        utils.check_is_open(database)
+        if self.db_name is None or self.db_name in database.databases:
+            return
+        raise zc.async_.interfaces.MissingDatabaseError(
+            f"there is no database named {self.db_name!r} beside {database.database_name!r} to "
+            "keep the queues in: open one with the same `databases` mapping and "
+            f"database_name={self.db_name!r} (in zope.conf: <zodb {self.db_name}>, or "
+            f"<zodb_db {self.db_name}>), or have them in the database itself, by leaving out "
+            "`db_name`, or by basic_dispatcher_policy.zcml"
+        )
 
     def _install(self, connection: Any) -> None:
         zc.async_.notes.add(connection.transaction_manager.get(), "installing queues")
@@ -143,8 +161,10 @@ class ThreadedDispatcherInstaller:
         The thread is kept as `dispatcher.thread`. The dispatcher stops at the end of the process
         and, if this is the main thread, at a signal to end that nobody else handles.
 
-        Raises ValueError if the process has a dispatcher of that UUID on another database.
+        Raises ValueError if the process has a dispatcher of that UUID on another database, or if
+        this one is closed, and `NotConfiguredError` if the process has no UUID.
         """
+        utils.check_is_open(event.database)
         if _has_dispatcher(event.database, self.uuid):
             return
         dispatcher = zc.async_.dispatcher.Dispatcher(
@@ -189,8 +209,10 @@ class TwistedDispatcherInstaller:
 
         For the main thread. Signals are the reactor's business.
 
-        Raises ValueError if the process has a dispatcher of that UUID on another database.
+        Raises ValueError if the process has a dispatcher of that UUID on another database, or if
+        this one is closed, and `NotConfiguredError` if the process has no UUID.
         """
+        utils.check_is_open(event.database)
         if _has_dispatcher(event.database, self.uuid):
             return
         dispatcher = zc.async_.dispatcher.Dispatcher(

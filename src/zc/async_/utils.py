@@ -15,10 +15,12 @@ import transaction.interfaces
 import ZEO.Exceptions
 import ZODB
 import ZODB.POSException
+from ZODB.interfaces import IConnection
 from ZODB.utils import u64, z64
 
-import zc.async_.logrecords
-from zc.async_.interfaces import ReassignedError
+import zc.twist
+from zc.async_.interfaces import ClosedDatabaseError, ReassignedError
+from zc.async_.logrecords import ShownArguments
 from zc.twist import showing
 
 #: Big events: start, stop, errors.
@@ -104,7 +106,7 @@ def _short_form(obj: object) -> str | None:
 
 
 for _logger in (log, tracelog):
-    _logger.addFilter(zc.async_.logrecords.ShownArguments())
+    _logger.addFilter(ShownArguments())
 
 
 def log_once_committed(
@@ -122,6 +124,27 @@ def log_once_committed(
     jar.transaction_manager.get().addAfterCommitHook(
         lambda committed: log.log(level, text, *arguments) if committed else None
     )
+
+
+def connection_of(context: Any) -> Any:
+    """The connection of a persistent object, or `context` itself.
+
+    LookupError if it has none, and `ClosedDatabaseError` if its database was closed.
+    """
+    connection = context
+    if not IConnection.providedBy(context):
+        connection = IConnection(context, None) or zc.twist.connection(context)
+    if connection is None:
+        raise LookupError(f"{showing.show(context)} is in no database: add it to one first")
+    check_is_open(connection.db())
+    return connection
+
+
+def told(error: BaseException) -> str:
+    """The class of an error, and its text if it has any."""
+    name = dotted_name(type(error))
+    text = showing.text_of(error)
+    return f"{name}: {text}" if text else name
 
 
 def dotted_name(obj: Any) -> str:
@@ -174,6 +197,15 @@ def is_closed(database: Any) -> bool:
     # and first of all it gets a `close` that does nothing.
     begun = _closed_again is not None and vars(database).get("close") is _closed_again
     return begun or not hasattr(database, "_mvcc_storage")
+
+
+def check_is_open(database: Any) -> None:
+    """Raise `ClosedDatabaseError` for a database that was closed."""
+    if is_closed(database):
+        raise ClosedDatabaseError(
+            f"the database {database.database_name!r} is closed: open it anew, and close it only "
+            "after zc.async_.configure.stop()"
+        )
 
 
 class _Work(threading.local):

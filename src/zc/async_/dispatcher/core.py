@@ -70,12 +70,13 @@ class Dispatcher(Reports):
         installed one. `poll_interval`: seconds. `uuid`: by default the `IUUID` utility. `jobs_size`
         and `polls_size`: how many to remember. `shutdown_grace_period`: seconds.
 
-        Raises ValueError if this process has a dispatcher of that UUID.
+        Raises ValueError if this process has a dispatcher of that UUID, and `NotConfiguredError` if
+        it has no UUID.
         """
         if reactor is None:
             import twisted.internet.reactor as reactor
         if uuid is None:
-            uuid = zope.component.getUtility(zc.async_.interfaces.IUUID)
+            uuid = registry.own_uuid()
         self.db = db
         self.reactor = reactor
         self.poll_interval = poll_interval

@@ -7,6 +7,7 @@ import ZODB.utils
 
 import zc.async_.clock
 import zc.async_.disused
+import zc.async_.instanceuuid
 import zc.async_.interfaces
 import zc.async_.liveness
 import zc.async_.notes
@@ -127,16 +128,28 @@ class Membership:
                 self._manager.begin()
 
     def _say_that_there_is_another(self, name: str, details: str = "", *values: str) -> None:
+        # The second part is the historic text, which some look for.
         utils.log.error(
-            "UUID %s already activated in queue %s (oid %d): another process?%s  "
-            "(To stop poll attempts in this process, set "
-            "``zc.async.dispatcher.get().activated = False``.  To stop polls permanently, "
+            "UUID %s %s  (If its process has ended, this one takes over by itself: see "
+            "``ping_death_interval``.)  It is already activated in queue %s (oid %d): another "
+            "process?%s  (To stop poll attempts in this process, set "
+            "``zc.async_.dispatcher.get().activated = False``.  To stop polls permanently, "
             "don't start a zc.async.dispatcher!)",
             self._uuid,
+            self._what_to_do_about_uuid(),
             name,
             ZODB.utils.u64(self._queue(name)._p_oid),
             details.format(*values),
         )
+
+    def _what_to_do_about_uuid(self) -> str:
+        if self._uuid == zc.async_.instanceuuid.UUID:
+            return (
+                f"of {zc.async_.instanceuuid.UUID_PATH} is in use: each process with a dispatcher "
+                "needs a file of its own, so set the environment variable "
+                f"{zc.async_.instanceuuid.ENVIRONMENT_VARIABLE} to the path of another."
+            )
+        return "is in use: give each dispatcher another one."
 
     def leave(self, unstarted: list[tuple[JobId, int]]) -> None:
         """Hand back the jobs no thread has begun, and leave the queues."""

@@ -103,7 +103,10 @@ class Poller:
             outcome.failed = True
             self._disconnects += 1
             utils.log.warning(
-                "poll: database out of reach, next try in %d s: %s", outcome.again, error
+                "poll: database out of reach, next try in %d s: %s; see whether its server runs, "
+                "and whether it can be reached from here",
+                outcome.again,
+                utils.told(error),
             )
         except utils.TRANSIENT_ERRORS:
             outcome.again, outcome.failed = self._conflict_backoff(), True
