@@ -15,7 +15,6 @@ import zope.component
 import zope.interface
 from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
-from persistent.mapping import PersistentMapping
 from ZODB.interfaces import IConnection
 
 import zc.async_.claim
@@ -24,11 +23,13 @@ import zc.async_.interfaces
 import zc.async_.lane
 import zc.async_.looking
 import zc.async_.oids
+import zc.async_.originals
 import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
 from zc.async_.backlog import Backlog
 from zc.async_.conditions import check_quota_names
+from zc.async_.containers import Container, Located
 from zc.async_.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, BadStatusError
 from zc.async_.job import as_job
@@ -66,15 +67,13 @@ def _new_entry_key() -> int:
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQueue)
-class Queue(persistent.Persistent):
+class Queue(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQueue`.
 
     This record is written when the queue is made; those it refers to are described in
     `zc.async_.lane` and `zc.async_.backlog`.
     """
 
-    name: str | None = None
-    parent: Any = None
     _v_claim: "zc.async_.claim.Claim | None" = None
     #: Whether this connection made claims: its own new jobs may be in the backlog then.
     _v_has_claimed = False
@@ -91,6 +90,7 @@ class Queue(persistent.Persistent):
         self.dispatchers.parent = self
 
     def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_held")
         lanes = state.get("_lanes")
         if isinstance(lanes, OOBTree):
             # Written by an older version.
@@ -286,16 +286,19 @@ class Queue(persistent.Persistent):
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQueues)
-class Queues(PersistentMapping):
+class Queues(Container):
     """See `zc.async_.interfaces.IQueues`."""
 
     def __setitem__(self, name: str, queue: Any) -> None:
+        if name in self and self[name] is not queue:
+            del self[name]
         queue.name = name
         queue.parent = self
         super().__setitem__(name, queue)
 
     def __delitem__(self, name: str) -> None:
-        self[name].parent = None
+        queue = self[name]
+        queue.parent = queue.name = None
         super().__delitem__(name)
 
 

@@ -8,6 +8,8 @@ import zope.interface
 from BTrees.OOBTree import OOBTree
 
 import zc.async_.interfaces
+import zc.async_.originals
+from zc.async_.containers import Located
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW
 from zc.twist.showing import show
 
@@ -32,18 +34,21 @@ def _holds_place(job: Any, token: int) -> bool:
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQuota)
-class Quota(persistent.Persistent):
+class Quota(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQuota`.
 
     The size is a record of its own, apart from the members: changing it does not fight claims.
     """
 
-    parent: Any = None
-
     def __init__(self, name: str, size: int = 1) -> None:
         self.name = name
         self._members = _Members()
         self.size = size
+
+    def __setstate__(self, state: Any) -> None:
+        if "_members" not in zc.async_.originals.attributes(state):
+            zc.async_.originals.refuse(self, state, "parent")
+        super().__setstate__(state)
 
     @property
     def size(self) -> int:
@@ -64,8 +69,13 @@ class Quota(persistent.Persistent):
     def __len__(self) -> int:
         return sum(1 for job in self)
 
-    def __bool__(self) -> bool:
-        return True
+    def __getitem__(self, index: Any) -> Any:
+        return self._data[index]
+
+    @property
+    def _data(self) -> tuple[Any, ...]:
+        """The jobs that hold a place now, as the original kept them."""
+        return tuple(self)
 
     def __iter__(self) -> Iterator[Any]:
         return (job for job, token in self._members.jobs if _holds_place(job, token))
@@ -94,13 +104,15 @@ class Quota(persistent.Persistent):
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQuotas)
-class Quotas(persistent.Persistent):
+class Quotas(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQuotas`."""
-
-    parent: Any = None
 
     def __init__(self) -> None:
         self._quotas = OOBTree()
+
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
 
     def create(self, name: str, size: int = 1) -> None:
         """See `zc.async_.interfaces.IQuotas`."""
@@ -114,7 +126,8 @@ class Quotas(persistent.Persistent):
 
     def remove(self, name: str) -> None:
         """See `zc.async_.interfaces.IQuotas`."""
-        del self._quotas[name]
+        quota = self._quotas.pop(name)
+        quota.parent = quota.name = None
 
     def __getitem__(self, name: str) -> Quota:
         return self._quotas[name]

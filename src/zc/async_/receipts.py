@@ -16,7 +16,7 @@ import zc.async_.clock
 import zc.async_.notes
 import zc.async_.storable
 from zc.async_ import utils
-from zc.async_.callbacks import CallbackProxy
+from zc.async_.callbacks import ConditionalCallbackProxy
 from zc.async_.interfaces import CALLBACKS, COMPLETED
 
 #: Key of the receipts in the root of a database.
@@ -117,7 +117,7 @@ def undo_without_effect(job: Any) -> bool:
         utils.log.warning("%r took no effect before a crash: no receipt", job)
         job._undo_end()
         return True
-    callbacks = [c.job if isinstance(c, CallbackProxy) else c for c in job.callbacks]
+    callbacks = [c.job if isinstance(c, ConditionalCallbackProxy) else c for c in job.callbacks]
     undone = [undo_without_effect(callback) for callback in callbacks if callback is not None]
     if any(undone):
         job._undo_completion()

@@ -1,6 +1,7 @@
 """Small things that several modules need: loggers, readable reprs, patient transactions."""
 
 import contextlib
+import datetime
 import logging
 import threading
 import time
@@ -16,17 +17,19 @@ import ZODB
 import ZODB.POSException
 from ZODB.utils import u64, z64
 
+import zc.async_.clock
 import zc.async_.logrecords
+import zc.twist
 from zc.async_.interfaces import ReassignedError
 from zc.twist import showing
 
 #: Big events: start, stop, errors.
 log = logging.getLogger("zc.async.events")
-#: Every job and every poll.
+#: Every job, poll and thread.
 tracelog = logging.getLogger("zc.async.trace")
 
 #: Exceptions that no policy may swallow: they end a thread or a process.
-EXPLOSIVE_ERRORS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+EXPLOSIVE_ERRORS = zc.twist.EXPLOSIVE_ERRORS
 
 
 class DatabaseClosedError(SystemExit):
@@ -121,6 +124,19 @@ def log_once_committed(
     jar.transaction_manager.get().addAfterCommitHook(
         lambda committed: log.log(level, text, *arguments) if committed else None
     )
+
+
+def dt_to_long(moment: datetime.datetime) -> int:
+    """An integer for a datetime: the later, the smaller. A naive one is in UTC.
+
+    So keys of polls and of completed jobs sort, the newest first.
+    """
+    return zc.async_.clock.LATEST - zc.async_.clock.to_microseconds(moment)
+
+
+def long_to_dt(key: int) -> datetime.datetime:
+    """The datetime of a key, in UTC and without a time zone. The opposite of `dt_to_long`."""
+    return zc.async_.clock.to_datetime(zc.async_.clock.LATEST - key).replace(tzinfo=None)
 
 
 def dotted_name(obj: Any) -> str:
