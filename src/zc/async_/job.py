@@ -678,7 +678,7 @@ class Job(Conditions):
         head = utils.custom_repr(self)
         try:
             return showing.cut(f"<{head} ``{self._shown_call(len(head))}``>")
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, zc.async_.originals.NotBroughtOverError):
             # A subclass that has no `_callable`, say: a repr that raises hides the real problem.
             return f"<{head}>"
 

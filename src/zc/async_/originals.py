@@ -7,12 +7,14 @@ words, by whatever loads them.
 
 from typing import Any
 
+from ZODB.POSException import POSError
 from ZODB.utils import u64
 
 from zc.async_.interfaces import AsyncError
 
 
-class NotBroughtOverError(AsyncError, ValueError):
+# A POSError passes through `ZODB.Connection` as it is; of others it keeps the cause alone.
+class NotBroughtOverError(AsyncError, POSError):
     """A record was written by zc.async 1, and has not been brought over to this release."""
 
 
