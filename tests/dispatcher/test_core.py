@@ -1036,17 +1036,6 @@ def test_a_job_that_somebody_took_is_told_to_be_reassigned_while_its_thread_is_a
     work.gate.set()
 
 
-def test_a_job_that_waits_or_has_completed_is_not_told_to_be_reassigned(
-    dispatcher, client, put, begun, reactor, completed
-):
-    waiting, done = put(zc.async_.job.serial(work.wait)), put(work.answer)
-    begun()
-    completed(done)
-    reactor.time_flies(11)
-    for job in (waiting, done):
-        assert not dispatcher.getJobInfo(*reported(job))["reassigned"]
-
-
 def test_the_trace_has_the_polls_and_the_starts_and_ends_of_threads(
     dispatcher, put, completed, reactor, stop, caplog
 ):

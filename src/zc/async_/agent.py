@@ -14,9 +14,9 @@ import zc.async_.composition
 import zc.async_.interfaces
 import zc.async_.originals
 from zc.async_ import utils
-from zc.async_.containers import Located
 from zc.async_.history import Completed
 from zc.async_.interfaces import COMPLETED, NEW, PENDING, MissingCallableError
+from zc.async_.located import Located
 from zc.twist.showing import show
 
 

@@ -13,8 +13,8 @@ import zc.async_.originals
 import zc.async_.sidecar
 import zc.twist
 from zc.async_ import utils
-from zc.async_.containers import Located
 from zc.async_.interfaces import COMPLETED, NEW
+from zc.async_.located import Located
 from zc.twist.showing import show
 
 

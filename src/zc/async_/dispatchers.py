@@ -11,6 +11,7 @@ import zope.component.event  # makes handlers that were registered as adapters h
 import zope.event
 import zope.interface
 from BTrees.OOBTree import OOBTree
+from persistent.mapping import PersistentMapping
 
 import zc.async_.callables
 import zc.async_.clock
@@ -21,8 +22,8 @@ import zc.async_.originals
 import zc.async_.receipts
 from zc.async_ import utils
 from zc.async_.agent import SystemAgent
-from zc.async_.containers import Container, Located
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
+from zc.async_.located import Located
 from zc.twist.showing import show
 
 
@@ -33,7 +34,7 @@ class Ping(persistent.Persistent):
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatcherAgents)
-class DispatcherAgents(Located, Container):
+class DispatcherAgents(Located, PersistentMapping):
     """See `zc.async_.interfaces.IDispatcherAgents`.
 
     Claims read this record as it is now (`readCurrent`): so nothing is claimed for a dispatcher
@@ -56,6 +57,10 @@ class DispatcherAgents(Located, Container):
         self._system = SystemAgent()
         self._system.name = "system"
         self._system.parent = self
+
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
 
     @property
     def queue(self) -> Any:

@@ -15,6 +15,7 @@ import zope.component
 import zope.interface
 from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
+from persistent.mapping import PersistentMapping
 from ZODB.interfaces import IConnection
 
 import zc.async_.claim
@@ -29,11 +30,11 @@ import zc.twist
 from zc.async_ import utils
 from zc.async_.backlog import Backlog
 from zc.async_.conditions import check_quota_names
-from zc.async_.containers import Container, Located
 from zc.async_.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, BadStatusError
 from zc.async_.job import as_job
 from zc.async_.lanes import Lanes
+from zc.async_.located import Located
 from zc.async_.quota import Quota, Quotas
 from zc.twist.showing import show
 
@@ -286,8 +287,12 @@ class Queue(Located, persistent.Persistent):
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQueues)
-class Queues(Container):
+class Queues(PersistentMapping):
     """See `zc.async_.interfaces.IQueues`."""
+
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
 
     def __setitem__(self, name: str, queue: Any) -> None:
         if name in self and self[name] is not queue:

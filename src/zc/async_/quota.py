@@ -9,8 +9,8 @@ from BTrees.OOBTree import OOBTree
 
 import zc.async_.interfaces
 import zc.async_.originals
-from zc.async_.containers import Located
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW
+from zc.async_.located import Located
 from zc.twist.showing import show
 
 
