@@ -147,3 +147,20 @@ def test_no_number_of_the_original_means_a_status():
         job._status_id = number
         with pytest.raises(KeyError):
             job.status  # noqa: B018
+
+
+class WithSlots(Job):
+    """Its state is a pair, since it has attributes of two kinds."""
+
+    __slots__ = ("extra",)
+
+
+def test_a_job_of_an_older_version_whose_class_has_slots_has_its_status(db):
+    job = WithSlots(work.answer)
+    job.extra, job._status_id = "more", 5
+    with db.transaction() as connection:
+        connection.root()["job"] = job
+    with db.transaction() as connection:
+        again = connection.root()["job"]
+        again._p_deactivate()
+        assert (again.status, again.extra) == (COMPLETED, "more")

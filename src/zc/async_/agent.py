@@ -60,13 +60,15 @@ class Agent(Located, persistent.Persistent):
 
     def __setstate__(self, state: Any) -> None:
         zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
         filters = zc.async_.interfaces.IFilterAgent
-        provides = state.get("__provides__")
-        if state.get("_chooser") is None and not (provides and provides.isOrExtends(filters)):
+        provides = self.__dict__.get("__provides__")
+        if self.__dict__.get("_chooser") is None and not (
+            provides and provides.isOrExtends(filters)
+        ):
             # Written before there was this interface. What the class provides is the last base.
             others = provides.__bases__[:-1] if provides else ()
-            state = {**state, "__provides__": Provides(type(self), *others, filters)}
-        super().__setstate__(state)
+            self.__dict__["__provides__"] = Provides(type(self), *others, filters)
 
     # -- settings
 

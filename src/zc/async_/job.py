@@ -120,11 +120,11 @@ class Job(Conditions):
 
     def __setstate__(self, state: Any) -> None:
         zc.async_.originals.refuse(self, state, "_callable_root")
-        number = state.get("_status_id")
-        if number is not None and number < FIRST_NUMBER:
-            # An older version of this release counted from 0.
-            state = {**state, "_status_id": number + FIRST_NUMBER}
         super().__setstate__(state)
+        number = self.__dict__.get("_status_id", FIRST_NUMBER)
+        if number < FIRST_NUMBER:
+            # An older version of this release counted from 0. That is no change of the record.
+            self.__dict__["_status_id"] = number + FIRST_NUMBER
 
     # -- the call
 

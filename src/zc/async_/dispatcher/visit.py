@@ -110,6 +110,11 @@ class Visit:
         except KeyError:
             # It was removed and packed away; a POSKeyError is a KeyError.
             return True
+        except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            # It cannot be read, which is told of where it is to be run.
+            return False
 
     def _hand_back_lost(self) -> None:
         unanswered = self._conditions.unanswered
