@@ -62,11 +62,10 @@ demo: $(STAMP) ## see it work
 test: $(STAMP) ## the quick tests
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal $(ARGS)
 
-# The slow ones, of which many have processes of their own, one after the other.
 .PHONY: test-all
 test-all: $(STAMP) ## every test, with coverage
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal --cov --cov-report= --cov-fail-under=0
-	$(BIN)/python -m pytest -m slow --cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist worksteal --cov --cov-append --cov-report=term
 
 .PHONY: check
 check: $(STAMP) ## linter, formatter, types

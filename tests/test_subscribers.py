@@ -22,6 +22,7 @@ import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
 import zc.async_.testing
+from zc.async_.dispatcher import reactors
 from zc.async_.interfaces import KEY, DatabaseOpened, DatabaseOpenedWithRoot, IObjectAdded
 from zc.async_.queue import Queue, Queues
 from zc.async_.subscribers import (
@@ -283,7 +284,7 @@ def test_a_dispatcher_is_started_in_a_thread(db, started):
     assert dispatcher.activated
     assert dispatcher.thread.daemon
     assert str(dispatcher.UUID) in dispatcher.thread.name
-    assert isinstance(dispatcher.reactor, twisted.internet.selectreactor.SelectReactor)
+    assert isinstance(dispatcher.reactor, reactors.Reactor)
     zc.async_.testing.get_poll(dispatcher, 0)
 
 

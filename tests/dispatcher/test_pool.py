@@ -65,6 +65,27 @@ def test_a_task_gets_a_thread_if_none_is_idle(pool):
     assert pool.busy == 2
 
 
+def test_a_task_waits_for_the_next_poll_if_the_system_refuses_a_thread(pool, monkeypatch, caplog):
+    first, second = map(task, range(2))
+
+    def refuse(worker):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Worker, "start", refuse)
+        pool.hand(first)
+        assert (pool.threads, pool.busy) == ((), 1)
+        assert "jobs wait for a poll that can start one" in caplog.text
+    pool.resize(5)
+    assert len(pool.threads) == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(Worker, "start", refuse)
+        pool.hand(second)
+    assert "jobs wait for the threads that there are" in caplog.text
+    assert len(pool.threads) == 1
+    assert inbox(pool) == [first, second]
+
+
 def test_threads_are_named_for_queue_and_agent(pool):
     pool.hand(task(1))
     assert [thread.name for thread in pool.threads] == ["zc.async /main"]

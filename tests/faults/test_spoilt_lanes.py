@@ -112,6 +112,53 @@ def test_what_is_behind_a_spoilt_segment_is_read_as_far_as_it_is_found(client, p
     assert len(client.queue) == 0
 
 
+def second_segment(lane):
+    return lane.cursor.segment.next
+
+
+@pytest.fixture
+def trouble(client, monkeypatch):
+    """Has the storage fail to load an object, so many times; nothing is in the cache."""
+    storage = client.connection._storage
+    load = storage.load
+
+    def trouble(oid, times):
+        left = [OSError(5, "Input/output error")] * times
+
+        def fail(wanted):
+            if wanted == oid and left:
+                raise left.pop()
+            return load(wanted)
+
+        monkeypatch.setattr(storage, "load", fail)
+        client.manager.begin()
+        client.connection.cacheMinimize()
+
+    return trouble
+
+
+def claim_all(client):
+    claimed = []
+    with client.queue._claiming() as claim:
+        while (job := claim.next()) is not None:
+            claimed.append(job)
+    client.manager.commit()
+    return claimed
+
+
+@pytest.mark.parametrize("part", [*PARTS, second_segment])
+def test_a_storage_that_is_in_trouble_has_nothing_passed_over(client, put, trouble, part, caplog):
+    jobs = [put(work.answer) for _job in range(3 * zc.async_.lane.SEGMENT_SIZE)]
+    oid = part(lane_of(client))._p_oid
+    trouble(oid, times=1000)
+    with pytest.raises(OSError, match="Input/output"):
+        claim_all(client)
+    client.manager.abort()
+    trouble(oid, times=1)
+    assert claim_all(client) == jobs
+    assert not [r for r in caplog.records if "cannot be read" in r.msg]
+
+
 def test_a_disused_lane_that_is_spoilt_is_left_for_who_restores_it(client, put, spoil):
     put(work.answer)
     lanes = client.queue._lanes

@@ -3,10 +3,11 @@
 import operator
 
 import pytest
+from ZEO.Exceptions import ServerException
 from ZODB.POSException import ConflictError
 
 from tests.races.parties import call_hook, set_hook
-from zc.async_ import local
+from zc.async_ import local, utils
 from zc.async_.interfaces import ACTIVE, COMPLETED, KEY, NEW
 from zc.async_.job import Job
 
@@ -266,7 +267,7 @@ def test_a_result_that_conflicts_makes_nothing_run_again_of_which_nothing_is_lef
 ):
     job = client.queue.put(Job(Calling(call) if as_callback else call))
     if as_callback:
-        job.callable = calls_nothing
+        job.callable = nothing
         failing = job.addCallback(Calling(call))
     else:
         failing = job
@@ -284,7 +285,29 @@ def test_a_result_that_conflicts_makes_nothing_run_again_of_which_nothing_is_lef
     assert isinstance(failing.result, int)
 
 
-def calls_nothing():
+@pytest.mark.parametrize("error", [OSError(28, "No space left"), ServerException("OSError")])
+@pytest.mark.parametrize("as_callback", [False, True])
+def test_a_storage_that_refuses_to_have_a_job_wait_does_not_fail_it(
+    client, dispatcher, monkeypatch, error, as_callback
+):
+    monkeypatch.setattr(utils, "DISCONNECTED_BACKOFF", (0, 0, 0))
+    job = client.queue.put(Job(nothing if as_callback else delegate_and_change))
+    returning = job.addCallback(delegate_and_change) if as_callback else job
+    client.manager.commit()
+    (claimed,) = dispatcher.claim()
+
+    def joins():
+        return dispatcher.connection.get(returning._p_oid)._inner is not None
+
+    Conflicting(dispatcher, joins, error)
+    dispatcher.run(claimed)
+    end(client, dispatcher)
+    assert calls == ["delegate"]
+    assert (returning.status, returning.result) == (COMPLETED, 42)
+    assert job.status == COMPLETED
+
+
+def nothing():
     return None
 
 
@@ -299,10 +322,11 @@ class Calling:
 
 
 class Conflicting:
-    """Has the first commit of a party conflict for which a condition holds."""
+    """Has the first commit of a party conflict, or fail, for which a condition holds."""
 
-    def __init__(self, party, condition):
+    def __init__(self, party, condition, error=ConflictError):
         self._condition, self._done = condition, False
+        self._error = error
         self._manager = party.manager
         party.manager.registerSynch(self)
         party.kept = self
@@ -322,7 +346,7 @@ class Conflicting:
         return "\U0010ffff"
 
     def tpc_begin(self, transaction):
-        raise ConflictError
+        raise self._error
 
     def abort(self, transaction):
         pass

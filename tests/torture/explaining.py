@@ -3,20 +3,30 @@
 import collections
 import datetime
 import re
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.torture.breaking import CONNECTION_BREAKAGES, SERVER_BREAKAGES, Outage
+from tests.torture.breaking import (
+    CLIENTS,
+    CONNECTION_BREAKAGES,
+    SERVER,
+    SERVER_BREAKAGES,
+    Outage,
+)
 from tests.torture.faults import Fault
 
-#: Seconds that what was broken goes on to be felt: a client that waits for its server gives up
-#: after 30 s, and a worker may be suspended meanwhile.
-LINGERS = 40.0
+#: Seconds that what was broken goes on to be felt: a client is back 15 s after its server can be
+#: reached, and a worker may be suspended meanwhile.
+LINGERS = 20.0
 
 #: Seconds after the disk has room again in which an error still tells of it: a commit that had
 #: begun, on a machine that is busy.
 DISK_LINGERS = 5.0
+
+#: Seconds by which a log may say that something was earlier than it was.
+PRECISION = 0.001
 
 #: Whatever has clients lose their server.
 AWAY = frozenset((*CONNECTION_BREAKAGES, *SERVER_BREAKAGES)) - {"disk full"}
@@ -37,6 +47,10 @@ class Met(NamedTuple):
     text: str
     #: By the wall clock, in seconds.
     when: float
+    #: Lines that tell where it came from, if that is known.
+    traceback: str = ""
+    #: Who met it, as a target of breakages.
+    target: str = SERVER
 
     @property
     def kind(self) -> str:
@@ -57,25 +71,33 @@ class Explanation(NamedTuple):
     #: It is in order only at the time of one of these; at any time if this is None.
     breakages: frozenset[str] | None = None
     lingers: float = LINGERS
+    #: Whether it may be the time of anybody's; else it is that of the server's, or of the one's who
+    #: met it.
+    anybodys: bool = False
+    #: It is in order only while this is done to who met it, besides; "": always.
+    during: str = ""
 
 
-#: What clients are told.
-CLIENTS = "putter|watcher"
+#: Those in this process.
+_CLIENTS = "putter|watcher"
 _ANY = "(?s:.*)"
 _DISCONNECTED = r"(ZEO\.Exceptions\.)?ClientDisconnected"
 _EVENTS = r"zc\.async\.events"
 #: The text that a client is told when the server's disk is full.
 _TOO_LARGE = r"(?s).*(File too large|No space left).*"
+#: The text that a client is told of what a FileStorage reads where it could not write.
+_GARBAGE = r"(?s:.*)(Non-zero version length|unpack requires a buffer|CorruptedDataError)(?s:.*)"
+_FULL = FULL, DISK_LINGERS
 _REFUSED = r"(ZEO\.Exceptions\.)?ServerException|OSError"
 
 EXPLAINED = (
-    # Two transactions met: a job in whose lane another one waits is claimed while it is put. Both
-    # are told apart from lost ones by `acknowledged`.
-    Explanation("putter", "", r"(ReadC|C)onflictError", _ANY),
+    # It began with what the cache had while the server was away: with its own lane as of before the
+    # commit whose answer it did not get.
+    Explanation("putter", "", r"(ReadC|C)onflictError", _ANY, AWAY),
     # The server cannot be reached, or its answer does not come.
-    Explanation(CLIENTS, "", _DISCONNECTED, _ANY, AWAY),
+    Explanation(_CLIENTS, "", _DISCONNECTED, _ANY, AWAY),
     # The server that refuses to write says why. Readers meet none of it.
-    Explanation("putter", "", _REFUSED, _TOO_LARGE, FULL, DISK_LINGERS),
+    Explanation("putter", "", _REFUSED, _TOO_LARGE, *_FULL),
     # -- what workers log
     # An object could not be loaded, as the server is away; who asked for it is told, too.
     Explanation(r"ZODB\.Connection", r"Couldn't load state for .*", _DISCONNECTED, _ANY, AWAY),
@@ -104,25 +126,30 @@ EXPLAINED = (
     # A client that was away for long, or came back to a server that restarted, verifies nothing.
     Explanation(r"ZEO\.asyncio\.client", ".*dropping stale cache", "", "", AWAY),
     # The answer to the last step of a commit did not come. What it came to is found out.
-    Explanation(
-        r"txn\.\d+", "A storage error occurred during the second phase.*", _ANY, _ANY, AWAY
-    ),
+    Explanation(r"txn\.\d+", "A storage error occurred during the second phase.*", "", "", AWAY),
     # That step can fail for want of room.
     Explanation(
         r"txn\.\d+",
         "A storage error occurred during the second phase.*",
-        _ANY,
-        _ANY,
-        FULL,
-        DISK_LINGERS,
+        "",
+        "",
+        *_FULL,
     ),
     # A sibling was killed or suspended, or could not reach the server to ping.
-    Explanation(_EVENTS, "dispatcher .* is dead; its jobs are handed back", "", "", SILENT),
+    Explanation(
+        _EVENTS, "dispatcher .* is dead; its jobs are handed back", "", "", SILENT, anybodys=True
+    ),
     Explanation(_EVENTS, "dispatcher .* was taken for dead, and is not: .*", "", "", SILENT),
     # A worker was suspended or cut off, or its sibling handed its jobs back meanwhile.
     Explanation(
-        _EVENTS, "gave up a job: .* is no longer the business of this worker", "", "", SILENT
+        _EVENTS,
+        "gave up a job: .* (is no longer the business of this worker|was given to somebody else)",
+        "",
+        "",
+        SILENT,
     ),
+    # The answer to the commit of a callback was lost, and it was done after that was looked for.
+    Explanation(_EVENTS, "gave up a job: somebody else has run .*", "", "", AWAY),
     # It starts again before its connection of before is known to have ended.
     Explanation(
         _EVENTS, "UUID .* already activated in queue .*: another process.*", "", "", SILENT
@@ -135,8 +162,16 @@ EXPLAINED = (
         _ANY,
         AWAY,
     ),
-    # A worker that is told to end while the server is away cannot wait for its polls and jobs.
-    Explanation(_EVENTS, "dispatcher .* did not stop; a sibling will clean up.*", "", "", AWAY),
+    # A worker that is told to end while the server is away waits for its polls and jobs, though not
+    # for long.
+    Explanation(
+        _EVENTS,
+        "dispatcher .* did not stop; a sibling will clean up.*",
+        "",
+        "",
+        AWAY,
+        during="terminate",
+    ),
     # It was asking for a job when the server went. The poll is given up, and with it what it did.
     Explanation(_EVENTS, "agent .* could not claim a job", _DISCONNECTED, _ANY, AWAY),
     # A poll, or the end of a job, that the server refuses for want of room is tried again.
@@ -145,17 +180,26 @@ EXPLAINED = (
         "poll of queue .* failed; it is tried again",
         _REFUSED,
         _TOO_LARGE,
-        FULL,
-        DISK_LINGERS,
+        *_FULL,
     ),
-    Explanation(_EVENTS, r".*: error, next try in \d+ s", _REFUSED, _TOO_LARGE, FULL, DISK_LINGERS),
+    # What it could not write, it may read for a moment.
+    Explanation(r"ZODB\.Connection", r"Couldn't load state for .*", _REFUSED, _GARBAGE, *_FULL),
+    Explanation(_CLIENTS, "", _REFUSED, _GARBAGE, *_FULL),
+    Explanation(_EVENTS, "poll of queue .* failed; it is tried again", _REFUSED, _GARBAGE, *_FULL),
+    Explanation(
+        _EVENTS,
+        rf"a job of queue .* is left alone for \d+ s: it cannot be loaded {_GARBAGE}",
+        "",
+        "",
+        *_FULL,
+    ),
+    Explanation(_EVENTS, r".*: error, next try in \d+ s", _REFUSED, _TOO_LARGE, *_FULL),
     Explanation(
         _EVENTS,
         r".*: commit error \d+ \(other\), next try in .*File too large.*",
         "",
         "",
-        FULL,
-        DISK_LINGERS,
+        *_FULL,
     ),
     # Whether a job may fail with what it failed with, `kinds` says.
     Explanation(_EVENTS, r"(?s)<zc\.async_\.job\.Job .* failed:", _ANY, _ANY),
@@ -171,23 +215,44 @@ def unexplained(errors: Iterable[Met], outages: Iterable[Outage]) -> Iterator[Fa
             kinds[met.kind].append(met)
     for kind, found in kinds.items():
         when = datetime.datetime.fromtimestamp(found[0].when, datetime.UTC)
-        yield Fault("unexplained", f"{kind} ({len(found)} times, first at {when})")
+        told = f"{found[0].target}: {kind} ({len(found)} times, first at {when})"
+        lines = told, found[0].traceback, _broken_before(found[0].when, outages)
+        yield Fault("unexplained", "\n".join(filter(None, lines)))
+
+
+def _broken_before(when: float, outages: list[Outage]) -> str:
+    before = sorted((one for one in outages if one.began <= when), key=lambda one: one.began)
+    words = [
+        f"{one.kind} of {one.target} from {one.began - when:.1f} to {one.ended - when:.1f} s"
+        for one in before[-5:]
+    ]
+    return "broken before: " + "; ".join(words) if words else ""
 
 
 def _explains(explanation: Explanation, met: Met, outages: list[Outage]) -> bool:
     patterns = zip(explanation[:4], met[:4], strict=True)
     if not all(re.fullmatch(pattern, word) for pattern, word in patterns):
         return False
+    mine = [one for one in outages if one.target in (met.target, SERVER)]
+    if explanation.during and not any(
+        one.kind == explanation.during and _is_time_of(one, met.when, 0) for one in mine
+    ):
+        return False
     return explanation.breakages is None or any(
-        outage.kind in explanation.breakages
-        and outage.began <= met.when <= outage.ended + explanation.lingers
-        for outage in outages
+        one.kind in explanation.breakages and _is_time_of(one, met.when, explanation.lingers)
+        for one in (outages if explanation.anybodys else mine)
     )
+
+
+def _is_time_of(outage: Outage, when: float, lingers: float) -> bool:
+    return outage.began - PRECISION <= when <= outage.ended + lingers
 
 
 def met(whose: str, error: BaseException, when: float) -> Met:
     """What a client met."""
-    return Met(whose, "", type(error).__name__, str(error), when)
+    lines = "".join(traceback.format_exception(error)).rstrip()
+    target = CLIENTS if whose == "putter" else SERVER
+    return Met(whose, "", type(error).__name__, str(error), when, lines, target)
 
 
 # -- the logs of workers
@@ -213,7 +278,7 @@ def logged(folder: Path) -> Iterator[Met]:
             found = None if line is None else _HEAD.match(line)
             if line is None or found:
                 if head is not None and head["level"] in ("ERROR", "CRITICAL"):
-                    yield _logged(head, tail)
+                    yield _logged(head, tail)._replace(target=log.name.split(".")[0])
                 head, tail = found, []
             else:
                 tail.append(line)
@@ -226,7 +291,8 @@ def _logged(head: re.Match[str], tail: list[str]) -> Met:
     errors = [found for line in tail if (found := _ERROR.match(line))] if _is_error(tail) else []
     if not errors:
         return Met(head["logger"], message, "", "", seconds)
-    return Met(head["logger"], message, errors[-1]["error"], errors[-1]["text"] or "", seconds)
+    error, text = errors[-1]["error"], errors[-1]["text"] or ""
+    return Met(head["logger"], message, error, text, seconds, "\n".join(tail))
 
 
 def _is_error(tail: list[str]) -> bool:

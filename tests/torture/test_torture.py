@@ -41,8 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def torture(tmp_path, *arguments):
     """Run the command; the logs of one that fails are kept with those of the test."""
     return subprocess.run(
-        # Which errors a client may meet is not known so well that a gate could depend on it.
-        [sys.executable, "-m", "tests.torture", "--tell-unexplained", *arguments],
+        [sys.executable, "-m", "tests.torture", *arguments],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,
@@ -470,6 +469,25 @@ def test_an_error_that_nothing_explains_is_a_fault():
     assert "2 times" in faults[0].text
 
 
+def fail():
+    raise TypeError("not callable")
+
+
+def test_what_nothing_explains_is_told_with_its_traceback(tmp_path):
+    try:
+        fail()
+    except TypeError as error:
+        met = explaining.met("putter", error, 100.0)
+    (fault,) = explaining.unexplained([met], [])
+    assert "in fail\n" in fault.text
+    (tmp_path / "worker-1.1.log").write_text(
+        "2026-01-01 00:00:00,500 ERROR asyncio MainThread Exception in callback\n"
+        'Traceback (most recent call last):\n  File "x.py", line 1, in fail\nTypeError: no\n'
+    )
+    (fault,) = explaining.unexplained(explaining.logged(tmp_path), [])
+    assert "line 1, in fail\n" in fault.text
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -491,6 +509,43 @@ def test_a_full_disk_explains_errors_of_its_time_alone(when, faults):
     error = explaining.met("putter", OSError(27, "File too large"), when)
     assert len(list(explaining.unexplained([error], [disk_full(90, 110)]))) == faults
     assert len(list(explaining.unexplained([error], []))) == 1
+
+
+def met_by(target, message, error="", text="", logger="zc.async.events"):
+    return explaining.Met(logger, message, error, text, 100.0, target=target)
+
+
+def is_explained(met, *outages):
+    """Outages are those of the time, by kind and target."""
+    found = [explaining.Outage(kind, target, 90, 101) for kind, target in outages]
+    return not list(explaining.unexplained([met], found))
+
+
+def test_what_was_broken_elsewhere_explains_no_lost_connection():
+    loading = "Couldn't load state for x.Y 0x01"
+    met = met_by("worker-1", loading, "ZEO.Exceptions.ClientDisconnected", "", "ZODB.Connection")
+    assert not is_explained(met, ("cut", "worker-2"), ("cut", "clients"))
+    assert is_explained(met, ("cut", "worker-1"))
+    assert is_explained(met, ("kill server", "server"))
+
+
+def test_whoever_was_killed_explains_that_a_sibling_buries_him():
+    met = met_by("worker-1", "dispatcher 1-2 is dead; its jobs are handed back")
+    assert not is_explained(met)
+    assert is_explained(met, ("kill for long", "worker-2"))
+
+
+def test_only_who_is_told_to_end_while_the_server_is_away_may_not_stop():
+    met = met_by("worker-1", "dispatcher 1-2 did not stop; a sibling will clean up after it")
+    assert not is_explained(met, ("terminate", "worker-1"), ("cut", "worker-2"))
+    assert not is_explained(met, ("kill server", "server"), ("terminate", "worker-2"))
+    assert is_explained(met, ("kill server", "server"), ("terminate", "worker-1"))
+
+
+def test_a_conflict_of_a_putter_is_explained_by_a_server_that_was_away_alone():
+    met = explaining.met("putter", ConflictError(), 100.0)
+    assert not is_explained(met, ("kill", "worker-1"), ("disk full", "server"))
+    assert is_explained(met, ("cut", "clients"))
 
 
 def test_what_a_worker_logged_as_an_error_is_read_with_its_exception(tmp_path):

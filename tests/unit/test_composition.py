@@ -314,6 +314,26 @@ def test_the_ends_of_neighbours_are_noted_in_few_records(client, other, agent):
     assert job.status == ACTIVE
 
 
+@pytest.mark.parametrize("put_back", [False, True])
+def test_a_part_that_was_removed_from_its_agent_tells_of_its_end_itself(
+    client, other, agent, put_back
+):
+    job, (part, second) = start_parts(client, agent, one, two, postprocess=results)
+    agent.remove(part)
+    if put_back:
+        client.queue.putBack(part)
+        client.commit()
+        client.begin()
+        assert agent.claimJob() is part
+        part._activate(0)
+    client.commit()
+    work(other, part)
+    work(other, second)
+    keep_books(client, agent)
+    calls.run_all(agent)
+    assert (job.status, job.result) == (COMPLETED, [1, 2])
+
+
 @pytest.mark.parametrize("count", [1, 2, 15, 16, 17, 255, 256, 257, 300])
 def test_a_parallel_job_ends_when_all_its_parts_have_and_not_before(client, agent, count):
     job, parts = start_parts(client, agent, *[one] * count, postprocess=results)

@@ -8,7 +8,7 @@ import ZODB
 import zc.async_.receipts
 from tests.unit import calls
 from zc.async_ import running
-from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
+from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, PENDING
 from zc.async_.job import Job
 from zc.async_.retry import NeverRetry
 
@@ -241,6 +241,20 @@ def test_a_process_without_the_other_database_says_so(client, clock, receipts, c
     job._receipts = ("elsewhere",)
     assert not zc.async_.receipts.is_without_effect(job)
     assert "has no database 'elsewhere'" in caplog.text
+
+
+def test_the_last_of_many_callbacks_in_a_row_may_be_the_one_without_effect(client, receipts):
+    job = last = Job(calls.nothing)
+    for _number in range(1500):
+        last = last.addCallback(calls.identity)
+    client.put(job)
+    client.queue.remove(job)
+    client.commit()
+    job()
+    assert not zc.async_.receipts.undo_without_effect(job)
+    last._receipts = ("content",)
+    assert zc.async_.receipts.undo_without_effect(job)
+    assert (job.status, last.status) == (CALLBACKS, ACTIVE)
 
 
 def test_old_receipts_are_dropped(clock):

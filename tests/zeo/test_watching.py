@@ -15,6 +15,7 @@ import pytest
 import ZEO
 import ZEO.Exceptions
 import ZODB
+from ZEO.asyncio.futures import AsyncTask
 from ZEO.ClientStorage import ClientStorage
 from ZODB.DemoStorage import DemoStorage
 from ZODB.utils import z64
@@ -23,6 +24,7 @@ import zc.async_.dispatcher
 import zc.async_.subscribers
 import zc.async_.zeo
 from benchmarks.storages import server
+from tests.processes import queue_of
 from tests.zeo.network import RoughProxy
 from tests.zeo.test_transports import FAULTY
 from zc.async_.interfaces import DatabaseOpened
@@ -127,7 +129,8 @@ def connected(database):
 
 
 def test_an_attempt_that_asyncio_never_ends_is_made_anew(proxy, told, monkeypatch):
-    monkeypatch.setattr(transports, "prepare_loop", lambda loop: None)
+    for name in ("prepare_loop", "prepare_connected"):
+        monkeypatch.setattr(transports, name, lambda one: None)
     with closing(ZEO.DB(proxy.address, wait_timeout=PATIENCE)) as database:
         zc.async_.zeo.watch(database)
         in_loop(database, lose)
@@ -139,14 +142,30 @@ def test_an_attempt_that_asyncio_never_ends_is_made_anew(proxy, told, monkeypatc
 
 
 def test_asyncio_ends_each_attempt_of_a_client_that_is_watched(database, told):
-    # This connection was there before the watch.
-    in_loop(database, lambda client: client.protocol.sm_protocol.transport.abort())
-    assert ask(database)
     before = len(told("waited"))
+    # The first connection was there before the watch.
     for _ in range(5):
         in_loop(database, lose)
         assert ask(database)
     assert len(told("waited")) == before
+
+
+@pytest.mark.parametrize("connection", ["before the watch", "later"])
+def test_who_asks_a_connection_that_has_just_ended_is_told_of_the_loss(database, connection):
+    if connection == "later":
+        in_loop(database, lose)
+        ask(database)
+    asked = []
+
+    def end(client):
+        # What asyncio does when it reads the end of the stream; the loss is told a round later.
+        client.protocol.sm_protocol.transport.close()
+        asked.append(AsyncTask(client.call_sync_co("ping", (), 1), client.loop))
+
+    in_loop(database, end)
+    wait_until(lambda: asked[0].done())
+    with pytest.raises(ZEO.Exceptions.ClientDisconnected):
+        asked[0].result()
 
 
 def test_an_attempt_whose_server_never_says_a_word_is_made_anew(proxy, database, told):
@@ -278,6 +297,13 @@ def test_a_dispatcher_has_all_its_databases_watched(zeo_server):
             dispatcher.deactivate()
 
 
+def test_a_process_that_puts_a_job_has_its_databases_watched(zeo_server):
+    with closing(ZEO.DB(zeo_server.address, wait_timeout=PATIENCE)) as database:
+        with database.transaction() as connection:
+            queue_of(connection).put(len)
+        assert client_of(database) in watching._watched
+
+
 def test_a_process_that_installs_queues_has_its_databases_watched(zeo_server):
     with closing(ZEO.DB(zeo_server.address, wait_timeout=PATIENCE)) as database:
         zc.async_.subscribers.QueueInstaller()(DatabaseOpened(database))
@@ -324,7 +350,7 @@ def test_a_client_that_is_wrapped_in_another_storage_is_watched(zeo_server):
 
 def test_storages_of_other_kinds_are_left_alone(db):
     zc.async_.zeo.watch(db)
-    assert list(watching._client_storages(db.storage)) == []
+    assert list(watching.client_storages(db.storage)) == []
 
 
 def test_a_client_of_an_unknown_kind_is_left_alone(told):

@@ -193,6 +193,8 @@ class Agent(Located, persistent.Persistent):
         if job not in self:
             raise ValueError(f"{show(job)} is not with this agent")
         self._forget(job)
+        # A worker may be at it, whose dispatcher keeps books of what its agents have.
+        job._leave_books()
 
     def _forget(self, job: Any) -> None:
         if any(running is job for running in self._running.jobs):

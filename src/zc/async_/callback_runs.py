@@ -20,6 +20,7 @@ from zc.async_.awaiting import AbandonedError
 from zc.async_.callbacks import ConditionalCallbackProxy, owner_of, performed
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, ReassignedError
 from zc.async_.reporting import note_completed_elsewhere
+from zc.async_.threadlocal import local
 from zc.twist.showing import show
 
 #: Microseconds until somebody looks again whether another worker has ended a callback.
@@ -178,10 +179,17 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
         raise
     except ReassignedError:
         # Either somebody else has performed it, and there is nothing to do, or it is the business
-        # of this worker no more.
+        # of this worker no more. Or a commit of this worker was done after all: whoever goes on
+        # with the job does so with the callback, once its runner has it no more.
         manager.begin()
-        if not performed(callback):
+        if not performed(callback) or _is_left_by_us(callback):
             raise
+
+
+def _is_left_by_us(callback: Any) -> bool:
+    """Whether a callback that this thread has begun is to be gone on with."""
+    ours = callback._runner is not None and callback._runner == local.claimed
+    return bool(ours and callback.status == ACTIVE and not callback._waits())
 
 
 def _handle_interrupt(callback: Any, manager: Any) -> None:

@@ -106,6 +106,8 @@ class Job(Conditions):
     _on_its_own = False
     #: Of a part of a parallel job: the tally that it is counted in, and its number there.
     _part: Any = None
+    #: Whether it was removed from its agent when it had started, and may still run.
+    _unlisted = False
     #: The names of the databases in which it left receipts.
     _receipts: tuple[str, ...] = ()
     _failure_log_level: int | None = None
@@ -346,6 +348,8 @@ class Job(Conditions):
         self._provide_sidecar(places)
         self._set_status(ACTIVE)
         self._start = now
+        if self._unlisted:
+            self._unlisted = False
 
     def _provide_sidecar(self, places: zc.async_.sidecar.Places | None = None) -> None:
         if self._sidecar is None and self._sidecars is None:
@@ -542,12 +546,17 @@ class Job(Conditions):
         else:
             self._set_status(CALLBACKS)
 
+    def _leave_books(self) -> None:
+        """Note that no agent lists this job any more, so that it tells of its end itself."""
+        if self._part is not None:
+            self._unlisted = True
+
     def _is_in_books(self) -> bool:
         """Whether its dispatcher will see its completion: this thread was given it, and has it."""
         claimed = local.claimed
         return (
             claimed is not None
-            and not self._left
+            and not (self._left or self._unlisted)
             and claimed[0] == self._p_oid
             and claimed == (self._p_oid, self._p_jar.db().database_name, self._token)
         )

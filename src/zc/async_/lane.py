@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 import persistent
 import zope.component
+from ZODB.POSException import POSKeyError
 from ZODB.utils import oid_repr, z64
 
 import zc.async_.interfaces
@@ -212,13 +213,32 @@ def _is_whole(segment: Any) -> bool:
 
 
 def _is_loaded(record: Any) -> bool:
-    """Load a record; return whether that can be done."""
+    """Load a record; return whether that can be done. Raises what a storage in trouble does."""
     try:
         record._p_activate()
     except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
         raise
     except Exception:
-        # There is none, or its state is that of an object of another class.
+        # There is none, or its state is that of an object of another class; or its storage is in
+        # trouble, which says nothing of it: what it leads to must not be passed over.
+        return _is_stored(record) and _has_its_state(record)
+    return True
+
+
+def _is_stored(record: Any) -> bool:
+    try:
+        record._p_jar._storage.load(record._p_oid)
+    except POSKeyError:
+        return False
+    return True
+
+
+def _has_its_state(record: Any) -> bool:
+    try:
+        record._p_activate()
+    except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+        raise
+    except Exception:
         return False
     return True
 

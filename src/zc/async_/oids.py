@@ -23,6 +23,8 @@ import ZEO.ClientStorage
 from ZODB.POSException import ConflictError
 from ZODB.utils import z64
 
+import zc.async_.zeo
+
 #: How many storages may be wrapped around that of a client.
 _MOST_WRAPPERS = 10
 
@@ -90,6 +92,8 @@ def guard(connection: Any) -> None:
     """
     if "new_oid" not in vars(connection):
         watch_storage(connection.db().storage)
+        # Processes that only put jobs come to know of their databases here.
+        zc.async_.zeo.watch(connection.db())
         connection.new_oid = _NewOid(connection)
 
 

@@ -111,17 +111,30 @@ def undo_without_effect(job: Any) -> bool:
     Returns whether there was such a one. To be called when the process of the job died, perhaps
     before it saw the end of its last commit.
     """
-    if job.status not in (CALLBACKS, COMPLETED):
-        return False
-    if is_without_effect(job):
-        utils.log.warning("%r took no effect before a crash: no receipt", job)
-        job._undo_end()
-        return True
-    callbacks = [c.job if isinstance(c, ConditionalCallbackProxy) else c for c in job.callbacks]
-    undone = [undo_without_effect(callback) for callback in callbacks if callback is not None]
-    if any(undone):
-        job._undo_completion()
-    return any(undone)
+    # Callbacks may follow each other without end: no recursion.
+    undone, ended, to_look_at = set(), [], [job]
+    while to_look_at:
+        other = to_look_at.pop()
+        if other.status not in (CALLBACKS, COMPLETED):
+            continue
+        if is_without_effect(other):
+            utils.log.warning("%r took no effect before a crash: no receipt", other)
+            other._undo_end()
+            undone.add(other)
+            continue
+        ended.append(other)
+        to_look_at += _callbacks(other)
+    # Each comes after that whose callback it is.
+    for other in reversed(ended):
+        if undone.intersection(_callbacks(other)):
+            other._undo_completion()
+            undone.add(other)
+    return job in undone
+
+
+def _callbacks(job: Any) -> list[Any]:
+    jobs = [c.job if isinstance(c, ConditionalCallbackProxy) else c for c in job.callbacks]
+    return [callback for callback in jobs if callback is not None]
 
 
 def is_without_effect(job: Any) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import persistent
 import transaction
+import ZEO.Exceptions
 from twisted.internet.defer import Deferred
 from ZODB.POSException import POSKeyError, ReadConflictError
 from ZODB.utils import z64
@@ -26,6 +27,7 @@ import zc.async_.missing
 import zc.async_.notes
 import zc.async_.receipts
 import zc.async_.storable
+import zc.async_.zeo
 import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At, Meaning
@@ -164,6 +166,15 @@ class ConnectionClosedError(AsyncError):
     """A job has closed the connection that it was loaded from: nothing can be stored."""
 
 
+#: What keeps a thread from its job, or from the storage, and says nothing of a job that is read.
+_TROUBLES = (
+    *utils.EXPLOSIVE_ERRORS,
+    *utils.DISCONNECTED_ERRORS,
+    *utils.TRANSIENT_ERRORS,
+    OSError,
+    ZEO.Exceptions.ServerException,
+)
+
 #: Ends of a job that a policy could not do anything about.
 _HOPELESS_ERRORS = (UnstorableError, CannotWaitError, InvalidEndError, TwoConnectionsError)
 
@@ -192,6 +203,9 @@ class _Run:
         self.start: int | None = None
         #: The Deferred or coroutine that the job returned, if it had no result.
         self.deferred: Any = None
+        #: Whether a commit had no answer, and was not done when that was looked for. Its storage
+        #: may have been at it still.
+        self.unsure = False
 
     def go(self) -> Any:
         while True:
@@ -215,7 +229,7 @@ class _Run:
     def _try(self) -> Any:
         job = self.job
         _tell_ending(False)
-        self._check()
+        utils.never_fail_to(self._check, "looking whose a job is", self.manager)
         if self.token is None and job._is_callback() and self._is_at_most_once():
             utils.never_fail_to(self._commit_start, f"starting {show(job)}", self.manager)
         setup_info = None
@@ -312,6 +326,7 @@ class _Run:
                 raise
             if not self._was_committed(serial, error):
                 raise
+        self.unsure = False
         return result
 
     def _end_anew(self, result: Any) -> Any:
@@ -350,19 +365,24 @@ class _Run:
         """
         job = self.job
 
-        def join() -> None:
+        def join() -> Any:
             self.manager.begin()
             self._check_is_ours()
             if job._joins is not None:
-                job._join()
+                try:
+                    job._join()
+                except _TROUBLES:
+                    raise
+                except Exception:
+                    # The other job cannot be read.
+                    return zc.twist.Failure()
                 self.manager.commit()
+            return None
 
-        try:
-            utils.never_fail_to(join, f"having {show(job)} wait for another", self.manager)
-        except (*utils.EXPLOSIVE_ERRORS, ReassignedError):
-            raise
-        except Exception:
-            return self._end_failed(zc.twist.Failure(captureVars=True))
+        # What the callable did is committed: a storage that refuses this must not fail the job.
+        problem = utils.never_fail(join, f"having {show(job)} wait for another", self.manager)
+        if problem is not None:
+            return self._end_failed(problem)
         if job._waits_for_result():
             return inner
         self._tell(job.result)
@@ -389,12 +409,17 @@ class _Run:
 
         def look() -> bool:
             self.manager.abort()
+            if job._p_jar is not None:
+                # What was known before the commit says nothing of it.
+                zc.async_.zeo.catch_up(job._p_jar.db())
             self.manager.begin()
             job._p_activate()
             ours = job._start == self.start if self.token is None else job._token == self.token
             return bool(ours and job._p_serial != serial)
 
-        return bool(utils.never_fail_to(look, f"looking at {show(job)}", self.manager))
+        found = bool(utils.never_fail_to(look, f"looking at {show(job)}", self.manager))
+        self.unsure = not found
+        return found
 
     def _check(self) -> None:
         """See that the job is still ours to run, and that it is active."""
@@ -413,10 +438,18 @@ class _Run:
         job = self.job
         if self.token is None:
             self._check_unclaimed()
-        elif job._token != self.token or job.status != ACTIVE or job._waits_for_result():
-            # It waits for the result of another, or has ended: a commit whose answer was lost, and
-            # which could not be seen yet when it was looked for, was done after all.
+        elif job._token != self.token or job.status != ACTIVE or self._was_done_after_all():
             raise ReassignedError(f"{show(job)} is no longer the business of this worker")
+
+    def _was_done_after_all(self) -> bool:
+        """Whether the job waits for another one, or is about to.
+
+        So it does, or it has ended, if a commit whose answer was lost, and which could not be seen
+        yet when it was looked for, was done all the same. Who comes to handle the interruption goes
+        on from there.
+        """
+        job = self.job
+        return bool(job._waits_for_result() or (self.unsure and job._joins is not None))
 
     def _is_at_most_once(self) -> bool:
         """Whether the start is committed, so that whoever comes after a crash knows of it."""
@@ -451,8 +484,10 @@ class _Run:
         committed is no obstacle.
         """
         job = self.job
+        if job.status in (NEW, ASSIGNED):
+            return
         ours = ACTIVE, self.start, local.claimed
-        if job.status not in (NEW, ASSIGNED) and (job.status, job._start, job._runner) != ours:
+        if (job.status, job._start, job._runner) != ours or self._was_done_after_all():
             raise ReassignedError(f"somebody else has run {show(job)}")
 
     def _give_up(self, setup_info: Any) -> None:
@@ -588,8 +623,12 @@ class _Run:
 
     def _waits_here(self) -> bool:
         """Whether the job can only be tried again by this thread: nobody else would."""
-        called = self.job._is_callback() and not self.may_postpone and self.token is None
-        return self.job.queue is None or called
+
+        def look() -> bool:
+            called = self.job._is_callback() and not self.may_postpone and self.token is None
+            return self.job.queue is None or called
+
+        return bool(utils.never_fail_to(look, "looking where a job is", self.manager))
 
     def _wait_for_code(self, error: Any) -> Any:
         """Have the job tried again later, unless it has waited long enough or cannot wait."""
@@ -620,10 +659,16 @@ class _Run:
         except Exception:
             utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
             return False
-        if answer is not False and zc.async_.answers.is_too_late(job, answer):
+        if answer is not False and self._is_too_late(answer):
             utils.log.info("%r is not tried again: its begin_by has passed", job)
             return False
         return answer
+
+    def _is_too_late(self, answer: Meaning) -> bool:
+        def look() -> bool:
+            return zc.async_.answers.is_too_late(self.job, answer)
+
+        return bool(utils.never_fail_to(look, "looking when a job must begin", self.manager))
 
     def _policy(self) -> Any:
         self.job._p_activate()

@@ -122,12 +122,12 @@ class ThreadedDispatcherInstaller:
     def __init__(
         self,
         poll_interval: float = 5,
-        reactor_factory: Callable[[], Any] = reactors.SelectReactor,
+        reactor_factory: Callable[[], Any] = reactors.Reactor,
         uuid: Any = None,
         shutdown_grace_period: float = 0,
     ) -> None:
         """`poll_interval`: seconds. `reactor_factory`: makes a reactor as those of Twisted, with
-        `run` and `stop`; by default Twisted's `SelectReactor`, made to count by a monotonic clock.
+        `run` and `stop`; by default one that counts by a monotonic clock.
         `uuid`: by default the `IUUID` utility. `shutdown_grace_period`: seconds
         that running jobs are given at a stop.
         """

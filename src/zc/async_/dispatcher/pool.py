@@ -87,11 +87,30 @@ class Pool:
         """Give a task to a thread, a new one if none is idle."""
         self.waiting.pop(task.key, None)
         self.working[task.key] = task
-        if len(self.threads) - self._ending < len(self.working):
-            worker = Worker(self._dispatcher, self, self._inbox)
-            self.threads += (worker,)
-            worker.start()
         self._inbox.put(task)
+        self._start_thread()
+
+    def _start_thread(self) -> None:
+        """Start a thread if there are fewer than tasks. The system may refuse it.
+
+        The task is done by another thread of the pool then, or once one can be started.
+        """
+        if len(self.threads) - self._ending >= len(self.working):
+            return
+        worker = Worker(self._dispatcher, self, self._inbox)
+        try:
+            worker.start()
+        except RuntimeError as error:
+            utils.log.error(
+                "no thread can be started for agent %r of queue %r (%s): its jobs wait for %s. "
+                "Give the process more threads, or the agent a smaller size",
+                self.agent_name,
+                self.queue_name,
+                error,
+                "the threads that there are" if self.threads else "a poll that can start one",
+            )
+            return
+        self.threads += (worker,)
 
     def done(self, task: Task, worker: "Worker") -> None:
         """A thread has reported a task back."""
@@ -110,7 +129,8 @@ class Pool:
         self.threads = tuple(other for other in self.threads if other is not worker)
 
     def resize(self, size: int) -> None:
-        """End idle threads that a smaller agent does not need."""
+        """End idle threads that a smaller agent does not need. Start one that could not be."""
+        self._start_thread()
         for _thread in range(len(self.threads) - self._ending - max(size, len(self.working))):
             self._end_one()
 

@@ -2,25 +2,17 @@
 
 from typing import Any
 
-import zc.async_.interfaces
 import zc.async_.subscribers
 from zc.async_.dispatcher.ending import close_wakers, join_workers
+from zc.async_.stopping import NotStoppedError
 from zc.async_.testing.reactor import Reactor
 
 #: Real seconds that the reactor's thread is given to end, and then all workers together.
 PATIENCE = 3
 
 
-class TearDownDispatcherError(zc.async_.interfaces.AsyncError):
-    """A dispatcher, or jobs of it, did not stop.
-
-    Attributes:
-        problems: one text for each of them.
-    """
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__(problems)
-        self.problems = problems
+class TearDownDispatcherError(NotStoppedError):
+    """A dispatcher, or jobs of it, did not stop. See `NotStoppedError`."""
 
     def __str__(self) -> str:
         return "\n" + "\n".join(self.problems)

@@ -4,13 +4,15 @@ From Python 3.12 on (3.13.6 has it mended), `writelines` of asyncio's transports
 descriptor of a connection that was just lost with the loop, if something is written before the
 loop has dealt with the loss. The descriptor is then closed, and the registration stays. The next
 connection is given the same descriptor; the loop takes it to be registered already, and never hears
-of it: the client waits for its connection without end. ZEO writes by `writelines` only.
+of it: the client waits for its connection without end. And what is written after the end of the
+stream was read, and before the loss is told, raises a TypeError; it is told to whoever made that
+call of the server, in place of the loss. ZEO writes by `writelines` only.
 """
 
 import contextlib
 import functools
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 #: Options of connections by TCP, where the system has them: after 15 s of silence, ask every 5 s
@@ -32,7 +34,19 @@ def prepare(transport: Any) -> None:
     """
     # Transports of other loops than asyncio's own have no such fault and may refuse.
     with contextlib.suppress(AttributeError):
-        transport.writelines = functools.partial(_write_lines, transport, transport.writelines)
+        transport.writelines = functools.partial(_unless_closing, transport, transport.writelines)
+    _keep_alive(transport.get_extra_info("socket"))
+
+
+def prepare_connected(protocol: Any) -> None:
+    """As `prepare`, for a protocol of ZEO that may have a connection already. From its loop."""
+    transport = getattr(protocol.sm_protocol, "transport", None)
+    if transport is None:
+        return
+    # It has got hold of the transport's method, and is called by these two.
+    for name in ("write_message", "write_message_iter"):
+        write = getattr(protocol, name)
+        setattr(protocol, name, functools.partial(_unless_closing, transport, write))
     _keep_alive(transport.get_extra_info("socket"))
 
 
@@ -53,9 +67,9 @@ def _connection_made(protocol: Any, transport: Any) -> None:
     protocol.connection_made(transport)
 
 
-def _write_lines(transport: Any, write_lines: Callable[[Any], None], lines: Iterable[Any]) -> None:
+def _unless_closing(transport: Any, write: Callable[[Any], None], data: Any) -> None:
     if not transport.is_closing():
-        write_lines(lines)
+        write(data)
 
 
 def _keep_alive(connection: Any) -> None:

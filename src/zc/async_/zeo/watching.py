@@ -59,11 +59,11 @@ def watch(database: Any) -> None:
     For any thread, any number of times. Does nothing to storages of other kinds.
     """
     for one in database.databases.values():
-        for storage in _client_storages(one.storage):
+        for storage in client_storages(one.storage):
             _watch(storage)
 
 
-def _client_storages(storage: Any) -> Iterator[Any]:
+def client_storages(storage: Any) -> Iterator[Any]:
     """The ZEO client that a storage is, or those that it wraps."""
     # Unless somebody has imported it, there is none.
     module = sys.modules.get("ZEO.ClientStorage")
@@ -76,7 +76,7 @@ def _client_storages(storage: Any) -> Iterator[Any]:
     for name in ("base", "changes"):
         inner = getattr(storage, name, None)
         if inner is not None:
-            yield from _client_storages(inner)
+            yield from client_storages(inner)
 
 
 def _watch(storage: Any) -> None:
@@ -112,6 +112,9 @@ class _Watch:
         """Begin to watch."""
         if not self._client.closed:
             transports.prepare_loop(self._client.loop)
+            for protocol in dict.fromkeys((self._client.protocol, *self._client.protocols)):
+                if protocol is not None:
+                    transports.prepare_connected(protocol)
             self._look()
 
     def _look(self) -> None:
