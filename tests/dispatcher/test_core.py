@@ -357,7 +357,8 @@ def test_a_queue_in_another_database_is_served(
     client.manager.commit()
     job = client.queue.put(client.root["counter"].increase)
     client.manager.commit()
-    settled(client, reactor, job)
+    # Of two databases, one finishes a commit after the other.
+    settled(client, reactor, job, lambda: client.root["counter"].count)
     assert seconds() == 0
     assert job._p_jar.db() is two_databases["async"]
     assert client.root["counter"].count == 1
@@ -365,11 +366,13 @@ def test_a_queue_in_another_database_is_served(
     assert reported(job)[1] == "async"
 
 
-def settled(client, reactor, job):
-    """Wait until a job of another database than the usual one has completed."""
+def settled(client, reactor, job, is_seen):
+    """Wait until a job of another database than the usual one has completed, with its effects."""
     zc.async_.testing.waiting.virtual.running.remove(reactor)
     try:
-        zc.async_.testing.wait_until(lambda: passed(reactor, client, job), 20, "not completed")
+        zc.async_.testing.wait_until(
+            lambda: passed(reactor, client, job) and is_seen(), 20, "not completed"
+        )
     finally:
         zc.async_.testing.waiting.virtual.running.append(reactor)
 
