@@ -340,6 +340,11 @@ def test_with_the_installed_reactor_a_stop_ends_a_start_and_a_start_works_again(
     assert process.returncode == 0
 
 
+@pytest.mark.parametrize(("given", "seconds"), [({}, 0), ({"shutdown_grace_period": 1.5}, 1.5)])
+def test_running_jobs_are_given_the_grace_period(start, given, seconds):
+    assert start(**given).shutdown_grace_period == seconds
+
+
 MANY_FILES = """
     import math, os, resource
 

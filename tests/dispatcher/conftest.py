@@ -95,9 +95,9 @@ class PollerByHand:
         self.listener = Listener(lambda: self.woken.append(1))
         self.poller = Poller(database, uuid_, self.listener)
 
-    def poll(self, busy=None, lost=(), completed=None, held=None, poll_interval=0):
+    def poll(self, busy=None, lost=(), completed=None, held=None, poll_interval=0, held_of=None):
         """One poll; by default all workers are idle."""
-        plan = Plan(busy or {}, set(lost), completed or {}, held, poll_interval)
+        plan = Plan(busy or {}, set(lost), completed or {}, held, poll_interval, held_of or {})
         return self.poller.poll(plan)
 
     def close(self):

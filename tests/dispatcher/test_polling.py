@@ -1163,3 +1163,24 @@ def test_a_poller_keeps_its_connection_apart_from_those_of_the_thread(active, pu
     put(work.answer)
     assert len(poller.poll().jobs) == 1
     assert transaction.get() is present
+
+
+# -- jobs that somebody else got
+
+
+def test_a_poll_tells_of_held_jobs_that_are_not_its_own_any_more(active, client, put):
+    poller = active()
+    done, taken, running = [put(work.answer) for _number in range(3)]
+    assert len(poller.poll().jobs) == 3
+    completed(client, done)
+    # Its books are kept: no agent has it any more.
+    poller.poll()
+    client.manager.begin()
+    held = [(key(job), job._token) for job in (done, taken, running)]
+    taken.queue.putBack(taken)
+    client.queue.claim()
+    client.manager.commit()
+    packed = (b"\0" * 7 + b"\xff", "unnamed"), 1
+    outcome = poller.poll(held_of={"": [*held, packed]})
+    assert outcome.reassigned == {held[1], packed}
+    assert poller.poll(held_of={"another": [*held, packed]}).reassigned == set()

@@ -53,8 +53,10 @@ def test_there_is_one_quota_of_a_name(quotas):
 
 
 def test_a_quota_can_be_removed_and_made_again(quotas):
+    quota = quotas["a"]
     quotas.remove("a")
     assert list(quotas) == ["b"]
+    assert (quota.parent, quota.name) == (None, None)
     with pytest.raises(KeyError):
         quotas["a"]
     with pytest.raises(KeyError):
@@ -78,7 +80,7 @@ def test_a_fresh_quota_is_empty(quotas):
     assert len(quota) == 0
     assert list(quota) == []
     assert not quota.filled
-    assert quota  # not a question of its members
+    assert not quota
 
 
 def test_a_quota_of_size_0_is_filled():
@@ -91,6 +93,13 @@ def test_a_claimed_job_holds_its_place_until_it_is_completed(client, quotas):
     client.claim()
     assert list(quotas["a"]) == [job]
     assert job in quotas["a"]
+    assert quotas["a"]
+    assert quotas["a"][0] is job
+    assert quotas["a"]._data == (job,)
+    with pytest.raises(IndexError):
+        quotas["a"][1]
+    with pytest.raises(AttributeError):
+        quotas["a"]._data = ()
     assert len(quotas["a"]) == 1
     assert quotas["a"].filled
     job()

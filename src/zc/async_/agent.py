@@ -6,14 +6,17 @@ from typing import Any
 import persistent
 import zope.component
 import zope.interface
+from zope.interface.declarations import Provides
 
 import zc.async_.callables
 import zc.async_.clock
 import zc.async_.composition
 import zc.async_.interfaces
+import zc.async_.originals
 from zc.async_ import utils
 from zc.async_.history import Completed
 from zc.async_.interfaces import COMPLETED, NEW, PENDING, MissingCallableError
+from zc.async_.located import Located
 from zc.twist.showing import show
 
 
@@ -28,14 +31,12 @@ def _runs(job: Any) -> bool:
 
 
 @zope.interface.implementer(zc.async_.interfaces.IAgent)
-class Agent(persistent.Persistent):
+class Agent(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IAgent`.
 
     This record is what operators change, apart from what claims write.
     """
 
-    name: str | None = None
-    parent: Any = None
     #: The queue, if the agent was removed: its jobs go on, and may wait for others.
     _queue: Any = None
     _filter: Any = None
@@ -56,6 +57,18 @@ class Agent(persistent.Persistent):
         self.size = size
         self.filter = filter
         self.chooser = chooser
+
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
+        filters = zc.async_.interfaces.IFilterAgent
+        provides = self.__dict__.get("__provides__")
+        if self.__dict__.get("_chooser") is None and not (
+            provides and provides.isOrExtends(filters)
+        ):
+            # Written before there was this interface. What the class provides is the last base.
+            others = provides.__bases__[:-1] if provides else ()
+            self.__dict__["__provides__"] = Provides(type(self), *others, filters)
 
     # -- settings
 
@@ -93,6 +106,10 @@ class Agent(persistent.Persistent):
         if value is not None and self._filter is not None:
             raise ValueError("set the filter to None first: an agent has a filter or a chooser")
         self._chooser = None if value is None else zc.async_.callables.to_stored(value)
+        provided = zope.interface.directlyProvidedBy(self) - zc.async_.interfaces.IFilterAgent
+        if value is None:
+            provided += zc.async_.interfaces.IFilterAgent
+        zope.interface.directlyProvides(self, provided)
 
     @property
     def queue(self) -> Any:
@@ -153,8 +170,10 @@ class Agent(persistent.Persistent):
     def __len__(self) -> int:
         return sum(1 for job in self)
 
-    def __bool__(self) -> bool:
-        return True
+    @property
+    def _data(self) -> tuple[Any, ...]:
+        """The claimed jobs, as the original kept them."""
+        return tuple(self)
 
     def __iter__(self) -> Iterator[Any]:
         return (job for job in self._running.jobs if _runs(job))

@@ -17,7 +17,7 @@ import zc.async_.sidecar
 from zc.async_ import utils
 from zc.async_.answers import At
 from zc.async_.awaiting import AbandonedError
-from zc.async_.callbacks import CallbackProxy, performed
+from zc.async_.callbacks import ConditionalCallbackProxy, owner_of, performed
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, ReassignedError
 from zc.async_.reporting import note_completed_elsewhere
 from zc.async_.threadlocal import local
@@ -121,7 +121,7 @@ def _is_done(callback: Any) -> bool:
 
 def _chosen(callback: Any) -> Any:
     """What a callback comes down to: a job, or None if that is not known yet."""
-    while isinstance(callback, CallbackProxy):
+    while isinstance(callback, ConditionalCallbackProxy):
         callback = callback.job
     return callback
 
@@ -160,7 +160,7 @@ def _complete(job: Any, manager: Any) -> bool:
 
 
 def _perform(callback: Any, result: Any, manager: Any) -> None:
-    while isinstance(callback, CallbackProxy):
+    while isinstance(callback, ConditionalCallbackProxy):
         callback = _choose(callback, result, manager)
         if callback is None:
             return
@@ -172,7 +172,7 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
     if performed(callback):
         return
     if utils.tracelog.isEnabledFor(10):
-        utils.tracelog.debug("starting callback %r to %r", callback, callback.parent)
+        utils.tracelog.debug("starting callback %r to %r", callback, owner_of(callback))
     try:
         callback._perform(result)
     except AbandonedError:
@@ -206,7 +206,7 @@ def _handle_interrupt(callback: Any, manager: Any) -> None:
         raise PostponedError(answer)
 
 
-def _choose(proxy: CallbackProxy, result: Any, manager: Any) -> Any:
+def _choose(proxy: ConditionalCallbackProxy, result: Any, manager: Any) -> Any:
     """Commit the choice first: the chosen job then has its own transaction and tries."""
 
     def choose() -> Any:

@@ -83,6 +83,7 @@ def start(
     agent_size: int = 3,
     twisted: bool = False,
     agent_filter: Callable[[Any], Any] | None = None,
+    shutdown_grace_period: float = 0,
 ) -> None:
     """Make the queue of a database if it is missing, and have a dispatcher run its jobs.
 
@@ -99,6 +100,7 @@ def start(
         agent_chooser, agent_size, agent_filter: see `IAgent`; of the agent 'main', if the
             dispatcher has none yet.
         twisted: use Twisted's installed reactor, which the caller runs, in place of a thread.
+        shutdown_grace_period: seconds that running jobs are given at a stop.
 
     Raises:
         ValueError: the process has a dispatcher of its UUID on another database.
@@ -121,7 +123,7 @@ def start(
     if twisted:
         installer = zc.async_.subscribers.TwistedDispatcherInstaller
     try:
-        installer(poll_interval)(opened)
+        installer(poll_interval, shutdown_grace_period=shutdown_grace_period)(opened)
     except BaseException:
         _unregister(handler)
         raise

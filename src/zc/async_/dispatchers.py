@@ -18,10 +18,12 @@ import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.liveness
 import zc.async_.observing
+import zc.async_.originals
 import zc.async_.receipts
 from zc.async_ import utils
 from zc.async_.agent import SystemAgent
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
+from zc.async_.located import Located
 from zc.twist.showing import show
 
 
@@ -32,7 +34,7 @@ class Ping(persistent.Persistent):
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatcherAgents)
-class DispatcherAgents(PersistentMapping):
+class DispatcherAgents(Located, PersistentMapping):
     """See `zc.async_.interfaces.IDispatcherAgents`.
 
     Claims read this record as it is now (`readCurrent`): so nothing is claimed for a dispatcher
@@ -55,6 +57,10 @@ class DispatcherAgents(PersistentMapping):
         self._system = SystemAgent()
         self._system.name = "system"
         self._system.parent = self
+
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
 
     @property
     def queue(self) -> Any:
@@ -104,7 +110,7 @@ class DispatcherAgents(PersistentMapping):
             )
         agent = self[name]
         agent._queue = agent.queue
-        agent.parent = None
+        agent.parent = agent.name = None
         super().__delitem__(name)
 
     def _agents(self) -> list[Any]:
@@ -171,14 +177,16 @@ class DispatcherAgents(PersistentMapping):
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatchers)
-class Dispatchers(persistent.Persistent):
+class Dispatchers(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IDispatchers`."""
-
-    parent: Any = None
 
     def __init__(self) -> None:
         #: By the bytes of the UUID.
         self._dispatchers = OOBTree()
+
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
 
     def register(self, uuid: uuid_module.UUID) -> None:
         """See `zc.async_.interfaces.IDispatchers`."""

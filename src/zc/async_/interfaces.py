@@ -12,6 +12,7 @@ from uuid import UUID
 
 import zope.interface
 import zope.interface.common.mapping
+import zope.interface.common.sequence
 from zope.i18nmessageid import MessageFactory
 from zope.interface import Attribute, Interface
 from zope.interface.interfaces import ComponentLookupError, IObjectEvent, ObjectEvent
@@ -38,6 +39,7 @@ __all__ = [
     "DispatcherReactivated",
     "DispatcherRegistered",
     "DispatcherUnregistered",
+    "FullError",
     "IAbstractJob",
     "IAgent",
     "ICallbackProxy",
@@ -52,6 +54,7 @@ __all__ = [
     "IDispatcherRegistered",
     "IDispatcherUnregistered",
     "IDispatchers",
+    "IFilterAgent",
     "IJob",
     "IObjectAdded",
     "IQueue",
@@ -60,6 +63,7 @@ __all__ = [
     "IQuotas",
     "IReactor",
     "IRetryPolicy",
+    "ISizedSequence",
     "JobNotFoundError",
     "MissingCallableError",
     "MissingDatabaseError",
@@ -84,17 +88,17 @@ Answer = bool | datetime.timedelta | datetime.datetime
 KEY = "zc.async"
 
 #: In no queue, and never run.
-NEW = _("new-status")
+NEW = _("new-status", "New")
 #: In a queue; no dispatcher has claimed it.
-PENDING = _("pending-status")
+PENDING = _("pending-status", "Pending")
 #: Claimed for an agent, and not started.
-ASSIGNED = _("assigned-status")
+ASSIGNED = _("assigned-status", "Assigned")
 #: Started: a worker has it, or it waits for the job or Deferred that it returned.
-ACTIVE = _("active-status")
+ACTIVE = _("active-status", "Active")
 #: Its result is known, and its callbacks run.
-CALLBACKS = _("callbacks-status")
+CALLBACKS = _("callback-status", "Performing Callbacks")
 #: Its result is known, and its callbacks have run.
-COMPLETED = _("completed-status")
+COMPLETED = _("completed-status", "Completed")
 
 #: The historic name of the event.
 IDatabaseOpenedEvent = IDatabaseOpened
@@ -112,8 +116,15 @@ class BadStatusError(AsyncError, ValueError):
     """The status of a job does not allow what was asked of it."""
 
 
+class FullError(AsyncError):
+    """A container has no room for one more.
+
+    Nothing here raises it: what finds no place waits. It is for containers of applications.
+    """
+
+
 class TimeoutError(AsyncError):  # noqa: A001  (the historic name)
-    """The `begin_by` of a job passed before the job could begin."""
+    """The `begin_by` of a job passed before the job could begin, or somebody failed the job."""
 
 
 class AbortedError(AsyncError):
@@ -159,6 +170,7 @@ class IObjectAdded(IObjectEvent):
     """An object was added to a container by an installer of this package."""
 
     container = Attribute("The container that the object was added to.")
+    parent = Attribute("The same as `container`.")
     name = Attribute("The name of the object in the container.")
 
 
@@ -168,7 +180,7 @@ class ObjectAdded(ObjectEvent):
 
     def __init__(self, object: Any, container: Any = None, name: Any = None) -> None:
         super().__init__(object)
-        self.container = container
+        self.container = self.parent = container
         self.name = name
 
 
@@ -290,6 +302,9 @@ class IDispatcher(Interface):
     activated = Attribute("When it was activated (datetime, UTC), or None or False.")
     thread = Attribute("The thread of the reactor if an installer started one, else None.")
     polls = Attribute("The polls kept in memory, the newest first.")
+    jobs = Attribute(
+        "Of the jobs kept in memory, by (oid, database name), what `getJobInfo` tells; newest last."
+    )
     queues = Attribute("Of each queue's name a mapping of an agent's name to its worker pool.")
     shutdown_grace_period = Attribute(
         "Seconds (float) that running jobs are given at a graceful stop; 0 by default."
@@ -318,7 +333,11 @@ class IDispatcher(Interface):
         """Figures of the jobs started by the polls of a span of time, as a dict."""
 
     def getJobInfo(oid: int, database_name: str | None = None) -> dict[str, Any]:
-        """What is known here of the job with this oid (int), as a dict; KeyError if nothing is."""
+        """What is known here of the job with this oid (int), as a dict; KeyError if nothing is.
+
+        'reassigned' is true once the job is not this dispatcher's any more, as soon as the worker
+        or a poll has seen that.
+        """
 
     def getActiveJobIds(
         queue: str | None = None, agent: str | None = None
@@ -326,13 +345,20 @@ class IDispatcher(Interface):
         """The (oid, database name) of the jobs now in worker threads, the newest first."""
 
     def getPollInfo(at: Moment = None, before: Moment = None) -> Any:
-        """The newest poll at or before a key or a datetime, or an interval ago."""
+        """The newest poll at a key, a datetime or an interval ago, or the newest before that.
+
+        `at` may be that of a poll itself; of `before` the answer is always an earlier poll.
+        ValueError if there is none.
+        """
 
     def iterPolls(at: Moment = None, before: Moment = None, since: Moment = None) -> Iterator[Any]:
         """The polls of a span of time, the newest first."""
 
     def getStatusInfo() -> dict[str, Any]:
-        """The state of this dispatcher, as a dict."""
+        """The state of this dispatcher, as a dict.
+
+        'uptime' and 'time since last poll' are None while it is stopped.
+        """
 
 
 # --------------------------------------------------------------------------------------------------
@@ -369,7 +395,10 @@ class IAbstractJob(Interface):
 
     parent = Attribute("The queue, agent or job that this job is in, or None.")
     status = Attribute("NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS or COMPLETED.")
-    result = Attribute("The outcome, a `zc.twist.Failure` if it failed; None before that.")
+    result = Attribute(
+        "The outcome, a `zc.twist.Failure` if it failed; None before that. Of a job that waits for "
+        "another one, that other job."
+    )
 
     def addCallbacks(
         success: Any = None,
@@ -479,11 +508,12 @@ class IJob(IAbstractJob):
     def bind(*args: Any, **kwargs: Any) -> Any:
         """Put the given arguments before those the job has (update keyword arguments).
 
-        Returns the job.
+        Returns the job. Asked of the class, `Job.bind(callable, *args, **kwargs)`, it makes a job
+        whose callable gets that job itself before `args`.
         """
 
     def fail(error: Exception | None = None) -> None:
-        """End the job with a Failure of `error` (`AbortedError()`), through its callbacks."""
+        """End the job with a Failure of `error` (`TimeoutError()`), through its callbacks."""
 
     def handleInterrupt() -> None:
         """The process that ran the job is gone: ask the retry policy, and do as it says."""
@@ -516,14 +546,30 @@ class IJob(IAbstractJob):
 # Queues
 
 
-class IQuota(Interface):
-    """How many jobs that name it may run at once, over all dispatchers of a queue.
+class ISizedSequence(zope.interface.common.sequence.IFiniteSequence):
+    """Jobs, of which there may be so many at once.
 
-    Iteration and `len` are over the jobs that hold a place now.
+    Iteration, `len`, `in` and indices are over the jobs that hold a place now. False if there are
+    none.
     """
 
-    name = Attribute("Its name in the queue (str).")
     size = Attribute("The number of places, at least 0. May be changed at any time.")
+
+    def __len__() -> int:  # type: ignore[override]
+        """How many jobs hold a place."""
+
+    def __iter__() -> Iterator[Any]:
+        """The jobs that hold a place."""
+
+    def __contains__(job: Any) -> bool:
+        """Whether a job holds a place."""
+
+
+class IQuota(ISizedSequence):
+    """How many jobs that name it may run at once, over all dispatchers of a queue."""
+
+    name = Attribute("Its name in the queue (str).")
+    parent = Attribute("The `IQuotas`.")
     filled = Attribute("Whether no place is free.")
 
     def clean() -> None:
@@ -555,8 +601,8 @@ class IQueue(Interface):
     meanwhile may come or not; so may others if this connection claims meanwhile.
     """
 
-    name = Attribute("The name of the queue in its `IQueues`.")
-    parent = Attribute("The `IQueues`.")
+    name = Attribute("The name of the queue in its `IQueues`; None if it is in none.")
+    parent = Attribute("The `IQueues`, or None.")
     quotas = Attribute("The `IQuotas`.")
     dispatchers = Attribute("The `IDispatchers`.")
 
@@ -677,12 +723,15 @@ class ICompletedCollection(Interface):
     def last(stop: datetime.datetime | None = None) -> Any:
         """The oldest job, completed after `stop`. ValueError if there is none."""
 
+    def clear() -> None:
+        """Forget all. Of jobs that complete meanwhile, some may be forgotten, too."""
 
-class IAgent(Interface):
+
+class IAgent(ISizedSequence):
     """Chooses jobs of a queue for one dispatcher, and has those that run.
 
     Iteration, `len`, `in` and indices cover the claimed jobs that have not completed; a job that
-    waits for another job is not among them.
+    waits for another job is not among them. Without such jobs it is false.
     """
 
     name = Attribute("Its name in its `IDispatcherAgents`.")
@@ -705,3 +754,10 @@ class IAgent(Interface):
 
         Returns None if the agent is full or its dispatcher is not active in the queue.
         """
+
+
+class IFilterAgent(IAgent):
+    """An agent that has no chooser: what it takes is told by its filter alone, all if that is None.
+
+    Provided by an `IAgent` of this package as long as its `chooser` is None.
+    """

@@ -23,6 +23,7 @@ import zc.async_.interfaces
 import zc.async_.interruptions
 import zc.async_.mainprogram
 import zc.async_.mistyped
+import zc.async_.originals
 import zc.async_.reporting
 import zc.async_.running
 import zc.async_.sidecar
@@ -30,7 +31,13 @@ import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At
 from zc.async_.arguments import ArgumentList, KeyedView
-from zc.async_.callbacks import CallbackProxy, performed
+from zc.async_.callbacks import (
+    CallbackProxy,
+    ConditionalCallbackProxy,
+    SuccessFailureCallbackProxy,
+    performed,
+    success_or_failure,
+)
 from zc.async_.composition import part_ended, run_parallel, run_serial
 from zc.async_.conditions import Conditions
 from zc.async_.interfaces import (
@@ -40,9 +47,9 @@ from zc.async_.interfaces import (
     COMPLETED,
     NEW,
     PENDING,
-    AbortedError,
     BadStatusError,
 )
+from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes, RetrySystem
 from zc.async_.threadlocal import local
 from zc.twist import showing
@@ -51,8 +58,19 @@ from zc.twist.showing import show
 #: Characters shown of an argument at least, though there are many.
 SHORTEST_VALUE = 20
 
-_STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
-_NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
+#: The number of the first status. The original numbered some of them from 0 to 3: what has been
+#: made from its records, whoever does that, must not be misread.
+FIRST_NUMBER = 10
+
+_STATUSES = dict(enumerate((NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED), FIRST_NUMBER))
+_NUMBERS = {status: number for number, status in _STATUSES.items()}
+
+
+class _Binding:
+    """What `Job.bind` is, which means one thing to the class and another to a job."""
+
+    def __get__(self, job: Any, kind: type["Job"]) -> Any:
+        return kind._make_bound if job is None else job._bind
 
 
 _set = persistent.Persistent.__setattr__
@@ -63,7 +81,7 @@ class Job(Conditions):
     """See `zc.async_.interfaces.IJob`."""
 
     # What is not stored if it has these values. Times are in microseconds.
-    _status_id = 0
+    _status_id = FIRST_NUMBER
     _parent: Any = None
     _args: list[Any] = []
     _kwargs: dict[str, Any] = {}
@@ -121,6 +139,14 @@ class Job(Conditions):
         """See `zc.async_.interfaces.IJob`."""
         return zc.async_.ids.make_id(self)
 
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_callable_root")
+        super().__setstate__(state)
+        number = self.__dict__.get("_status_id", FIRST_NUMBER)
+        if number < FIRST_NUMBER:
+            # An older version of this release counted from 0. That is no change of the record.
+            self.__dict__["_status_id"] = number + FIRST_NUMBER
+
     # -- the call
 
     @property
@@ -164,8 +190,26 @@ class Job(Conditions):
         self._edited()
         return self._kwargs
 
-    def bind(self, /, *args: Any, **kwargs: Any) -> "Job":
-        """See `zc.async_.interfaces.IJob`."""
+    @property
+    def _callable_root(self) -> Any:
+        """The object whose method is called, or what is called. As the original kept it."""
+        stored = self._callable
+        return stored[0] if isinstance(stored, tuple) else self.callable
+
+    @property
+    def _callable_name(self) -> str | None:
+        """The name of the method that is called, or None. As the original kept it."""
+        return self._callable[1] if isinstance(self._callable, tuple) else None
+
+    #: See `zc.async_.interfaces.IJob`.
+    bind = _Binding()
+
+    @classmethod
+    def _make_bound(cls, /, *args: Any, **kwargs: Any) -> "Job":
+        job = cls(*args, **kwargs)
+        return job._bind(job)
+
+    def _bind(self, /, *args: Any, **kwargs: Any) -> "Job":
         self._must_not_have_started("the arguments")
         if args:
             self._args = [*args, *self._args]
@@ -216,6 +260,13 @@ class Job(Conditions):
     def assignerUUID(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
         return None if self._assigner is None else uuid.UUID(bytes=self._assigner)
+
+    @property
+    def key(self) -> int | None:
+        """Sorts completed jobs, the newest first (see `utils.dt_to_long`); None before that."""
+        if self._status_id != _NUMBERS[COMPLETED] or self.initial_callbacks_end is None:
+            return None
+        return utils.dt_to_long(self.initial_callbacks_end)
 
     @property
     def annotations(self) -> KeyedView:
@@ -384,7 +435,7 @@ class Job(Conditions):
         retry_policy_factory: Any = None,
     ) -> Any:
         """See `zc.async_.interfaces.IAbstractJob`."""
-        callback = callback if isinstance(callback, CallbackProxy) else as_job(callback)
+        callback = callback if isinstance(callback, ConditionalCallbackProxy) else as_job(callback)
         zc.async_.mainprogram.warn_of_callback(callback)
         callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
         sidecar = zc.async_.sidecar.find(self)
@@ -480,6 +531,8 @@ class Job(Conditions):
     @property
     def result(self) -> Any:
         """See `zc.async_.interfaces.IAbstractJob`."""
+        if self._status_id == _NUMBERS[ACTIVE]:
+            return self._inner if self._joins is None else self._joins
         return self._result
 
     def setUp(self) -> Any:
@@ -535,7 +588,7 @@ class Job(Conditions):
         """
         zc.async_.sidecar.see(self)
         for callback in self._callbacks_from(0):
-            passed = isinstance(callback, CallbackProxy) and callback._passed
+            passed = isinstance(callback, ConditionalCallbackProxy) and callback._passed
             if passed and callback._p_jar is not None:
                 # It may get something to call.
                 callback._p_jar.readCurrent(callback)
@@ -558,7 +611,7 @@ class Job(Conditions):
 
     def _fail(self, error: Any = None) -> None:
         """As `fail`, for who goes on with the callbacks himself."""
-        failure = zc.twist.Failure(AbortedError() if error is None else error)
+        failure = zc.twist.Failure(BeginByPassedError() if error is None else error)
         self._token += 1
         if self._status_id == _NUMBERS[PENDING]:
             self._parent._withdraw(self)
@@ -586,7 +639,7 @@ class Job(Conditions):
 
     def _new_job(self, item: Any, *args: Any) -> "Job":
         """A job of `item`, with `args` before what it is called with."""
-        return as_job(item).bind(*args)
+        return as_job(item)._bind(*args)
 
     def _receive(self, result: Any) -> None:
         """Take over the result of the job that this one returned (a callback of that job)."""
@@ -633,7 +686,7 @@ class Job(Conditions):
         return "callback" if self._is_callback() else ""
 
     def _is_callback(self) -> bool:
-        return self._system or isinstance(self._parent, (Job, CallbackProxy))
+        return self._system or isinstance(self._parent, (Job, ConditionalCallbackProxy))
 
     def _effective_log_level(self) -> int:
         if self._failure_log_level is not None:
@@ -654,7 +707,7 @@ class Job(Conditions):
         head = utils.custom_repr(self)
         try:
             return showing.cut(f"<{head} ``{self._shown_call(len(head))}``>")
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, zc.async_.originals.NotBroughtOverError):
             # A subclass that has no `_callable`, say: a repr that raises hides the real problem.
             return f"<{head}>"
 
@@ -717,13 +770,16 @@ def _composed(run: Any, jobs: tuple[Any, ...], postprocess: Any) -> Job:
 
 
 __all__ = [
+    "ConditionalCallbackProxy",
     "Job",
     "NeverRetry",
     "RetryCommonForever",
     "RetryCommonFourTimes",
+    "SuccessFailureCallbackProxy",
     "as_job",
     "parallel",
     "serial",
+    "success_or_failure",
 ]
 
 

@@ -24,6 +24,7 @@ import zc.async_.lane
 import zc.async_.looking
 import zc.async_.mainprogram
 import zc.async_.oids
+import zc.async_.originals
 import zc.async_.storable
 from zc.async_ import utils
 from zc.async_.backlog import Backlog
@@ -32,6 +33,7 @@ from zc.async_.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, Arguments, BadStatusError
 from zc.async_.job import as_job
 from zc.async_.lanes import Lanes
+from zc.async_.located import Located
 from zc.async_.quota import Quota, Quotas
 from zc.twist.showing import show
 
@@ -65,15 +67,13 @@ def _new_entry_key() -> int:
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQueue)
-class Queue(persistent.Persistent):
+class Queue(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQueue`.
 
     This record is written when the queue is made; those it refers to are described in
     `zc.async_.lane` and `zc.async_.backlog`.
     """
 
-    name: str | None = None
-    parent: Any = None
     _v_claim: "zc.async_.claim.Claim | None" = None
     #: Whether this connection made claims: its own new jobs may be in the backlog then.
     _v_has_claimed = False
@@ -90,6 +90,7 @@ class Queue(persistent.Persistent):
         self.dispatchers.parent = self
 
     def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_held")
         lanes = state.get("_lanes")
         if isinstance(lanes, OOBTree):
             # Written by an older version.
@@ -307,13 +308,20 @@ class Queue(persistent.Persistent):
 class Queues(PersistentMapping):
     """See `zc.async_.interfaces.IQueues`."""
 
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
+
     def __setitem__(self, name: str, queue: Any) -> None:
+        if name in self and self[name] is not queue:
+            del self[name]
         queue.name = name
         queue.parent = self
         super().__setitem__(name, queue)
 
     def __delitem__(self, name: str) -> None:
-        self[name].parent = None
+        queue = self[name]
+        queue.parent = queue.name = None
         super().__delitem__(name)
 
 

@@ -8,7 +8,9 @@ import zope.interface
 from BTrees.OOBTree import OOBTree
 
 import zc.async_.interfaces
+import zc.async_.originals
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW
+from zc.async_.located import Located
 from zc.twist.showing import show
 
 
@@ -32,18 +34,21 @@ def _holds_place(job: Any, token: int) -> bool:
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQuota)
-class Quota(persistent.Persistent):
+class Quota(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQuota`.
 
     The size is a record of its own, apart from the members: changing it does not fight claims.
     """
 
-    parent: Any = None
-
     def __init__(self, name: str, size: int = 1) -> None:
         self.name = name
         self._members = _Members()
         self.size = size
+
+    def __setstate__(self, state: Any) -> None:
+        if "_members" not in zc.async_.originals.attributes(state):
+            zc.async_.originals.refuse(self, state, "parent")
+        super().__setstate__(state)
 
     @property
     def size(self) -> int:
@@ -67,8 +72,13 @@ class Quota(persistent.Persistent):
     def __len__(self) -> int:
         return sum(1 for job in self)
 
-    def __bool__(self) -> bool:
-        return True
+    def __getitem__(self, index: Any) -> Any:
+        return self._data[index]
+
+    @property
+    def _data(self) -> tuple[Any, ...]:
+        """The jobs that hold a place now, as the original kept them."""
+        return tuple(self)
 
     def __iter__(self) -> Iterator[Any]:
         return (job for job, token in self._members.jobs if _holds_place(job, token))
@@ -102,10 +112,9 @@ def _new_notes() -> OOBTree:
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQuotas)
-class Quotas(persistent.Persistent):
+class Quotas(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQuotas`."""
 
-    parent: Any = None
     #: Names, as tuples of one, of quotas of size 0 that were given places or removed: claims, which
     #: do not ask quotas of size 0, ask these again. A number to each, so that two changes of one
     #: conflict. (None: in a database of an older version.)
@@ -114,6 +123,10 @@ class Quotas(persistent.Persistent):
     def __init__(self) -> None:
         self._quotas = OOBTree()
         self._reopened = _new_notes()
+
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
 
     def _note_reopened(self, name: str) -> None:
         if self._reopened is None:
@@ -146,7 +159,7 @@ class Quotas(persistent.Persistent):
         """See `zc.async_.interfaces.IQuotas`."""
         quota = self._quotas.pop(name)
         # Who watches it, since it holds back jobs, hears of that; and who changes it conflicts.
-        quota._p_changed = True
+        quota.parent = quota.name = None
         if quota.size == 0:
             self._note_reopened(name)
 

@@ -130,7 +130,7 @@ def _new_jobs(callbacks: Any) -> list[Any]:
             jobs.append(callback)
             continue
         proxy: Any = callback
-        left += (proxy.success, proxy.failure)
+        left += proxy._choices()
         for behind, _level, factory in proxy._all_callbacks():
             check("the retry_policy_factory", factory)
             left.append(behind)

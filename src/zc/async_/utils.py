@@ -1,6 +1,7 @@
 """Small things that several modules need: loggers, readable reprs, patient transactions."""
 
 import contextlib
+import datetime
 import logging
 import sys
 import threading
@@ -18,6 +19,7 @@ import ZODB.POSException
 from ZODB.interfaces import IConnection
 from ZODB.utils import u64, z64
 
+import zc.async_.clock
 import zc.twist
 from zc.async_.interfaces import ClosedDatabaseError, ReassignedError
 from zc.async_.logrecords import ShownArguments
@@ -25,11 +27,11 @@ from zc.twist import showing
 
 #: Big events: start, stop, errors.
 log = logging.getLogger("zc.async.events")
-#: Every job and every poll.
+#: Every job, poll and thread.
 tracelog = logging.getLogger("zc.async.trace")
 
 #: Exceptions that no policy may swallow: they end a thread or a process.
-EXPLOSIVE_ERRORS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+EXPLOSIVE_ERRORS = zc.twist.EXPLOSIVE_ERRORS
 
 
 class DatabaseClosedError(SystemExit):
@@ -145,6 +147,19 @@ def told(error: BaseException) -> str:
     name = dotted_name(type(error))
     text = showing.text_of(error)
     return f"{name}: {text}" if text else name
+
+
+def dt_to_long(moment: datetime.datetime) -> int:
+    """An integer for a datetime: the later, the smaller. A naive one is in UTC.
+
+    So keys of polls and of completed jobs sort, the newest first.
+    """
+    return zc.async_.clock.LATEST - zc.async_.clock.to_microseconds(moment)
+
+
+def long_to_dt(key: int) -> datetime.datetime:
+    """The datetime of a key, in UTC and without a time zone. The opposite of `dt_to_long`."""
+    return zc.async_.clock.to_datetime(zc.async_.clock.LATEST - key).replace(tzinfo=None)
 
 
 def dotted_name(obj: Any) -> str:

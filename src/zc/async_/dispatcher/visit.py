@@ -46,6 +46,8 @@ class Visit:
         self._word = "poll"
         #: Whether there is something to commit.
         self.changed = False
+        #: See `Outcome.reassigned`.
+        self.reassigned: set[tuple[JobId, int]] = set()
         #: See `Conditions.forlorn`: what this look found.
         self.forlorn: set[tuple[JobId, int]] = set()
 
@@ -62,6 +64,7 @@ class Visit:
     def work(self) -> None:
         self._ping()
         self._word = "ping" if self.changed else "poll"
+        self._look_for_reassigned()
         self._hand_back_lost()
         self._look_thoroughly()
         self._keep_books()
@@ -85,6 +88,34 @@ class Visit:
 
     def _named_agents(self) -> list[tuple[str, Any]]:
         return [(SYSTEM, self._agents._system), *self._agents.items()]
+
+    def _look_for_reassigned(self) -> None:
+        """Look whether threads have jobs that are not this dispatcher's any more."""
+        held = self._plan.held_of.get(self.name, ())
+        agents = [agent for _name, agent in self._named_agents()]
+        ours = {
+            (job_id(job), job._token)
+            for agent in (agents if held else ())
+            for job in agent._running.jobs
+        }
+        for (oid, database_name), token in held:
+            key = (oid, database_name), token
+            if key not in ours and self._is_reassigned(oid, database_name, token):
+                self.reassigned.add(key)
+
+    def _is_reassigned(self, oid: bytes, database_name: str, token: int) -> bool:
+        # Most often it has just completed, or waits for another.
+        try:
+            job = self._agents._p_jar.get_connection(database_name).get(oid)
+            return bool(job._token != token)
+        except KeyError:
+            # It was removed and packed away; a POSKeyError is a KeyError.
+            return True
+        except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            # It cannot be read, which is told of where it is to be run.
+            return False
 
     def _hand_back_lost(self) -> None:
         unanswered = self._conditions.unanswered
@@ -226,6 +257,7 @@ class Visit:
         outcome.info[self.name] = self.info
         outcome.sizes.update(self.sizes)
         outcome.jobs += self._jobs
+        outcome.reassigned |= self.reassigned
         times = [t for t in (outcome.next_time, self.next_time) if t is not None]
         outcome.next_time = min(times, default=None)
         waits = [a for a in (outcome.again, self.again) if a is not None]
