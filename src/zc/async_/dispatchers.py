@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import persistent
-import zope.component.event  # makes handlers that were registered as adapters hear events
-import zope.event
 import zope.interface
 from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
@@ -17,6 +15,7 @@ import zc.async_.callables
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.liveness
+import zc.async_.notifying
 import zc.async_.observing
 import zc.async_.receipts
 from zc.async_ import utils
@@ -39,7 +38,8 @@ class DispatcherAgents(PersistentMapping):
     that somebody deactivates.
     """
 
-    parent: Any = None
+    #: The `IDispatchers`; None if the dispatcher was unregistered.
+    _registry: Any = None
     #: The queue, if the dispatcher was unregistered: jobs go on that its agents had.
     _queue: Any = None
     activated: datetime.datetime | None = None
@@ -56,10 +56,22 @@ class DispatcherAgents(PersistentMapping):
         self._system.name = "system"
         self._system.parent = self
 
+    def __setstate__(self, state: Any) -> None:
+        if "parent" in state:
+            # Written by an older version, whose agents had the `IDispatchers` as parent.
+            state = {**state, "_registry": state["parent"]}
+            del state["parent"]
+        super().__setstate__(state)
+
+    @property
+    def parent(self) -> Any:
+        """See `zc.async_.interfaces.IDispatcherAgents`."""
+        return None if self._registry is None else self._registry.parent
+
     @property
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        return self._queue if self.parent is None else self.parent.parent
+        return self._queue if self._registry is None else self._registry.parent
 
     @property
     def dead(self) -> bool:
@@ -113,6 +125,10 @@ class DispatcherAgents(PersistentMapping):
 
     def activate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
+        self._activate()
+
+    def _activate(self) -> list[Any]:
+        """As `activate`; returns the handlers that raised."""
         if self.activated:
             raise ValueError(f"dispatcher {self.UUID} is activated in this queue already")
         self._say()
@@ -120,13 +136,18 @@ class DispatcherAgents(PersistentMapping):
         # Nothing should be there. If something is, because of a claim that raced with the end of
         # an earlier activation, nobody works on it.
         self._hand_back()
-        zope.event.notify(zc.async_.interfaces.DispatcherActivated(self))
+        return zc.async_.notifying.notify(zc.async_.interfaces.DispatcherActivated(self))
+
+    def _notify_again(self, handlers: list[Any]) -> list[Any]:
+        """Call handlers that raised when this was activated; return those that raised again."""
+        event = zc.async_.interfaces.DispatcherActivated(self)
+        return zc.async_.notifying.call(handlers, event)
 
     def reactivate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
         self._say()
         self.activated = self.last_ping.value
-        zope.event.notify(zc.async_.interfaces.DispatcherReactivated(self))
+        zc.async_.notifying.notify(zc.async_.interfaces.DispatcherReactivated(self))
 
     def deactivate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
@@ -135,7 +156,7 @@ class DispatcherAgents(PersistentMapping):
         self.activated = None
         self._holder = None
         self._hand_back()
-        zope.event.notify(zc.async_.interfaces.DispatcherDeactivated(self))
+        zc.async_.notifying.notify(zc.async_.interfaces.DispatcherDeactivated(self))
 
     def _stays_silent(self) -> None:
         """Fail this transaction if the dispatcher pings meanwhile, or has done so unseen."""
@@ -185,9 +206,9 @@ class Dispatchers(persistent.Persistent):
         if uuid.bytes in self._dispatchers:
             raise ValueError(f"dispatcher {uuid} is registered already")
         agents = DispatcherAgents(uuid_module.UUID(bytes=uuid.bytes))
-        agents.parent = self
+        agents._registry = self
         self._dispatchers[uuid.bytes] = agents
-        zope.event.notify(zc.async_.interfaces.DispatcherRegistered(agents))
+        zc.async_.notifying.notify(zc.async_.interfaces.DispatcherRegistered(agents))
 
     def unregister(self, uuid: uuid_module.UUID) -> DispatcherAgents:
         """See `zc.async_.interfaces.IDispatchers`."""
@@ -196,8 +217,8 @@ class Dispatchers(persistent.Persistent):
             raise ValueError(f"dispatcher {uuid} is activated: stop it first")
         del self._dispatchers[uuid.bytes]
         agents._queue = self.parent
-        agents.parent = None
-        zope.event.notify(zc.async_.interfaces.DispatcherUnregistered(agents, self))
+        agents._registry = None
+        zc.async_.notifying.notify(zc.async_.interfaces.DispatcherUnregistered(agents, self))
         return agents
 
     def ping(self, uuid: uuid_module.UUID) -> bool:

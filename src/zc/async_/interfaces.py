@@ -576,11 +576,19 @@ class IDispatchers(zope.interface.common.mapping.IEnumerableMapping):
 
 
 class IDispatcherAgents(zope.interface.common.mapping.IMapping):
-    """The agents of one dispatcher in one queue: name to `IAgent`."""
+    """The agents of one dispatcher in one queue: name to `IAgent`.
+
+    A handler of the events that are fired here and by `IDispatchers` may use what it is told of,
+    as in `event.object.parent.quotas`. One that raises is told of at CRITICAL, with its name; what
+    it did is undone, the other handlers are heard, and the dispatcher goes on. If that was
+    `IDispatcherActivated`, the dispatcher calls it again, after five seconds and then later and
+    later (at most five minutes), until all is well. A conflict that it meets has the whole
+    transaction tried anew.
+    """
 
     UUID = Attribute("The UUID of the dispatcher.")
-    parent = Attribute("The `IDispatchers`.")
-    queue = Attribute("The `IQueue`.")
+    parent = Attribute("The `IQueue`; None if the dispatcher was unregistered.")
+    queue = Attribute("The `IQueue`, also if the dispatcher was unregistered.")
     activated = Attribute("When it was activated (datetime), or None.")
     dead = Attribute(
         "Whether its process is known to have ended, or this process has seen its ping unchanged "
