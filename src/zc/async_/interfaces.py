@@ -463,7 +463,11 @@ class IJob(IAbstractJob):
         """Go on with callbacks whose process is gone."""
 
     def getRetryPolicy() -> Any:
-        """The `IRetryPolicy` of this job."""
+        """The `IRetryPolicy` of this job.
+
+        Made at the first call, and kept with the job (which writes its record), unless another
+        thread runs it meanwhile.
+        """
 
     def setUp() -> Any:
         """Called before each try; a failure in it is a failure of the job. For subclasses."""

@@ -49,6 +49,8 @@ SHORTEST_VALUE = 20
 
 _STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
 _NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
+#: Of jobs that no worker has.
+_FREE = frozenset(map(_NUMBERS.__getitem__, (NEW, PENDING, COMPLETED)))
 
 
 @zope.interface.implementer(zc.async_.interfaces.IJob)
@@ -577,9 +579,25 @@ class Job(Conditions):
 
     def getRetryPolicy(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
-        if self._policy is None:
-            return self._make_policy()
+        policy = self._policy
+        if policy is None:
+            policy = self._make_policy()
+            if self._is_free_to_write():
+                self._policy = policy
+        return policy
+
+    @property
+    def _retry_policy(self) -> Any:
+        """The policy that was asked, or that somebody got; None if there is none so far."""
         return self._policy
+
+    @_retry_policy.setter
+    def _retry_policy(self, value: Any) -> None:
+        self._policy = value
+
+    def _is_free_to_write(self) -> bool:
+        """Whether no other thread may be at work on this record."""
+        return local.job is self or self._status_id in _FREE
 
     def _make_policy(self) -> Any:
         if self._system:

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import persistent
 import transaction
 from twisted.internet.defer import Deferred
 from ZODB.POSException import POSKeyError, ReadConflictError
 from ZODB.utils import z64
 
 import zc.async_.answers
+import zc.async_.asking
 import zc.async_.awaiting
 import zc.async_.clock
 import zc.async_.interfaces
@@ -28,7 +28,7 @@ import zc.async_.receipts
 import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
-from zc.async_.answers import At, Meaning
+from zc.async_.answers import At
 from zc.async_.awaiting import CannotWaitError
 from zc.async_.callback_runs import LONGEST_SLEEP, PostponedError, manager_of, run_callbacks
 from zc.async_.interfaces import (
@@ -187,7 +187,7 @@ class _Run:
         self.args = args
         self.kwargs = kwargs
         self.manager = manager_of(job)
-        self.data_cache: dict[str, Any] = {}
+        self.asking = zc.async_.asking.Asking(job, self.manager)
         #: When this run of an unclaimed job began (microseconds).
         self.start: int | None = None
         #: The Deferred or coroutine that the job returned, if it had no result.
@@ -216,7 +216,7 @@ class _Run:
         job = self.job
         _tell_ending(False)
         self._check()
-        if self.token is None and job._is_callback() and self._is_at_most_once():
+        if self.token is None and job._is_callback() and self.asking.is_at_most_once():
             utils.never_fail_to(self._commit_start, f"starting {show(job)}", self.manager)
         setup_info = None
         try:
@@ -418,16 +418,6 @@ class _Run:
             # which could not be seen yet when it was looked for, was done after all.
             raise ReassignedError(f"{show(job)} is no longer the business of this worker")
 
-    def _is_at_most_once(self) -> bool:
-        """Whether the start is committed, so that whoever comes after a crash knows of it."""
-        try:
-            return bool(getattr(self._policy(), "at_most_once", False))
-        except utils.EXPLOSIVE_ERRORS:
-            raise
-        except Exception:
-            # It is asked again, and its error told, when there is something to decide.
-            return False
-
     def _commit_start(self) -> None:
         self._check()
         self.job._provide_sidecar()
@@ -534,8 +524,7 @@ class _Run:
             job._joins = inner
 
     def _end_with(self, result: Any) -> None:
-        if self.data_cache:
-            self._update_policy()
+        self.asking.note_at_end()
         self.job._end_with(result)
 
     def _defer(self, deferred: Any) -> None:
@@ -563,7 +552,7 @@ class _Run:
         self.manager.abort()
         self._tear_down(setup_info)
         self.manager.begin()
-        answer = self._ask_policy(method, failure)
+        answer = self.asking.ask(method, failure)
         self.manager.begin()
         if isinstance(answer, At):
             return self._try_at(answer, failure)
@@ -577,10 +566,10 @@ class _Run:
             utils.log.error("%r is in no queue that it could wait in: it fails", job)
             return self._end_failed(failure)
         if self.may_postpone:
-            self._renew(self._update_policy)
+            self._renew(self.asking.note)
             raise PostponedError(when)
         if not self._waits_here():
-            self._put_back(when, self._update_policy)
+            self._put_back(when, self.asking.note)
             return None
         time.sleep(wait / 1_000_000)
         self.manager.begin()
@@ -607,32 +596,6 @@ class _Run:
             raise PostponedError(when)
         self._put_back(when, note)
         return None
-
-    def _ask_policy(self, method: str, failure: Any) -> Meaning:
-        job = self.job
-        try:
-            # The database may be out of reach: that says nothing of the policy.
-            policy = utils.never_fail_to(self._policy, "loading a retry policy", self.manager)
-            answer = getattr(policy, method)(failure, self.data_cache)
-            answer = zc.async_.answers.meaning(answer)
-        except utils.EXPLOSIVE_ERRORS:
-            raise
-        except Exception:
-            utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
-            return False
-        if answer is not False and zc.async_.answers.is_too_late(job, answer):
-            utils.log.info("%r is not tried again: its begin_by has passed", job)
-            return False
-        return answer
-
-    def _policy(self) -> Any:
-        self.job._p_activate()
-        policy = self.job.getRetryPolicy()
-        # What it counted is wanted, too.
-        for record in (policy, getattr(policy, "data", None)):
-            if isinstance(record, persistent.Persistent):
-                record._p_activate()
-        return policy
 
     def _end_failed(self, failure: Any) -> Any:
         return self._end_quietly(zc.twist.sanitize(failure), failure)
@@ -690,20 +653,6 @@ class _Run:
 
     def _note_missing(self, missing: Any) -> None:
         self.job._missing = missing
-
-    def _update_policy(self) -> None:
-        """Have the policy keep its counts; the job goes on without them if it cannot."""
-        try:
-            policy = self.job.getRetryPolicy()
-            policy.updateData(self.data_cache)
-            if self.job._p_jar is not None:
-                zc.async_.storable.check_new("the retry policy", policy, self.job._p_jar)
-        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
-            raise
-        except Exception:
-            utils.log.critical("retry policy of %r cannot note its data", self.job, exc_info=True)
-            return
-        self.job._policy = policy
 
     # -- the end of a Deferred
 
