@@ -40,19 +40,13 @@ class Asking:
 
     def is_at_most_once(self) -> bool:
         """Whether the start is committed, so that whoever comes after a crash knows of it."""
-        job = self._job
-        kept = job._policy
         try:
-            return bool(getattr(job.getRetryPolicy(), "at_most_once", False))
+            return bool(getattr(self._job._look_at_policy(), "at_most_once", False))
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:
             # It is asked again, and its error told, when there is something to decide.
             return False
-        finally:
-            if job._policy is not kept:
-                # It may never be asked: then it need not be stored.
-                job._policy = kept
 
     def ask(self, method: str, failure: Any) -> Meaning:
         """The answer of a policy to a failure: `jobError` or `commitError` is the method."""

@@ -14,12 +14,13 @@ from persistent.mapping import PersistentMapping
 import zc.async_.callables
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.ledger
 import zc.async_.liveness
 import zc.async_.notifying
 import zc.async_.observing
 import zc.async_.receipts
 from zc.async_ import utils
-from zc.async_.agent import SystemAgent
+from zc.async_.agent import Agent, SystemAgent
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
 from zc.twist.showing import show
 
@@ -43,6 +44,8 @@ class DispatcherAgents(PersistentMapping):
     #: The queue, if the dispatcher was unregistered: jobs go on that its agents had.
     _queue: Any = None
     activated: datetime.datetime | None = None
+    #: The books of agents of an application's own classes, by name.
+    _ledgers: dict[str, Any] = {}
     #: What its process holds while it lives.
     _holder: zc.async_.liveness.Holder | None = None
     ping_interval = datetime.timedelta(seconds=30)
@@ -105,23 +108,49 @@ class DispatcherAgents(PersistentMapping):
         zc.async_.observing.pinged(self)
 
     def __setitem__(self, name: str, agent: Any) -> None:
+        zc.async_.ledger.check(agent)
+        if name in self and self[name] is not agent:
+            # Its jobs would be nobody's.
+            del self[name]
         agent.name = name
         agent.parent = self
         super().__setitem__(name, agent)
+        self._books_of(name)
 
     def __delitem__(self, name: str) -> None:
-        if len(self[name]):
+        if len(self._books_of(name)):
             raise ValueError(
                 f"agent {show(name)} runs jobs: set its size to 0, and remove it when it is empty"
             )
         agent = self[name]
-        agent._queue = agent.queue
+        if isinstance(agent, Agent):
+            agent._queue = agent.queue
         agent.parent = None
         super().__delitem__(name)
+        self._drop_ledger(name)
+
+    def _books_of(self, name: str) -> Any:
+        """The `Books` of an agent: itself, if it is an `Agent`, else its ledger."""
+        agent = self[name]
+        if isinstance(agent, Agent):
+            return agent
+        ledger = self._ledgers.get(name)
+        if ledger is None:
+            ledger = zc.async_.ledger.Ledger(name, self, agent)
+            self._ledgers = {**self._ledgers, name: ledger}
+        return ledger
+
+    def _drop_ledger(self, name: str) -> None:
+        if name in self._ledgers:
+            self._ledgers = {key: value for key, value in self._ledgers.items() if key != name}
+
+    def _named_agents(self) -> list[tuple[str, Any]]:
+        """The names and the `Books` of the agents."""
+        return [(name, self._books_of(name)) for name in self]
 
     def _agents(self) -> list[Any]:
-        """All agents, with the one of the system."""
-        return [*self.values(), self._system]
+        """The `Books` of all agents, with the one of the system."""
+        return [*(books for _name, books in self._named_agents()), self._system]
 
     def activate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""

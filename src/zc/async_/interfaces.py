@@ -620,6 +620,12 @@ class IDispatcherAgents(zope.interface.common.mapping.IMapping):
 class ICompletedCollection(Interface):
     """The newer completed jobs of an agent, the newest first."""
 
+    def add(job: Any) -> None:
+        """Add a job that has just completed. For agents and dispatchers."""
+
+    def remove(job: Any) -> None:
+        """Remove a job of which an undone transaction has it that it did not complete."""
+
     def __len__() -> int:
         """How many there are."""
 
@@ -640,6 +646,12 @@ class ICompletedCollection(Interface):
 
 class IAgent(Interface):
     """Chooses jobs of a queue for one dispatcher, and has those that run.
+
+    `zc.async_.agent.Agent` is one. Others are of any class that is persistent and declared to
+    implement this, and are put into the `IDispatcherAgents` under a name, which sets `name` and
+    `parent`. They claim as they like in `claimJob`. Dispatchers keep their own books of what such
+    an agent has claimed, and what is promised of jobs holds whatever it does; an error of `remove`,
+    `jobCompleted` or `completed` is logged at CRITICAL.
 
     Iteration, `len`, `in` and indices cover the claimed jobs that have not completed; a job that
     waits for another job is not among them.
@@ -663,5 +675,33 @@ class IAgent(Interface):
     def claimJob() -> Any:
         """Claim a job, assign it to this agent and return it, or return None.
 
-        Returns None if the agent is full or its dispatcher is not active in the queue.
+        Returns None if the agent is full or its dispatcher is not active in the queue. An agent of
+        one's own class need not look at either, nor assign the job, though it may set the `parent`
+        of the job to itself. It must return a job that it got from `IQueue.claim`.
         """
+
+    def remove(job: Any) -> None:
+        """Forget a claimed job. ValueError if it is not here.
+
+        Dispatchers call this, in the transaction of a poll, for a job that the agent shows and that
+        is with it no more: it went back into its queue, or waits for the result of another job.
+        """
+
+    def jobCompleted(job: Any) -> None:
+        """Forget a claimed job, and add it to `completed`. It has completed.
+
+        Dispatchers call this in the transaction of a poll. A job that was removed since it waited
+        for another one is added to `completed` without that.
+        """
+
+    def index(job: Any) -> int:
+        """The position of a claimed job. ValueError if it is not here."""
+
+    def __len__() -> int:
+        """How many there are."""
+
+    def __iter__() -> Iterator[Any]:
+        """The claimed jobs."""
+
+    def __getitem__(index: int) -> Any:
+        """A claimed job by its position. IndexError if there is none."""

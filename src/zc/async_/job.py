@@ -180,7 +180,10 @@ class Job(Conditions):
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
         agent = self.agent
-        return self._ancestor(zc.async_.interfaces.IQueue) if agent is None else agent.queue
+        if agent is None:
+            return self._ancestor(zc.async_.interfaces.IQueue)
+        # One of another class that was removed may find none.
+        return getattr(agent, "queue", None)
 
     @property
     def agent(self) -> Any:
@@ -585,6 +588,12 @@ class Job(Conditions):
             if self._is_free_to_write():
                 self._policy = policy
         return policy
+
+    def _look_at_policy(self) -> Any:
+        """The policy, which is not kept for that: it may never be asked."""
+        if type(self).getRetryPolicy is not Job.getRetryPolicy:
+            return self.getRetryPolicy()
+        return self._make_policy() if self._policy is None else self._policy
 
     @property
     def _retry_policy(self) -> Any:

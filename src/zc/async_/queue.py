@@ -22,6 +22,7 @@ import zc.async_.claim
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.ledger
 import zc.async_.looking
 import zc.async_.oids
 import zc.async_.storable
@@ -161,9 +162,7 @@ class Queue(persistent.Persistent):
     def _take_back(self, job: Any) -> None:
         if job.status not in (NEW, ASSIGNED, ACTIVE):
             raise BadStatusError(f"only a claimed job can be put back; this is {job.status}")
-        agent = job.agent
-        if agent is not None:
-            agent._forget(job)
+        zc.async_.ledger.forget(job.agent, job)
 
     def _file(self, job: Any, keep_arrival: bool = False) -> None:
         jar = self._p_jar
