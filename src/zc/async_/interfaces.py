@@ -508,7 +508,10 @@ class IQuotas(zope.interface.common.mapping.IEnumerableMapping):
 
 
 class IQueues(zope.interface.common.mapping.IMapping):
-    """The queues of a database, by name. The usual queue has the name ''."""
+    """The queues of a database, by name. The usual queue has the name ''.
+
+    What is no name, or no `IQueue`, is refused with TypeError.
+    """
 
 
 class IQueue(Interface):

@@ -289,6 +289,13 @@ class Queues(PersistentMapping):
     """See `zc.async_.interfaces.IQueues`."""
 
     def __setitem__(self, name: str, queue: Any) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a queue is a str, not {show(name)}")
+        if not zc.async_.interfaces.IQueue.providedBy(queue):
+            raise TypeError(
+                f"{show(queue)} is no queue: put a zc.async_.queue.Queue, or what implements "
+                "zc.async_.interfaces.IQueue"
+            )
         queue.name = name
         queue.parent = self
         super().__setitem__(name, queue)
