@@ -9,6 +9,7 @@ import zope.interface
 import zc.async_.growing
 import zc.async_.interfaces
 import zc.async_.sidecar
+import zc.async_.storable
 import zc.twist
 from zc.async_.interfaces import COMPLETED, NEW
 from zc.twist.showing import show
@@ -110,6 +111,7 @@ class CallbackProxy(persistent.Persistent):
             return self.job.addCallback(callback, failure_log_level, retry_policy_factory)
         if not isinstance(callback, CallbackProxy):
             callback = self._job_maker()(callback)
+        zc.async_.storable.check_late_callback(self, callback)
         if self._passed:
             self._choose_late(callback, failure_log_level, retry_policy_factory)
             return callback

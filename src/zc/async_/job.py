@@ -22,6 +22,7 @@ import zc.async_.interruptions
 import zc.async_.reporting
 import zc.async_.running
 import zc.async_.sidecar
+import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At
@@ -112,17 +113,24 @@ class Job(Conditions):
     @callable.setter
     def callable(self, value: Any) -> None:
         self._must_not_have_started("the callable")
-        self._callable = zc.async_.callables.to_stored(value)
+        stored = zc.async_.callables.to_stored(value)
+        zc.async_.storable.check_late(
+            self, "the callable", stored[0] if isinstance(stored, tuple) else stored
+        )
+        self._callable = stored
         self._edited()
 
     @property
     def args(self) -> ArgumentList:
         """See `zc.async_.interfaces.IJob`."""
-        return ArgumentList(lambda: self._args, self._changing_args)
+        return ArgumentList(lambda: self._args, self._changing_args, self._check_argument)
 
     @args.setter
     def args(self, value: Any) -> None:
-        self._args = list(value)
+        value = list(value)
+        for position, argument in enumerate(value):
+            self._check_argument(argument, position)
+        self._args = value
         self._edited()
 
     def _changing_args(self) -> list[Any]:
@@ -133,12 +141,18 @@ class Job(Conditions):
     @property
     def kwargs(self) -> KeyedView:
         """See `zc.async_.interfaces.IJob`."""
-        return KeyedView(lambda: self._kwargs, self._changing_kwargs)
+        return KeyedView(lambda: self._kwargs, self._changing_kwargs, self._check_argument)
 
     @kwargs.setter
     def kwargs(self, value: Any) -> None:
-        self._kwargs = dict(value)
+        value = dict(value)
+        for name, argument in value.items():
+            self._check_argument(argument, name)
+        self._kwargs = value
         self._edited()
+
+    def _check_argument(self, argument: Any, key: Any) -> None:
+        zc.async_.storable.check_late(self, f"argument {show(key)}", argument)
 
     def _changing_kwargs(self) -> dict[str, Any]:
         self._kwargs = dict(self._kwargs)
@@ -148,6 +162,8 @@ class Job(Conditions):
     def bind(self, *args: Any, **kwargs: Any) -> "Job":
         """See `zc.async_.interfaces.IJob`."""
         self._must_not_have_started("the arguments")
+        for key, argument in (*enumerate(args), *kwargs.items()):
+            self._check_argument(argument, key)
         if args:
             self._args = [*args, *self._args]
         if kwargs:
@@ -204,11 +220,15 @@ class Job(Conditions):
     @property
     def annotations(self) -> KeyedView:
         """See `zc.async_.interfaces.IJob`."""
-        return KeyedView(self._read_annotations, self._changing_annotations)
+        return KeyedView(self._read_annotations, self._changing_annotations, self._check_annotation)
 
     def _read_annotations(self) -> dict[Any, Any]:
         sidecar = zc.async_.sidecar.find(self)
         return {} if sidecar is None else sidecar.annotations
+
+    def _check_annotation(self, value: Any, name: Any) -> None:
+        zc.async_.storable.check_late(self, f"the name {show(name)} of an annotation", name)
+        zc.async_.storable.check_late(self, f"annotation {show(name)}", value)
 
     def _changing_annotations(self) -> dict[Any, Any]:
         sidecar = zc.async_.sidecar.need(self)
@@ -255,11 +275,10 @@ class Job(Conditions):
     @retry_policy_factory.setter
     def retry_policy_factory(self, value: Any) -> None:
         # A tuple of the stored form, since a name of an adapter is a string, too.
-        self._retry_policy_factory = (
-            value
-            if value is None or isinstance(value, str)
-            else (zc.async_.callables.to_stored(value),)
-        )
+        is_name = value is None or isinstance(value, str)
+        factory = value if is_name else (zc.async_.callables.to_stored(value),)
+        zc.async_.storable.check_late(self, "the retry_policy_factory", factory)
+        self._retry_policy_factory = factory
 
     # -- waiting in a queue (for queues and claims only)
 
@@ -367,6 +386,7 @@ class Job(Conditions):
     ) -> Any:
         """See `zc.async_.interfaces.IAbstractJob`."""
         callback = callback if isinstance(callback, CallbackProxy) else as_job(callback)
+        zc.async_.storable.check_late_callback(self, callback)
         callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
         sidecar = zc.async_.sidecar.find(self)
         if self._status_id in (_NUMBERS[NEW], _NUMBERS[PENDING]) and not (
