@@ -35,6 +35,7 @@ from zc.async_.interfaces import (
 from zc.async_.lane import Lane
 from zc.async_.lanes import Lanes
 from zc.async_.queue import Queue, Queues
+from zc.async_.quota import Quota, _Members
 from zc.async_.retry import NeverRetry
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 from zc.twist import Failure
@@ -966,9 +967,10 @@ CHANGES = {
     "an agent grows": lambda queue, agents: setattr(agents["main"], "size", 5),
     "an agent gets a filter": lambda queue, agents: setattr(agents["main"], "filter", refuse),
     "an agent is added": lambda queue, agents: agents.__setitem__("new", Agent()),
-    "a quota is added": lambda queue, agents: queue.quotas.create("new"),
-    "a quota grows": lambda queue, agents: setattr(queue.quotas["one"], "size", 5),
-    "a quota is removed": lambda queue, agents: queue.quotas.remove("one"),
+    "a closed quota is opened": lambda queue, agents: setattr(queue.quotas["none"], "size", 5),
+    "a closed quota is removed": lambda queue, agents: queue.quotas.remove("none"),
+    "a full quota grows": lambda queue, agents: setattr(queue.quotas["one"], "size", 5),
+    "a full quota is removed": lambda queue, agents: queue.quotas.remove("one"),
     "a place is freed": lambda queue, agents: setattr(queue.quotas["one"]._members, "jobs", ()),
     "the dispatcher is buried": lambda queue, agents: agents.deactivate(),
     "a waiting job is edited": lambda queue, agents: setattr(queue[0], "priority", 1),
@@ -977,13 +979,30 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_that_may_let_a_job_start_is_noticed(watched, client, put, database, change):
-    client.queue.quotas.create("one", 0)
+    client.queue.quotas.create("one", 1)
+    client.queue.quotas.create("none", 0)
     client.manager.commit()
-    put(work.answer, quota_names=["one"])
+    for name in ("one", "one", "none"):
+        put(work.answer, quota_names=[name])
     oids = watched()
     client.manager.begin()
     CHANGES[change](client.queue, client.queue.dispatchers[watched.uuid])
     assert changed_by(database, client.manager.commit) & oids
+
+
+def test_of_many_quotas_only_full_ones_are_watched_for_which_jobs_wait(active, client, database):
+    poller = active(size=60)
+    for number in range(100):
+        client.queue.quotas.create(f"quota {number}", number % 2)
+        client.queue.put(work.answer).quota_names = [f"quota {number}"]
+    client.queue.put(work.answer).quota_names = ["quota 1"]
+    client.manager.commit()
+    outcome = poller.poll()
+    assert len(outcome.jobs) == 50
+    watched = [client.connection.get(oid) for oid in outcome.watched[database]]
+    full = client.queue.quotas["quota 1"]
+    assert [record for record in watched if isinstance(record, Quota)] == [full]
+    assert [record for record in watched if isinstance(record, _Members)] == [full._members]
 
 
 def test_pings_of_siblings_are_not_noticed(watched, make_poller, database):
@@ -1000,9 +1019,18 @@ def test_the_poller_s_own_commits_wake_nobody(active, put, database, client):
     client.manager.commit()
     zc.async_.dispatcher.wakeup.listen(database, poller.listener)
     poller.listener.oids = frozenset(poller.poll().watched[database])
-    # The claim takes a place, which is written in a record that is watched.
+    client.queue.put(work.answer).quota_names = ["one"]
     put(work.answer, quota_names=["one"])
     assert len(poller.woken) == 1
+    outcome = poller.poll()
+    assert len(outcome.jobs) == 1
+    assert len(poller.woken) == 1
+    # The next claim takes a place, which is written in a record that is watched since then.
+    poller.listener.oids = frozenset(outcome.watched[database])
+    assert client.queue.quotas["one"]._members._p_oid in poller.listener.oids
+    client.manager.begin()
+    client.connection.get(outcome.jobs[0].job_id[0])._end_with(42)
+    client.manager.commit()
     before = database.lastTransaction()
     assert len(poller.poll().jobs) == 1
     assert database.lastTransaction() != before

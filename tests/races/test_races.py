@@ -424,19 +424,25 @@ def put_inner():
 
 
 def test_race_7_a_freed_place_is_written_so_that_every_dispatcher_is_woken(
-    client, dispatcher, database
+    client, dispatcher, sibling
 ):
     client.queue.quotas.create("one")
-    client.queue.put(client.root["counter"].increase).quota_names = ["one"]
+    for _job in range(2):
+        client.queue.put(client.root["counter"].increase).quota_names = ["one"]
     client.manager.commit()
     (claimed,) = dispatcher.claim()
+    # Every one in which a job waits for the place.
+    watched = set().union(*sibling.poll().watched.values())
+    members = client.queue.quotas["one"]._members
+    assert members._p_oid in watched
     dispatcher.run(claimed)
-    watched = set().union(*dispatcher.poll().watched.values())
+    client.manager.begin()
+    client.queue.dispatchers[dispatcher.uuid]["main"].size = 0
+    client.manager.commit()
+    dispatcher.poll()
 
     client.manager.begin()
-    members = client.queue.quotas["one"]._members
     assert members.jobs == ()
-    assert members._p_oid in watched
 
 
 # -- 8. putting inside a job whose transaction is retried or rolled back

@@ -54,7 +54,10 @@ class Quota(persistent.Persistent):
     def size(self, value: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise ValueError(f"the size of a quota is an integer of at least 0, not {show(value)}")
+        is_opened = value > 0 and getattr(self, "_size", None) == 0
         self._size = value
+        if is_opened and self.parent is not None:
+            self.parent._note_reopened(self.name)
 
     @property
     def filled(self) -> bool:
@@ -93,14 +96,41 @@ class Quota(persistent.Persistent):
         return len(self._members.jobs) != len(members)
 
 
+def _new_notes() -> OOBTree:
+    # Never empty: the first insertion cannot be merged with another, nor the last deletion.
+    return OOBTree({(): 0})
+
+
 @zope.interface.implementer(zc.async_.interfaces.IQuotas)
 class Quotas(persistent.Persistent):
     """See `zc.async_.interfaces.IQuotas`."""
 
     parent: Any = None
+    #: Names, as tuples of one, of quotas of size 0 that were given places or removed: claims, which
+    #: do not ask quotas of size 0, ask these again. A number to each, so that two changes of one
+    #: conflict. (None: in a database of an older version.)
+    _reopened: OOBTree | None = None
 
     def __init__(self) -> None:
         self._quotas = OOBTree()
+        self._reopened = _new_notes()
+
+    def _note_reopened(self, name: str) -> None:
+        if self._reopened is None:
+            self._reopened = _new_notes()
+        self._reopened[(name,)] = self._reopened.get((name,), 0) + 1
+
+    def _reopened_names(self) -> Iterator[str]:
+        """The names of which claims have not seen that they were opened."""
+        for key in () if self._reopened is None else self._reopened:
+            if key:
+                yield key[0]
+
+    def _forget_reopened(self, names: list[str]) -> None:
+        """Only for claims, which have seen to these."""
+        if self._reopened is not None:
+            for name in names:
+                del self._reopened[(name,)]
 
     def create(self, name: str, size: int = 1) -> None:
         """See `zc.async_.interfaces.IQuotas`."""
@@ -114,7 +144,11 @@ class Quotas(persistent.Persistent):
 
     def remove(self, name: str) -> None:
         """See `zc.async_.interfaces.IQuotas`."""
-        del self._quotas[name]
+        quota = self._quotas.pop(name)
+        # Who watches it, since it holds back jobs, hears of that; and who changes it conflicts.
+        quota._p_changed = True
+        if quota.size == 0:
+            self._note_reopened(name)
 
     def __getitem__(self, name: str) -> Quota:
         return self._quotas[name]

@@ -532,13 +532,16 @@ class Dispatcher(Reports):
         if watched == self._watched or outcome.failed:
             return
         # An oid may be another object's in another database: at worst that is a needless poll.
-        self._listener.oids = frozenset().union(*watched.values())
+        concerns: frozenset[bytes] = frozenset().union(*watched.values())
+        is_news = not concerns <= self._listener.oids or not watched.keys() <= self._watched.keys()
+        self._listener.oids = concerns
         heard = {database: wakeup.listen(database, self._listener) for database in watched}
         # Of a new queue, a poll will tell.
         self._deaf = not all(heard[database] for database in outcome.watched)
         self._watched = watched
-        # What was committed between the poll and now was not heard.
-        self._poll_wanted = True
+        if is_news:
+            # What was committed between the poll and now was not heard.
+            self._poll_wanted = True
 
     def _plan_next(self, outcome: Outcome) -> None:
         if outcome.again is not None and outcome.again > 0:

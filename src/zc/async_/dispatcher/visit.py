@@ -5,6 +5,7 @@ from typing import Any
 
 import zc.async_.clock
 import zc.async_.lane
+import zc.async_.limited
 import zc.async_.sidecar
 from zc.async_ import utils
 from zc.async_.dispatcher import thorough
@@ -114,7 +115,7 @@ class Visit:
                 thorough.hand_back(self._agents, self._named_agents(), again)
                 self.forlorn -= again
                 self.changed = True
-        if thorough.shorten_waits(self._queue):
+        if thorough.shorten_waits(self._queue) + thorough.note_reopened(self._queue):
             self.changed = True
 
     def _look_around(self) -> None:
@@ -236,15 +237,24 @@ def watched_records(queue: Any, agents: Any) -> list[Any]:
     """The records whose change may mean that there is something to do."""
     objects = [
         *queue._lanes.records(),
-        *records_of_tree(queue.quotas._quotas),
         agents,
         *agents.values(),
     ]
     for lane in zc.async_.lane.readable(queue._lanes):
         objects += (lane, lane.newest)
-    for quota in queue.quotas.values():
-        objects += (quota, quota._members)
-    return objects
+    return objects + _of_quotas(queue)
+
+
+def _of_quotas(queue: Any) -> list[Any]:
+    """Of the quotas, however many there are, only those matter that hold back a waiting job."""
+    quotas = queue.quotas
+    records = [] if quotas._reopened is None else list(records_of_tree(quotas._reopened))
+    for _key, index in zc.async_.limited.indices(queue._backlog):
+        for name in index.held:
+            quota = quotas.get(name)
+            if quota is not None:
+                records += (quota, quota._members)
+    return records
 
 
 def _watched(queue: Any, agents: Any) -> set[bytes]:
