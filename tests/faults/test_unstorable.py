@@ -234,6 +234,17 @@ def test_put_looks_into_the_parts_of_a_composed_job(client, compose):
         client.queue.put(compose(echo, postprocess=lambda *jobs: None))
 
 
+def test_jobs_that_refer_to_each_other_are_looked_into_once(client):
+    job, other = Job(echo), Job(echo)
+    job.args.append(other)
+    other.args.append(job)
+    other.kwargs["key"] = other
+    job.addCallback(Job(echo, job))
+    client.queue.put(job)
+    client.manager.commit()
+    assert job._p_jar is other._p_jar is client.connection
+
+
 class Local:
     """Has a method and a class, which a database cannot refer to by name."""
 

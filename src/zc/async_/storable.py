@@ -110,9 +110,14 @@ def check_job(job: Any) -> None:
     callbacks and of the jobs among its arguments.
     """
     jobs = [job]
+    #: Jobs may refer to each other.
+    seen = set()
     # Not by recursion: chains of callbacks may be long.
     while jobs:
         job = jobs.pop()
+        if id(job) in seen:
+            continue
+        seen.add(id(job))
         _check_call(job)
         for name, value in _new_annotations(job).items():
             check(f"the name {show(name)} of an annotation", name)
