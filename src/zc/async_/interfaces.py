@@ -409,6 +409,8 @@ class IJob(IAbstractJob):
     quota_names = Attribute(
         "Names (tuple of str) of the quotas of its queue in which the job needs a place to run. "
         "May be set while the job is pending."
+        " A job that waits for others keeps its places, but in quotas that these name, or those "
+        "that they wait for: there it gives its place up."
     )
     priority = Attribute("An integer, 0 by default. Among the due jobs, higher ones start first.")
     assignerUUID = Attribute("The UUID of the process that put the job, or None.")

@@ -23,6 +23,7 @@ import zc.async_.reporting
 import zc.async_.running
 import zc.async_.sidecar
 import zc.async_.storable
+import zc.async_.yielding
 import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At
@@ -299,6 +300,8 @@ class Job(Conditions):
         self._token += 1
         if self._put_back:
             self._put_back = False
+        if self._given_up:
+            self._given_up = ()
 
     def _removed(self) -> None:
         """Note that the job was taken out of its queue, and is nobody's."""
@@ -499,6 +502,7 @@ class Job(Conditions):
 
     def _end_with(self, result: Any) -> None:
         """Note the result. The job is completed if it has no callbacks to perform."""
+        waited = self._waits_for_result()
         self._result = result
         self._end = zc.async_.clock.microseconds()
         if self._inner is not None:
@@ -513,6 +517,9 @@ class Job(Conditions):
             self._set_status(COMPLETED)
         else:
             self._set_status(CALLBACKS)
+        if waited:
+            # It is in no books that are looked through for free places.
+            zc.async_.yielding.release(self, self._quota_names)
 
     def _is_in_books(self) -> bool:
         """Whether its dispatcher will see its completion: this thread was given it, and has it."""
@@ -571,6 +578,11 @@ class Job(Conditions):
         """Take over the result of `inner` when it completes."""
         self._inner = inner
         inner.addCallback(Job(self._receive))
+        zc.async_.yielding.begin_to_wait(self)
+
+    def noteAwaited(self) -> None:
+        """Have those who wait for this job give up places that it needs. For jobs of the system."""
+        zc.async_.yielding.note_above(self)
 
     def _join(self) -> None:
         """Wait for the job that this one returned, or end with its result."""
