@@ -151,6 +151,19 @@ def test_in_those_that_the_other_names_it_gives_its_place_up_for_good(client, qu
     assert list(quotas["a"]) == [second]
 
 
+def test_a_job_that_an_older_version_had_wait_holds_no_place(client, quotas):
+    first = client.add("first", Job(calls.nothing))
+    job = Job(calls.identity, first)
+    job.quota_names = ["a"]
+    client.put(job)
+    assert client.claim() is job
+    job()
+    del job._given_up
+    client.commit()
+    assert job._waits_for_result()
+    assert list(quotas["a"]) == []
+
+
 def test_it_does_so_too_if_the_other_comes_to_name_it_meanwhile(client, agent, quotas):
     first = client.put(calls.nothing)
     first.begin_after = datetime.timedelta(hours=1)

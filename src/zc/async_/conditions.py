@@ -40,8 +40,9 @@ class Conditions(persistent.Persistent):
     _put_back = False
     _priority = 0
     _quota_names: tuple[str, ...] = ()
-    #: Names of the quotas in which it has given up its place since it waits: see `yielding`.
-    _given_up: tuple[str, ...] = ()
+    #: Names of the quotas in which it has given up its place since it waits: see `yielding`. None
+    #: if it does not.
+    _given_up: tuple[str, ...] | None = None
     #: Whether it is one that any dispatcher runs, past filters and sizes.
     _system = False
 

@@ -300,8 +300,8 @@ class Job(Conditions):
         self._token += 1
         if self._put_back:
             self._put_back = False
-        if self._given_up:
-            self._given_up = ()
+        if self._given_up is not None:
+            self._given_up = None
 
     def _removed(self) -> None:
         """Note that the job was taken out of its queue, and is nobody's."""

@@ -28,8 +28,12 @@ def _holds_place(name: str, job: Any, token: int) -> bool:
         # It was put back since, and perhaps removed, edited or claimed again.
         return False
     # NEW: claimed by somebody who has not put it into an agent, or calls it himself.
-    # Who waits for another job may have given its place up: see `yielding`.
-    return job.status in (NEW, ASSIGNED, ACTIVE) and name not in job._given_up
+    if job.status not in (NEW, ASSIGNED, ACTIVE):
+        return False
+    if job._given_up is None:
+        # If it waits, an older version has freed its places.
+        return not job._waits()
+    return name not in job._given_up
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQuota)

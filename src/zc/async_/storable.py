@@ -56,14 +56,29 @@ class _Pickler(zodbpickle.pickle.Pickler):
         self._connection = connection
 
     def persistent_id(self, obj: Any) -> Any:
-        if not isinstance(obj, (persistent.Persistent, WeakRef)):
-            return None
+        return _reference(obj, self._connection)
+
+
+class _NamingPickler(pickle.Pickler):
+    """Python's own, whose errors name what they are about."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(_Nowhere(), _protocol)
+        self._connection = connection
+
+    def persistent_id(self, obj: Any) -> Any:
+        return _reference(obj, self._connection)
+
+
+def _reference(obj: Any, own: Any) -> Any:
+    """What stands for an object in the record of another; None if it is part of that."""
+    if isinstance(obj, (persistent.Persistent, WeakRef)):
         jar = getattr(obj, "_p_jar", None)
-        own = self._connection
         if own is not None and jar is not None and not are_together(own, jar):
             raise pickle.PicklingError(f"{show(obj)} belongs to another connection")
         # A reference to a new object has its class, which may be none that can be found.
         return True if isinstance(obj, WeakRef) or jar is not None else type(obj)
+    return None
 
 
 def are_together(connection: Any, other: Any) -> bool:
@@ -81,9 +96,17 @@ def check(what: str, value: Any, connection: Any = None) -> None:
     try:
         _Pickler(connection).dump(value)
     except Exception as error:  # whatever a __reduce__ may raise
-        raise UnstorableError(
-            f"{what} ({_kind_of(value)}) cannot be stored: {text_of(error)}"
-        ) from error
+        text = _text_of_other_pickler(value, connection) or text_of(error)
+        raise UnstorableError(f"{what} ({_kind_of(value)}) cannot be stored: {text}") from error
+
+
+def _text_of_other_pickler(value: Any, connection: Any) -> str | None:
+    """What Python's own pickler says of a value, None if it takes it."""
+    try:
+        _NamingPickler(connection).dump(value)
+    except Exception as error:
+        return text_of(error)
+    return None
 
 
 def _kind_of(value: Any) -> str:

@@ -47,7 +47,9 @@ def begin_to_wait(job: Any) -> None:
     """
     parts = job._args if job._callable in _COMPOSED else ()
     names = names_awaited((job._inner, *parts))
-    _give_up(job, names)
+    if job.quota_names:
+        job._given_up = ()
+        _give_up(job, names)
     queue = job.queue if names else None
     if queue is not None:
         queue.put(job._system_job(job.noteAwaited))
@@ -96,9 +98,13 @@ def _waiters(job: Any) -> Iterator[Any]:
 
 def _give_up(job: Any, names: set[str]) -> list[str]:
     """Note what of its places a job gives up; return the names that are new."""
-    new = [name for name in job.quota_names if name in names and name not in job._given_up]
+    before = job._given_up
+    if before is None:
+        # It has no places.
+        return []
+    new = [name for name in job.quota_names if name in names and name not in before]
     if new:
-        job._given_up += tuple(new)
+        job._given_up = (*before, *new)
     return new
 
 
