@@ -113,6 +113,52 @@ def test_queues_can_be_chosen(db, look):
     assert {type(queue) for queue in queues.values()} == {SpecialQueue}
 
 
+def make_by_name(connection, name):
+    queue = SpecialQueue()
+    queue.made_for = (connection.db().database_name, name)
+    return queue
+
+
+@pytest.mark.parametrize("factory", [make_by_name, lambda *args: make_by_name(*args)])
+def test_a_factory_of_two_arguments_gets_the_connection_and_the_name(db, look, factory):
+    QueueInstaller(queues=("", "video"), factory=factory)(DatabaseOpened(db))
+    queues = look(db)[KEY]
+    assert {name: queue.made_for for name, queue in queues.items()} == {
+        "": ("unnamed", ""),
+        "video": ("unnamed", "video"),
+    }
+
+
+def test_a_factory_may_add_the_queue_to_the_connection(db, look):
+    def factory(connection, name):
+        queue = make_by_name(connection, name)
+        connection.add(queue)
+        return queue
+
+    QueueInstaller(factory=factory)(DatabaseOpened(db))
+    assert look(db)[KEY][""].made_for == ("unnamed", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"factory": None}, "None makes no queue"),
+        ({"factory": lambda name: Queue()}, "is to be called as a factory of queues"),
+        ({"queues": "video"}, "queues is 'video': give a tuple of names"),
+        ({"queues": (None,)}, "give a tuple of names"),
+    ],
+)
+def test_a_mistake_is_told_of_when_the_installer_is_made(options, problem):
+    with pytest.raises(TypeError, match=problem):
+        QueueInstaller(**options)
+
+
+def test_a_factory_that_makes_no_queue_is_told_of(db, look):
+    with pytest.raises(TypeError, match="None is no queue"):
+        QueueInstaller(factory=lambda: None)(DatabaseOpened(db))
+    assert KEY not in look(db)
+
+
 def test_what_is_there_stays_and_what_is_missing_is_added(db, look):
     QueueInstaller()(DatabaseOpened(db))
     before = look(db)[KEY][""]._p_oid
@@ -248,6 +294,22 @@ def test_the_agent_can_be_chosen():
     first, second = event.object["first"], event.object["second"]
     assert (first.chooser, first.filter, first.size) == (choose, None, 1)
     assert (second.chooser, second.filter, second.size) == (None, accept, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "problem"),
+    [
+        ({"chooser": choose, "filter": accept}, ValueError, "a filter or a chooser"),
+        ({"size": -1}, ValueError, "size of an agent"),
+        ({"filter": "accept"}, TypeError, "cannot be called"),
+        ({"queue_names": "video"}, TypeError, "queue_names is 'video'"),
+    ],
+)
+def test_an_agent_that_cannot_be_is_told_of_when_the_installer_is_made(options, error, problem):
+    with pytest.raises(error, match=problem):
+        AgentInstaller("main", **options)
+    with pytest.raises(TypeError, match="agent_name"):
+        AgentInstaller(None)
 
 
 def test_an_agent_that_is_there_stays():

@@ -3,6 +3,7 @@
 import datetime
 import logging
 import math
+import threading
 import time
 
 import pytest
@@ -1098,7 +1099,7 @@ def test_a_dispatcher_that_was_unregistered_can_leave(active, agents, client):
 def test_who_cannot_leave_says_so(active, agents, caplog):
     @zope.component.adapter(IDispatcherDeactivated)
     def refuse_to_go(event):
-        raise ValueError("stay")
+        event.object.cannot_be_stored = threading.Lock()
 
     poller = active()
     zope.component.provideHandler(refuse_to_go)

@@ -175,7 +175,9 @@ def _impatient(policy: type) -> Any:
     """A retry policy that waits less long for a database that is out of reach."""
 
     def soon(rules: Any) -> Any:
-        return tuple((*rule[:3], *BACKOFF) if rule[0] == "disconnected" else rule for rule in rules)
+        return tuple(
+            (*rule[:3], *BACKOFF) if rule[1] == "zeo_disconnected" else rule for rule in rules
+        )
 
     return type(
         f"Impatient{policy.__name__}",

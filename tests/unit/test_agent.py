@@ -115,7 +115,7 @@ def test_agents_and_quotas_know_their_places_by_the_names_that_zope_asks_for(cli
     assert (agent.__parent__, agent.__name__) == (agents, "main")
     assert (quota.__parent__, quota.__name__) == (queue.quotas, "a")
     assert (queue.__parent__, queue.__name__) == (client.root[KEY], "")
-    assert agents.__parent__ is queue.dispatchers
+    assert agents.__parent__ is queue
     assert queue.dispatchers.__parent__ is queue.quotas.__parent__ is queue
     for located in (agent, quota, queue):
         for name in ("__parent__", "__name__"):

@@ -560,6 +560,21 @@ def test_a_claim_gives_each_time_a_new_token(client):
 # -- where queues are
 
 
+@pytest.mark.parametrize(
+    ("name", "queue", "problem"),
+    [
+        ("x", None, "None is no queue: put a"),
+        ("x", object(), "is no queue"),
+        (None, Queue(), "the name of a queue is a str, not None"),
+    ],
+)
+def test_what_is_no_queue_is_refused_at_once(name, queue, problem):
+    queues = Queues()
+    with pytest.raises(TypeError, match=problem):
+        queues[name] = queue
+    assert len(queues) == 0
+
+
 def test_queues_tell_their_queues_where_they_are():
     queues, queue = Queues(), Queue()
     queues["images"] = queue

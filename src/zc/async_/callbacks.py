@@ -12,6 +12,7 @@ import zc.async_.interfaces
 import zc.async_.mainprogram
 import zc.async_.originals
 import zc.async_.sidecar
+import zc.async_.storable
 import zc.twist
 from zc.async_ import utils
 from zc.async_.interfaces import COMPLETED, NEW
@@ -205,6 +206,7 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
             return self.job.addCallback(callback, failure_log_level, retry_policy_factory)
         if not isinstance(callback, ConditionalCallbackProxy):
             callback = self._job_maker()(callback)
+        zc.async_.storable.check_late_callback(self, callback)
         zc.async_.mainprogram.warn_of_callback(callback)
         if self._passed:
             self._choose_late(callback, failure_log_level, retry_policy_factory)

@@ -10,6 +10,7 @@ from ZODB.utils import z64
 
 import zc.async_.clock
 import zc.async_.dates
+import zc.async_.yielding
 from zc.async_.backlog import GroupKey, SortKey, place_of, sort_key
 from zc.async_.interfaces import ASSIGNED, NEW, PENDING, BadStatusError
 from zc.twist.showing import MAX_LENGTH, show
@@ -43,6 +44,9 @@ class Conditions(persistent.Persistent):
     _put_back = False
     _priority = 0
     _quota_names: tuple[str, ...] = ()
+    #: Names of the quotas in which it has given up its place since it waits: see `yielding`. None
+    #: if it does not.
+    _given_up: tuple[str, ...] | None = None
     #: Whether it is one that any dispatcher runs, past filters and sizes.
     _system = False
 
@@ -106,6 +110,8 @@ class Conditions(persistent.Persistent):
             check_quota_names(queue, names)
         self._quota_names = names
         self._edited()
+        if names:
+            zc.async_.yielding.note_above(self, names)
 
     @property
     def priority(self) -> int:

@@ -475,6 +475,8 @@ class IJob(IAbstractJob):
     quota_names = Attribute(
         "Names (tuple of str) of the quotas of its queue in which the job needs a place to run. "
         "May be set while the job is pending."
+        " A job that waits for others keeps its places, but in quotas that these name, or those "
+        "that they wait for: there it gives its place up."
     )
     priority = Attribute("An integer, 0 by default. Among the due jobs, higher ones start first.")
     assignerUUID = Attribute("The UUID of the process that put the job, or None.")
@@ -530,7 +532,11 @@ class IJob(IAbstractJob):
         """Go on with callbacks whose process is gone."""
 
     def getRetryPolicy() -> Any:
-        """The `IRetryPolicy` of this job."""
+        """The `IRetryPolicy` of this job.
+
+        Made at the first call, and kept with the job (which writes its record), unless another
+        thread runs it meanwhile.
+        """
 
     def setUp() -> Any:
         """Called before each try; a failure in it is a failure of the job. For subclasses."""
@@ -587,7 +593,10 @@ class IQuotas(zope.interface.common.mapping.IEnumerableMapping):
 
 
 class IQueues(zope.interface.common.mapping.IMapping):
-    """The queues of a database, by name. The usual queue has the name ''."""
+    """The queues of a database, by name. The usual queue has the name ''.
+
+    What is no name, or no `IQueue`, is refused with TypeError.
+    """
 
 
 class IQueue(Interface):
@@ -674,11 +683,19 @@ class IDispatchers(zope.interface.common.mapping.IEnumerableMapping):
 
 
 class IDispatcherAgents(zope.interface.common.mapping.IMapping):
-    """The agents of one dispatcher in one queue: name to `IAgent`."""
+    """The agents of one dispatcher in one queue: name to `IAgent`.
+
+    A handler of the events that are fired here and by `IDispatchers` may use what it is told of,
+    as in `event.object.parent.quotas`. One that raises is told of at CRITICAL, with its name; what
+    it did is undone, the other handlers are heard, and the dispatcher goes on. If that was
+    `IDispatcherActivated`, the dispatcher calls it again, after five seconds and then later and
+    later (at most five minutes), until all is well. A conflict that it meets has the whole
+    transaction tried anew.
+    """
 
     UUID = Attribute("The UUID of the dispatcher.")
-    parent = Attribute("The `IDispatchers`.")
-    queue = Attribute("The `IQueue`.")
+    parent = Attribute("The `IQueue`; None if the dispatcher was unregistered.")
+    queue = Attribute("The `IQueue`, also if the dispatcher was unregistered.")
     activated = Attribute("When it was activated (datetime), or None.")
     dead = Attribute(
         "Whether its process is known to have ended, or this process has seen its ping unchanged "
@@ -706,6 +723,12 @@ class IDispatcherAgents(zope.interface.common.mapping.IMapping):
 class ICompletedCollection(Interface):
     """The newer completed jobs of an agent, the newest first."""
 
+    def add(job: Any) -> None:
+        """Add a job that has just completed. For agents and dispatchers."""
+
+    def remove(job: Any) -> None:
+        """Remove a job of which an undone transaction has it that it did not complete."""
+
     def __len__() -> int:
         """How many there are."""
 
@@ -730,6 +753,12 @@ class ICompletedCollection(Interface):
 class IAgent(ISizedSequence):
     """Chooses jobs of a queue for one dispatcher, and has those that run.
 
+    `zc.async_.agent.Agent` is one. Others are of any class that is persistent and declared to
+    implement this, and are put into the `IDispatcherAgents` under a name, which sets `name` and
+    `parent`. They claim as they like in `claimJob`. Dispatchers keep their own books of what such
+    an agent has claimed, and what is promised of jobs holds whatever it does; an error of `remove`,
+    `jobCompleted` or `completed` is logged at CRITICAL.
+
     Iteration, `len`, `in` and indices cover the claimed jobs that have not completed; a job that
     waits for another job is not among them. Without such jobs it is false.
     """
@@ -752,8 +781,27 @@ class IAgent(ISizedSequence):
     def claimJob() -> Any:
         """Claim a job, assign it to this agent and return it, or return None.
 
-        Returns None if the agent is full or its dispatcher is not active in the queue.
+        Returns None if the agent is full or its dispatcher is not active in the queue. An agent of
+        one's own class need not look at either, nor assign the job, though it may set the `parent`
+        of the job to itself. It must return a job that it got from `IQueue.claim`.
         """
+
+    def remove(job: Any) -> None:
+        """Forget a claimed job. ValueError if it is not here.
+
+        Dispatchers call this, in the transaction of a poll, for a job that the agent shows and that
+        is with it no more: it went back into its queue, or waits for the result of another job.
+        """
+
+    def jobCompleted(job: Any) -> None:
+        """Forget a claimed job, and add it to `completed`. It has completed.
+
+        Dispatchers call this in the transaction of a poll. A job that was removed since it waited
+        for another one is added to `completed` without that.
+        """
+
+    def index(job: Any) -> int:
+        """The position of a claimed job. ValueError if it is not here."""
 
 
 class IFilterAgent(IAgent):

@@ -27,6 +27,8 @@ import zc.async_.originals
 import zc.async_.reporting
 import zc.async_.running
 import zc.async_.sidecar
+import zc.async_.storable
+import zc.async_.yielding
 import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At
@@ -64,6 +66,8 @@ FIRST_NUMBER = 10
 
 _STATUSES = dict(enumerate((NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED), FIRST_NUMBER))
 _NUMBERS = {status: number for number, status in _STATUSES.items()}
+#: Of jobs that no worker has.
+_FREE = frozenset(map(_NUMBERS.__getitem__, (NEW, PENDING, COMPLETED)))
 
 
 class _Binding:
@@ -157,17 +161,24 @@ class Job(Conditions):
     @callable.setter
     def callable(self, value: Any) -> None:
         self._must_not_have_started("the callable")
-        self._callable = zc.async_.callables.to_stored(value)
+        stored = zc.async_.callables.to_stored(value)
+        zc.async_.storable.check_late(
+            self, "the callable", stored[0] if isinstance(stored, tuple) else stored
+        )
+        self._callable = stored
         self._edited()
 
     @property
     def args(self) -> ArgumentList:
         """See `zc.async_.interfaces.IJob`."""
-        return ArgumentList(lambda: self._args, self._changing_args)
+        return ArgumentList(lambda: self._args, self._changing_args, self._check_argument)
 
     @args.setter
     def args(self, value: Any) -> None:
-        self._args = list(value)
+        value = list(value)
+        for position, argument in enumerate(value):
+            self._check_argument(argument, position)
+        self._args = value
         self._edited()
 
     def _changing_args(self) -> list[Any]:
@@ -178,12 +189,18 @@ class Job(Conditions):
     @property
     def kwargs(self) -> KeyedView:
         """See `zc.async_.interfaces.IJob`."""
-        return KeyedView(lambda: self._kwargs, self._changing_kwargs)
+        return KeyedView(lambda: self._kwargs, self._changing_kwargs, self._check_argument)
 
     @kwargs.setter
     def kwargs(self, value: Any) -> None:
-        self._kwargs = dict(value)
+        value = dict(value)
+        for name, argument in value.items():
+            self._check_argument(argument, name)
+        self._kwargs = value
         self._edited()
+
+    def _check_argument(self, argument: Any, key: Any) -> None:
+        zc.async_.storable.check_late(self, f"argument {show(key)}", argument)
 
     def _changing_kwargs(self) -> dict[str, Any]:
         self._kwargs = dict(self._kwargs)
@@ -211,6 +228,8 @@ class Job(Conditions):
 
     def _bind(self, /, *args: Any, **kwargs: Any) -> "Job":
         self._must_not_have_started("the arguments")
+        for key, argument in (*enumerate(args), *kwargs.items()):
+            self._check_argument(argument, key)
         if args:
             self._args = [*args, *self._args]
         if kwargs:
@@ -243,7 +262,10 @@ class Job(Conditions):
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
         agent = self.agent
-        return self._ancestor(zc.async_.interfaces.IQueue) if agent is None else agent.queue
+        if agent is None:
+            return self._ancestor(zc.async_.interfaces.IQueue)
+        # One of another class that was removed may find none.
+        return getattr(agent, "queue", None)
 
     @property
     def agent(self) -> Any:
@@ -271,11 +293,15 @@ class Job(Conditions):
     @property
     def annotations(self) -> KeyedView:
         """See `zc.async_.interfaces.IJob`."""
-        return KeyedView(self._read_annotations, self._changing_annotations)
+        return KeyedView(self._read_annotations, self._changing_annotations, self._check_annotation)
 
     def _read_annotations(self) -> dict[Any, Any]:
         sidecar = zc.async_.sidecar.find(self)
         return {} if sidecar is None else sidecar.annotations
+
+    def _check_annotation(self, value: Any, name: Any) -> None:
+        zc.async_.storable.check_late(self, f"the name {show(name)} of an annotation", name)
+        zc.async_.storable.check_late(self, f"annotation {show(name)}", value)
 
     def _changing_annotations(self) -> dict[Any, Any]:
         sidecar = zc.async_.sidecar.need(self)
@@ -322,11 +348,10 @@ class Job(Conditions):
     @retry_policy_factory.setter
     def retry_policy_factory(self, value: Any) -> None:
         # A tuple of the stored form, since a name of an adapter is a string, too.
-        self._retry_policy_factory = (
-            value
-            if value is None or isinstance(value, str)
-            else (zc.async_.callables.to_stored(value),)
-        )
+        is_name = value is None or isinstance(value, str)
+        factory = value if is_name else (zc.async_.callables.to_stored(value),)
+        zc.async_.storable.check_late(self, "the retry_policy_factory", factory)
+        self._retry_policy_factory = factory
 
     # -- waiting in a queue (for queues and claims only)
 
@@ -347,6 +372,8 @@ class Job(Conditions):
         self._token += 1
         if self._put_back:
             self._put_back = False
+        if self._given_up is not None:
+            self._given_up = None
 
     def _removed(self) -> None:
         """Note that the job was taken out of its queue, and is nobody's."""
@@ -437,6 +464,7 @@ class Job(Conditions):
         """See `zc.async_.interfaces.IAbstractJob`."""
         callback = callback if isinstance(callback, ConditionalCallbackProxy) else as_job(callback)
         zc.async_.mainprogram.warn_of_callback(callback)
+        zc.async_.storable.check_late_callback(self, callback)
         callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
         sidecar = zc.async_.sidecar.find(self)
         if self._status_id in (_NUMBERS[NEW], _NUMBERS[PENDING]) and not (
@@ -551,6 +579,7 @@ class Job(Conditions):
 
     def _end_with(self, result: Any) -> None:
         """Note the result. The job is completed if it has no callbacks to perform."""
+        waited = self._waits_for_result()
         self._result = result
         self._end = zc.async_.clock.microseconds()
         if self._inner is not None:
@@ -565,6 +594,9 @@ class Job(Conditions):
             self._set_status(COMPLETED)
         else:
             self._set_status(CALLBACKS)
+        if waited:
+            # It is in no books that are looked through for free places.
+            zc.async_.yielding.release(self, self._quota_names)
 
     def _leave_books(self) -> None:
         """Note that no agent lists this job any more, so that it tells of its end itself."""
@@ -628,6 +660,11 @@ class Job(Conditions):
         """Take over the result of `inner` when it completes."""
         self._inner = inner
         inner.addCallback(Job(self._receive))
+        zc.async_.yielding.begin_to_wait(self)
+
+    def noteAwaited(self) -> None:
+        """Have those who wait for this job give up places that it needs. For jobs of the system."""
+        zc.async_.yielding.note_above(self)
 
     def _join(self) -> None:
         """Wait for the job that this one returned, or end with its result."""
@@ -659,9 +696,31 @@ class Job(Conditions):
 
     def getRetryPolicy(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
-        if self._policy is None:
-            return self._make_policy()
+        policy = self._policy
+        if policy is None:
+            policy = self._make_policy()
+            if self._is_free_to_write():
+                self._policy = policy
+        return policy
+
+    def _look_at_policy(self) -> Any:
+        """The policy, which is not kept for that: it may never be asked."""
+        if type(self).getRetryPolicy is not Job.getRetryPolicy:
+            return self.getRetryPolicy()
+        return self._make_policy() if self._policy is None else self._policy
+
+    @property
+    def _retry_policy(self) -> Any:
+        """The policy that was asked, or that somebody got; None if there is none so far."""
         return self._policy
+
+    @_retry_policy.setter
+    def _retry_policy(self, value: Any) -> None:
+        self._policy = value
+
+    def _is_free_to_write(self) -> bool:
+        """Whether no other thread may be at work on this record."""
+        return local.job is self or self._status_id in _FREE
 
     def _make_policy(self) -> Any:
         if self._system:

@@ -21,6 +21,7 @@ import zc.async_.claim
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.ledger
 import zc.async_.looking
 import zc.async_.mainprogram
 import zc.async_.oids
@@ -180,9 +181,7 @@ class Queue(Located, persistent.Persistent):
     def _take_back(self, job: Any) -> None:
         if job.status not in (NEW, ASSIGNED, ACTIVE):
             raise BadStatusError(f"only a claimed job can be put back; this is {job.status}")
-        agent = job.agent
-        if agent is not None:
-            agent._forget(job)
+        zc.async_.ledger.forget(job.agent, job)
 
     def _file(self, job: Any, keep_arrival: bool = False) -> None:
         jar = self._p_jar
@@ -313,6 +312,13 @@ class Queues(PersistentMapping):
         super().__setstate__(state)
 
     def __setitem__(self, name: str, queue: Any) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a queue is a str, not {show(name)}")
+        if not zc.async_.interfaces.IQueue.providedBy(queue):
+            raise TypeError(
+                f"{show(queue)} is no queue: put a zc.async_.queue.Queue, or what implements "
+                "zc.async_.interfaces.IQueue"
+            )
         if name in self and self[name] is not queue:
             del self[name]
         queue.name = name

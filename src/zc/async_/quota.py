@@ -25,12 +25,17 @@ class _Members(persistent.Persistent):
     jobs: tuple[tuple[Any, int], ...] = ()
 
 
-def _holds_place(job: Any, token: int) -> bool:
+def _holds_place(name: str, job: Any, token: int) -> bool:
     if job._token != token:
         # It was put back since, and perhaps removed, edited or claimed again.
         return False
     # NEW: claimed by somebody who has not put it into an agent, or calls it himself.
-    return job.status in (NEW, ASSIGNED, ACTIVE) and not job._waits()
+    if job.status not in (NEW, ASSIGNED, ACTIVE):
+        return False
+    if job._given_up is None:
+        # If it waits, an older version has freed its places.
+        return not job._waits()
+    return name not in job._given_up
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQuota)
@@ -81,20 +86,20 @@ class Quota(Located, persistent.Persistent):
         return tuple(self)
 
     def __iter__(self) -> Iterator[Any]:
-        return (job for job, token in self._members.jobs if _holds_place(job, token))
+        return (job for job, token in self._members.jobs if _holds_place(self.name, job, token))
 
     def __contains__(self, job: Any) -> bool:
         return any(member is job for member in self)
 
     def clean(self) -> None:
         """See `zc.async_.interfaces.IQuota`."""
-        holding = tuple(member for member in self._members.jobs if _holds_place(*member))
+        holding = tuple(m for m in self._members.jobs if _holds_place(self.name, *m))
         if len(holding) != len(self._members.jobs):
             self._members.jobs = holding
 
     def _add(self, job: Any) -> None:
         """Give a job a place. Only for claims, which know that one is free."""
-        others = (m for m in self._members.jobs if _holds_place(*m) and m[0] is not job)
+        others = (m for m in self._members.jobs if _holds_place(self.name, *m) and m[0] is not job)
         self._members.jobs = (*others, (job, job._token))
 
     def _release(self, jobs: Any) -> bool:

@@ -7,6 +7,7 @@ after the configuration was loaded. If both come, the second finds that all is d
 """
 
 import atexit
+import inspect
 import os
 import signal
 import threading
@@ -28,6 +29,7 @@ from zc.async_ import utils
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import reactors
 from zc.async_.queue import Queue, Queues
+from zc.twist.showing import show
 
 #: Real seconds that a dispatcher is given to stop, after the grace period of its jobs.
 PATIENCE = 3
@@ -43,14 +45,18 @@ class QueueInstaller:
     def __init__(
         self,
         queues: Iterable[str] = ("",),
-        factory: Callable[[], Any] = Queue,
+        factory: Callable[..., Any] = Queue,
         db_name: str | None = None,
     ) -> None:
-        """`queues`: their names. `factory`: makes a queue. `db_name`: the database that they belong
-        to, if it is another than the one that opens; that one then refers to them.
+        """`queues`: their names. `factory`: makes a queue; if it takes two arguments, it gets the
+        connection of the database that opened, and the name. `db_name`: the database that they
+        belong to, if it is another than the one that opens; that one then refers to them.
+
+        Raises TypeError for names or a factory that cannot be.
         """
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
-        self.queues = tuple(queues)
+        self.queues = _names("queues", queues)
+        self._takes_arguments = _takes_arguments(factory)
         self.factory = factory
         self.db_name = db_name
 
@@ -98,11 +104,15 @@ class QueueInstaller:
             queues = self._add_queues(connection)
         for name in self.queues:
             if name not in queues:
-                queue = queues[name] = self.factory()
-                queues._p_jar.add(queue)
+                queue = queues[name] = self._make(connection, name)
+                if queue._p_jar is None:
+                    queues._p_jar.add(queue)
                 zope.event.notify(zc.async_.interfaces.ObjectAdded(queue, queues, name))
         for queue in queues.values():
             self._prepare(queue)
+
+    def _make(self, connection: Any, name: str) -> Any:
+        return self.factory(connection, name) if self._takes_arguments else self.factory()
 
     def _add_queues(self, connection: Any) -> Any:
         queues = Queues()
@@ -122,6 +132,35 @@ class QueueInstaller:
         """Make the lanes of this process's usual number of connections."""
         if isinstance(queue, Queue):
             zc.async_.lane.prepare(queue._lanes, queue._p_jar.db().getPoolSize())
+
+
+def _names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Names that were given, checked."""
+    found = () if isinstance(names, str) else tuple(names)
+    if isinstance(names, str) or not all(isinstance(name, str) for name in found):
+        raise TypeError(f"{argument} is {show(names)}: give a tuple of names")
+    return found
+
+
+def _takes_arguments(factory: Callable[..., Any]) -> bool:
+    """Whether a factory of queues takes a connection and a name, or nothing."""
+    if not callable(factory):
+        raise TypeError(f"{show(factory)} makes no queue: give a function or a class")
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:
+        # Of what is written in C nothing may be known.
+        return False
+    for arguments in (2, 0):
+        try:
+            signature.bind(*[None] * arguments)
+        except TypeError:
+            continue
+        return bool(arguments)
+    raise TypeError(
+        f"{show(factory)} is to be called as a factory of queues, with a connection and a name, or "
+        "without arguments"
+    )
 
 
 queue_installer = QueueInstaller()
@@ -353,12 +392,19 @@ class AgentInstaller:
         queue_names: Iterable[str] | None = None,
         filter: Callable[[Any], Any] | None = None,
     ) -> None:
-        """`chooser`, `size` and `filter`: see `IAgent`. `queue_names`: None for all queues."""
+        """`chooser`, `size` and `filter`: see `IAgent`. `queue_names`: None for all queues.
+
+        Raises ValueError or TypeError if there can be no such agent.
+        """
+        # Now, and not when a dispatcher is activated.
+        Agent(chooser=chooser, filter=filter, size=size)
         zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)(self)
-        self.agent_name = agent_name
+        (self.agent_name,) = _names("agent_name", (agent_name,))
         self.chooser = chooser
         self.size = size
-        self.queue_names = None if queue_names is None else frozenset(queue_names)
+        self.queue_names = (
+            None if queue_names is None else frozenset(_names("queue_names", queue_names))
+        )
         self.filter = filter
 
     def __call__(self, event: Any) -> None:

@@ -56,6 +56,12 @@ TRANSIENT_ERRORS: tuple[type[BaseException], ...] = (
     ZODB.POSException.ConflictError,
 )
 
+#: Of these a retry policy is asked as of conflicts: also what was doomed, or had failed before.
+TRANSACTION_ERRORS: tuple[type[BaseException], ...] = (
+    transaction.interfaces.TransactionError,
+    *TRANSIENT_ERRORS,
+)
+
 #: Seconds that `try_five_times` waits for a database that is out of reach: first, step, most.
 DISCONNECTED_BACKOFF = (5, 5, 60)
 

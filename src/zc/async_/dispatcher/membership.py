@@ -1,5 +1,6 @@
 """A dispatcher's place in the queues: it becomes active in each, and leaves them in the end."""
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -19,6 +20,30 @@ TRIES_TO_LEAVE = 5
 
 #: Seconds, at least, between two tidyings of a queue.
 TIDYING_INTERVAL = 10.0
+
+#: Seconds until handlers that raised when a dispatcher was activated are called again: the first
+#: time, and at most. Each time it is twice as long.
+PATIENCE_WITH_HANDLERS = (5.0, 300.0)
+
+
+@dataclasses.dataclass
+class _Unheard:
+    """Handlers that raised when this dispatcher was activated in a queue."""
+
+    handlers: list[Any]
+    #: Seconds between the last call and the next one.
+    pause: float = PATIENCE_WITH_HANDLERS[0]
+    #: When the last call was (monotonic microseconds).
+    last: int = dataclasses.field(default_factory=zc.async_.clock.monotonic)
+
+    def is_due(self) -> bool:
+        return zc.async_.clock.monotonic() - self.last >= self.pause * 1_000_000
+
+    def called(self, handlers: list[Any]) -> None:
+        """They were called again; these raised again."""
+        self.handlers = handlers
+        self.pause = min(2 * self.pause, PATIENCE_WITH_HANDLERS[1])
+        self.last = zc.async_.clock.monotonic()
 
 
 class Membership:
@@ -41,6 +66,8 @@ class Membership:
         #: What processes that have ended held. Once this process has their lock that cannot be seen
         #: any more, and each queue has to know.
         self._gone: set[zc.async_.liveness.Holder] = set()
+        #: By the names of the queues.
+        self._unheard: dict[str, _Unheard] = {}
 
     def _queue(self, name: str) -> Any:
         return self._connection.root()[zc.async_.interfaces.KEY][name]
@@ -48,6 +75,8 @@ class Membership:
     def ensure(self, name: str) -> bool:
         """Register and activate this dispatcher in a queue; return whether it is active."""
         if name in self._active and self._uuid in self._queue(name).dispatchers:
+            if name in self._unheard and self._unheard[name].is_due():
+                self._notify_again(name)
             return True
         try:
             active = self._activate(name)
@@ -87,11 +116,31 @@ class Membership:
                 )
                 agents.deactivate()
             agents._holder = self.holder
-            agents.activate()
+            unheard = agents._activate()
             self._activated[name] = agents.activated
+            self._unheard.pop(name, None)
+            if unheard:
+                self._unheard[name] = _Unheard(unheard)
         self._active.add(name)
         utils.log.info("dispatcher %s is active in queue %r", self._uuid, name)
         return True
+
+    def _notify_again(self, name: str) -> None:
+        """Call once more the handlers that raised when this dispatcher was activated in a queue.
+
+        What was out of reach may be back. Without one of them there may be no agent, say.
+        """
+        unheard = self._unheard[name]
+        try:
+            with self._manager as transaction:
+                zc.async_.notes.add(transaction, "activation")
+                agents = self._queue(name).dispatchers[self._uuid]
+                left = agents._notify_again(unheard.handlers)
+        finally:
+            self._manager.begin()
+        unheard.called(left)
+        if not left:
+            del self._unheard[name]
 
     def _is_dead(self, agents: Any) -> bool:
         """Whether an earlier process of this identity works for a queue no more."""

@@ -58,7 +58,7 @@ def hand_back(dispatcher_agents: Any, agents: NamedAgents, forlorn: set[Key]) ->
                     job,
                 )
                 agent._forget(job)
-                agent.completed.remove(job)
+                agent._remove_from_history(job)
                 dispatcher_agents._hand_back_job(job)
 
 
@@ -74,7 +74,7 @@ def _begun(agent: Any) -> Iterator[Any]:
             # It was packed away, say: it certainly does not run.
             continue
         goes_on = job.status in (ASSIGNED, ACTIVE, CALLBACKS) and not job._waits()
-        if goes_on and job.agent is agent and job not in agent:
+        if goes_on and job.agent is agent._agent and job not in agent:
             yield job
 
 

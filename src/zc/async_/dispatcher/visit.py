@@ -1,5 +1,6 @@
 """The transaction of a poll in one queue."""
 
+import itertools
 from typing import Any
 
 import zc.async_.clock
@@ -87,7 +88,7 @@ class Visit:
             self.changed = True
 
     def _named_agents(self) -> list[tuple[str, Any]]:
-        return [(SYSTEM, self._agents._system), *self._agents.items()]
+        return [(SYSTEM, self._agents._system), *self._agents._named_agents()]
 
     def _look_for_reassigned(self) -> None:
         """Look whether threads have jobs that are not this dispatcher's any more."""
@@ -149,7 +150,7 @@ class Visit:
             self.changed = True
 
     def _look_around(self) -> None:
-        for name, agent in self._agents.items():
+        for name, agent in self._agents._named_agents():
             active = [job_id(job) for job in agent]
             self.info[name] = {
                 "active jobs": active,
@@ -175,7 +176,7 @@ class Visit:
     def _put_back_left_over(self, claim: Any) -> None:
         """Put back what a chooser claimed and did not return."""
         for job in claim.taken:
-            if job.status == NEW and job.parent is None:
+            if job.status == NEW and (job.parent is None or job.agent is not None):
                 utils.log.error("%r was claimed by a chooser that did not return it", job)
                 self._queue.putBack(job)
 
@@ -234,8 +235,8 @@ class Visit:
         return any(released)
 
     def _remember(self, name: str, ids: list[JobId]) -> None:
-        agent = self._agents._system if name == SYSTEM else self._agents.get(name)
-        for oid, database_name in ids if agent is not None else ():
+        agents = [agent for known, agent in self._named_agents() if known == name]
+        for agent, (oid, database_name) in itertools.product(agents, ids):
             agent._remember(self._agents._p_jar.get_connection(database_name).get(oid))
 
     # -- reporting
