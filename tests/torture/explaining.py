@@ -196,7 +196,7 @@ EXPLAINED = (
     Explanation(_EVENTS, r".*: error, next try in \d+ s", _REFUSED, _TOO_LARGE, *_FULL),
     Explanation(
         _EVENTS,
-        r".*: commit error \d+ \(other\), next try in .*File too large.*",
+        r".*: other error \d+, next try in .*File too large.*",
         "",
         "",
         *_FULL,
