@@ -35,6 +35,11 @@ class Scale:
     many_callbacks: int
     #: Jobs that wait while one looks at the first.
     waiting: int
+    #: Quotas with a job each, to be run.
+    quotas: int
+    #: Quotas for which jobs wait while claims and polls are timed: few and many.
+    few_quotas: int
+    many_quotas: int
 
 
 FULL = Scale(
@@ -54,6 +59,9 @@ FULL = Scale(
     few_callbacks=250,
     many_callbacks=2000,
     waiting=50_000,
+    quotas=2000,
+    few_quotas=100,
+    many_quotas=100_000,
 )
 
 QUICK = Scale(
@@ -73,4 +81,7 @@ QUICK = Scale(
     few_callbacks=10,
     many_callbacks=40,
     waiting=600,
+    quotas=40,
+    few_quotas=20,
+    many_quotas=600,
 )

@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import twisted.internet.selectreactor
 import zope.component
 import zope.component.event  # has events reach their handlers
 
@@ -28,6 +27,7 @@ import zc.async_.instanceuuid
 import zc.async_.interfaces
 from benchmarks.children import child, said, wait_for_end_of_input
 from benchmarks.storages import Server
+from zc.async_.dispatcher.reactors import Reactor
 
 #: Worker threads of a dispatcher, where a measure does not say otherwise.
 SIZE = 10
@@ -56,7 +56,7 @@ def local_dispatcher(
     database: Any, size: int = SIZE, poll_interval: float = 5, settle: bool = True
 ) -> Iterator[Any]:
     """A dispatcher in a thread of this process, once it has polled."""
-    reactor = twisted.internet.selectreactor.SelectReactor()
+    reactor = Reactor()
     with _agents(size):
         dispatcher = zc.async_.dispatcher.Dispatcher(
             database, reactor, poll_interval=poll_interval, uuid=uuid.uuid4()

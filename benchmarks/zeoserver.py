@@ -33,10 +33,24 @@ def main(address: str, file: str, *folders: str) -> None:
     sys.path[:0] = folders
     import ZEO.runzeo
 
+    class Server(ZEO.runzeo.ZEOServer):
+        """One that is told to end between what it does for its clients, not in the midst of it.
+
+        Else it may be ended where a FileStorage has noted how long the file is, and not yet what a
+        transaction wrote: the index that is saved then leads to older revisions for ever. Or where
+        it resolves a conflict, which takes the end for an error, and goes on.
+        """
+
+        def loop_forever(self) -> None:
+            self.server.acceptor.event_loop.add_signal_handler(signal.SIGTERM, self.handle_sigterm)
+            super().loop_forever()
+
     # After ZEO's import, which must not be what makes the other fail.
     print("knows zc.async" if _knows_zc_async() else "knows no zc.async", flush=True)
     threading.Thread(target=_end_with_input, daemon=True).start()
-    ZEO.runzeo.main(["-a", address, "-f", file])
+    options = ZEO.runzeo.ZEOOptions()
+    options.realize(["-a", address, "-f", file])
+    Server(options).main()
 
 
 if __name__ == "__main__":

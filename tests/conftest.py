@@ -4,6 +4,7 @@ Nothing here needs to be asked for but `db`. A test that wants a dispatcher stop
 with `zc.async_.testing.tear_down_dispatcher`.
 """
 
+import atexit
 import os
 import signal
 import tempfile
@@ -15,6 +16,7 @@ import pytest
 
 # Importing zc.async_.instanceuuid makes the file of the UUID: not in the checkout, please.
 _folder = tempfile.TemporaryDirectory(prefix="zc.async-tests-")
+atexit.register(_folder.cleanup)
 os.environ.setdefault("ZC_ASYNC_UUID", os.path.join(_folder.name, "uuid.txt"))
 
 # A shell has the commands that it runs in the background ignore it.

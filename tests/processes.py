@@ -156,7 +156,7 @@ def main(host, port, size, filter, grace, poll_interval, reactor):
         )
     )
     with Server((host, int(port))).database() as database:
-        reactor_factory = reactors.SelectReactor if reactor == "own" else SelectReactor
+        reactor_factory = reactors.Reactor if reactor == "own" else SelectReactor
         zc.async_.subscribers.ThreadedDispatcherInstaller(
             float(poll_interval), reactor_factory, shutdown_grace_period=float(grace)
         )(DatabaseOpened(database))

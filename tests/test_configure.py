@@ -105,8 +105,23 @@ def test_only_the_base_finds_connections(connection):
     assert IConnection(connection.root()) is connection
 
 
-def test_queues_are_no_matter_of_the_base(connection):
+def test_after_the_base_alone_a_queue_is_found_from_objects_and_connections(connection):
     zc.async_.configure.base()
+    queues = connection.root()[KEY] = zc.async_.queue.Queues()
+    queue = queues[""] = zc.async_.queue.Queue()
+    transaction.commit()
+    assert IQueue(connection) is queue
+    assert IQueue(connection.root()) is queue
+
+
+def test_where_there_is_no_queue_yet_the_adapter_says_what_makes_one(connection):
+    zc.async_.configure.base()
+    with pytest.raises(LookupError, match=r"call zc\.async_\.configure\.start\(db\), include"):
+        IQueue(connection)
+
+
+def test_queues_are_no_matter_of_the_minimum(connection):
+    zc.async_.configure.minimal()
     assert IQueue(connection, None) is None
 
 
@@ -323,3 +338,51 @@ def test_with_the_installed_reactor_a_stop_ends_a_start_and_a_start_works_again(
     )
     assert (process.stdout, process.stderr) == ("(3, 1)\nNone\n" * 2, "")
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize(("given", "seconds"), [({}, 0), ({"shutdown_grace_period": 1.5}, 1.5)])
+def test_running_jobs_are_given_the_grace_period(start, given, seconds):
+    assert start(**given).shutdown_grace_period == seconds
+
+
+MANY_FILES = """
+    import math, os, resource
+
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    kept = [os.open(os.devnull, os.O_RDONLY) for _number in range(1100)]
+
+    import transaction, ZODB
+    import zc.async_.configure, zc.async_.testing
+    from zc.async_.interfaces import KEY
+
+    db = ZODB.DB(None)
+    zc.async_.configure.base()
+    zc.async_.configure.start(db, poll_interval=600)
+    connection = db.open()
+    job = connection.root()[KEY][""].put(math.cos)
+    job.args.append(0)
+    transaction.commit()
+    print(zc.async_.testing.wait_for_result(job, seconds=20))
+    zc.async_.configure.stop()
+    db.close()
+"""
+
+
+def most_files():
+    resource = pytest.importorskip("resource")
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+
+
+def test_a_process_may_have_many_files_open(tmp_path):
+    if most_files() < 1200:
+        pytest.skip("the system does not let this process open so many")
+    process = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(MANY_FILES)],
+        cwd=tmp_path,
+        env={**os.environ, "ZC_ASYNC_UUID": str(tmp_path / "uuid.txt")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (process.stdout, process.stderr) == ("1.0\n", "")

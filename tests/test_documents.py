@@ -1,6 +1,7 @@
 """README.rst and the documents of docs/ do what they say."""
 
 import doctest
+import logging
 import os
 import pathlib
 import pprint
@@ -15,13 +16,23 @@ import ZODB
 import ZODB.FileStorage
 import zope.component
 
+import zc.async_.callables
 import zc.async_.clock
 import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.testing
+import zc.twist
 from zc.async_.agent import Agent
 from zc.async_.interfaces import KEY
+from zc.async_.job import Job
 from zc.async_.queue import Queue, Queues, getDefaultQueue
+
+#: What each document has fail, on purpose.
+FAILURES = {
+    "README.rst": ["_operator.truediv"],
+    "docs/configuration.rst": [],
+    "docs/usage.rst": ["shop.divide", "shop.divide", "shop.send_invoice"],
+}
 
 ROOT = pathlib.Path(__file__).parent.parent
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
@@ -54,18 +65,51 @@ def run_document(path, module):
     assert not results.failed, "".join(output)
 
 
-def test_the_readme_does_what_it_says(module):
+def look_at_what_came_of_it(path, caplog):
+    """See that nothing failed and nothing was logged but what the document speaks of."""
+    failed = sorted(
+        zc.async_.callables.stored_repr(job._callable)
+        for job in stored_jobs("Data.fs")
+        if isinstance(job.result, zc.twist.Failure)
+    )
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert failed == sorted(FAILURES[path])
+    assert len(logged) == len(failed), logged
+    for name in failed:
+        assert sum(f"``{name}(" in message and "failed" in message for message in logged) == (
+            failed.count(name)
+        ), logged
+
+
+def stored_jobs(path):
+    """All jobs of a database, callbacks too; the name of its file."""
+    database = ZODB.DB(ZODB.FileStorage.FileStorage(path))
+    with database.transaction() as connection:
+        following = None
+        while True:
+            oid, _tid, _data, following = database.storage.record_iternext(following)
+            found = connection.get(oid)
+            if isinstance(found, Job):
+                yield found
+            if following is None:
+                break
+    database.close()
+
+
+def test_the_readme_does_what_it_says(module, caplog):
     run_document("README.rst", module)
+    look_at_what_came_of_it("README.rst", caplog)
 
 
-def test_the_configuration_document_does_what_it_says(module):
+def test_the_configuration_document_does_what_it_says(module, caplog):
     module.wait_until = lambda look: zc.async_.testing.waiting.wait_until(
         lambda: (transaction.begin(), look())[1], 6, "not seen"
     )
     run_document("docs/configuration.rst", module)
+    look_at_what_came_of_it("docs/configuration.rst", caplog)
 
 
-def test_the_usage_document_does_what_it_says(module):
+def test_the_usage_document_does_what_it_says(module, caplog):
     zc.async_.configure.base()
     zope.component.provideAdapter(getDefaultQueue)
     reactor = zc.async_.testing.Reactor()
@@ -89,6 +133,7 @@ def test_the_usage_document_does_what_it_says(module):
         transaction.abort()
         connection.close()
         database.close()
+    look_at_what_came_of_it("docs/usage.rst", caplog)
 
 
 def test_the_tests_that_the_readme_names_exist():

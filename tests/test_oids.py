@@ -3,8 +3,10 @@
 A FileStorage is made to give oids again as a ZEO server does that was restarted.
 """
 
+import math
 import operator
 
+import persistent
 import pytest
 import transaction
 from persistent.mapping import PersistentMapping
@@ -118,6 +120,44 @@ def test_a_job_that_was_stored_by_a_savepoint_is_committed(connect):
     queue_in(client).put(Job(operator.add, 2))
     client.manager.commit()
     assert [list(job.args) for job in queue_in(connect())] == [[1], [2]]
+
+
+class Reluctant(persistent.Persistent):
+    """Cannot be stored the first time."""
+
+    tries = 0
+
+    def __getstate__(self):
+        Reluctant.tries += 1
+        if Reluctant.tries == 1:
+            raise ConflictError("not yet")
+        return super().__getstate__()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_a_failed_commit_did_not_store_is_stored_by_the_next(db, order):
+    """Its oid is taken back: else the next one would refer to what is not there."""
+    add_queue(db)
+    Reluctant.tries = 0
+    manager = transaction.TransactionManager()
+    connection = db.open(manager)
+    arguments = [Reluctant(), PersistentMapping(one=PersistentMapping()), PersistentMapping()]
+    queue = connection.root()[KEY][""]
+    job = Job(math.floor, *arguments[::order])
+    queue.put(job)
+    with pytest.raises(ConflictError):
+        manager.commit()
+    manager.abort()
+    assert [obj._p_oid for obj in (job, *arguments)] == [None] * 4
+    job = queue.put(Job(math.floor, *arguments[::order]))
+    manager.commit()
+    other = db.open(transaction.TransactionManager())
+    for argument in other.get(job._p_oid).args:
+        argument._p_activate()
+    assert other.get(arguments[1]._p_oid)["one"] == {}
+    for each in (connection, other):
+        each.transaction_manager.abort()
+        each.close()
 
 
 def test_a_connection_that_is_opened_again_is_guarded_once(db):

@@ -22,6 +22,7 @@ import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
 import zc.async_.testing
+from zc.async_.dispatcher import reactors
 from zc.async_.interfaces import KEY, DatabaseOpened, DatabaseOpenedWithRoot, IObjectAdded
 from zc.async_.queue import Queue, Queues
 from zc.async_.subscribers import (
@@ -110,6 +111,52 @@ def test_queues_can_be_chosen(db, look):
     queues = look(db)[KEY]
     assert sorted(queues.keys()) == ["", "video"]
     assert {type(queue) for queue in queues.values()} == {SpecialQueue}
+
+
+def make_by_name(connection, name):
+    queue = SpecialQueue()
+    queue.made_for = (connection.db().database_name, name)
+    return queue
+
+
+@pytest.mark.parametrize("factory", [make_by_name, lambda *args: make_by_name(*args)])
+def test_a_factory_of_two_arguments_gets_the_connection_and_the_name(db, look, factory):
+    QueueInstaller(queues=("", "video"), factory=factory)(DatabaseOpened(db))
+    queues = look(db)[KEY]
+    assert {name: queue.made_for for name, queue in queues.items()} == {
+        "": ("unnamed", ""),
+        "video": ("unnamed", "video"),
+    }
+
+
+def test_a_factory_may_add_the_queue_to_the_connection(db, look):
+    def factory(connection, name):
+        queue = make_by_name(connection, name)
+        connection.add(queue)
+        return queue
+
+    QueueInstaller(factory=factory)(DatabaseOpened(db))
+    assert look(db)[KEY][""].made_for == ("unnamed", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"factory": None}, "None makes no queue"),
+        ({"factory": lambda name: Queue()}, "is to be called as a factory of queues"),
+        ({"queues": "video"}, "queues is 'video': give a tuple of names"),
+        ({"queues": (None,)}, "give a tuple of names"),
+    ],
+)
+def test_a_mistake_is_told_of_when_the_installer_is_made(options, problem):
+    with pytest.raises(TypeError, match=problem):
+        QueueInstaller(**options)
+
+
+def test_a_factory_that_makes_no_queue_is_told_of(db, look):
+    with pytest.raises(TypeError, match="None is no queue"):
+        QueueInstaller(factory=lambda: None)(DatabaseOpened(db))
+    assert KEY not in look(db)
 
 
 def test_what_is_there_stays_and_what_is_missing_is_added(db, look):
@@ -249,6 +296,22 @@ def test_the_agent_can_be_chosen():
     assert (second.chooser, second.filter, second.size) == (None, accept, 2)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "problem"),
+    [
+        ({"chooser": choose, "filter": accept}, ValueError, "a filter or a chooser"),
+        ({"size": -1}, ValueError, "size of an agent"),
+        ({"filter": "accept"}, TypeError, "cannot be called"),
+        ({"queue_names": "video"}, TypeError, "queue_names is 'video'"),
+    ],
+)
+def test_an_agent_that_cannot_be_is_told_of_when_the_installer_is_made(options, error, problem):
+    with pytest.raises(error, match=problem):
+        AgentInstaller("main", **options)
+    with pytest.raises(TypeError, match="agent_name"):
+        AgentInstaller(None)
+
+
 def test_an_agent_that_is_there_stays():
     event = Event("")
     AgentInstaller("main", size=1)(event)
@@ -283,7 +346,7 @@ def test_a_dispatcher_is_started_in_a_thread(db, started):
     assert dispatcher.activated
     assert dispatcher.thread.daemon
     assert str(dispatcher.UUID) in dispatcher.thread.name
-    assert isinstance(dispatcher.reactor, twisted.internet.selectreactor.SelectReactor)
+    assert isinstance(dispatcher.reactor, reactors.Reactor)
     zc.async_.testing.get_poll(dispatcher, 0)
 
 

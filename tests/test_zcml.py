@@ -100,6 +100,17 @@ def test_without_a_policy_nothing_happens_when_a_database_opens(databases, conne
 
 
 @pytest.mark.parametrize("policy", POLICIES)
+def test_a_policy_finds_the_queue_from_a_connection_too(policy, databases, connection):
+    load(policy)
+    zope.event.notify(DatabaseOpened(databases[""]))
+    zc.async_.testing.get_poll(zc.async_.dispatcher.get(), 0)
+    transaction.begin()
+    queue = connection.root()[KEY][""]
+    assert IQueue(connection) is queue
+    assert IQueue(connection.root()) is queue
+
+
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize(
     "events",
     [

@@ -16,6 +16,7 @@ from benchmarks.measures import (
     scale_callbacks,
     scale_look,
     scale_parallel,
+    scale_quotas,
 )
 from benchmarks.scale import Scale
 
@@ -32,4 +33,5 @@ MEASURES: dict[str, Callable[[Path, Scale], Iterable[Figure]]] = {
     "scale_parallel": scale_parallel.measure,
     "scale_callbacks": scale_callbacks.measure,
     "scale_look": scale_look.measure,
+    "scale_quotas": scale_quotas.measure,
 }

@@ -95,9 +95,9 @@ class PollerByHand:
         self.listener = Listener(lambda: self.woken.append(1))
         self.poller = Poller(database, uuid_, self.listener)
 
-    def poll(self, busy=None, lost=(), completed=None, held=None, poll_interval=0):
+    def poll(self, busy=None, lost=(), completed=None, held=None, poll_interval=0, held_of=None):
         """One poll; by default all workers are idle."""
-        plan = Plan(busy or {}, set(lost), completed or {}, held, poll_interval)
+        plan = Plan(busy or {}, set(lost), completed or {}, held, poll_interval, held_of or {})
         return self.poller.poll(plan)
 
     def close(self):
@@ -199,6 +199,18 @@ def put(client):
     return put
 
 
+def none_at_work(jobs):
+    """Whether no worker is at one of these jobs: what is logged comes after the commit."""
+    tasks = [
+        worker.task
+        for dispatcher in registry.dispatchers()
+        for pool in dispatcher._pools()
+        for worker in pool.threads
+    ]
+    oids = {task.job_id[0] for task in tasks if task is not None}
+    return oids.isdisjoint(job._p_oid for job in jobs)
+
+
 @pytest.fixture
 def completed(settle, client):
     """Waits until jobs have completed and workers have told of it, without virtual time."""
@@ -208,19 +220,8 @@ def completed(settle, client):
             client.manager.begin()
             return all(job.status == COMPLETED for job in jobs)
 
-        def none_at_work():
-            # What is logged comes after the commit.
-            tasks = [
-                worker.task
-                for dispatcher in registry.dispatchers()
-                for pool in dispatcher._pools()
-                for worker in pool.threads
-            ]
-            oids = {task.job_id[0] for task in tasks if task is not None}
-            return oids.isdisjoint(job._p_oid for job in jobs)
-
         settle(all_completed, f"not completed: {jobs}")
-        settle(none_at_work, f"still at work: {jobs}")
+        settle(lambda: none_at_work(jobs), f"still at work: {jobs}")
 
     return completed
 

@@ -357,7 +357,8 @@ def test_a_queue_in_another_database_is_served(
     client.manager.commit()
     job = client.queue.put(client.root["counter"].increase)
     client.manager.commit()
-    settled(client, reactor, job)
+    # Of two databases, one finishes a commit after the other.
+    settled(client, reactor, job, lambda: client.root["counter"].count)
     assert seconds() == 0
     assert job._p_jar.db() is two_databases["async"]
     assert client.root["counter"].count == 1
@@ -365,11 +366,13 @@ def test_a_queue_in_another_database_is_served(
     assert reported(job)[1] == "async"
 
 
-def settled(client, reactor, job):
-    """Wait until a job of another database than the usual one has completed."""
+def settled(client, reactor, job, is_seen):
+    """Wait until a job of another database than the usual one has completed, with its effects."""
     zc.async_.testing.waiting.virtual.running.remove(reactor)
     try:
-        zc.async_.testing.wait_until(lambda: passed(reactor, client, job), 20, "not completed")
+        zc.async_.testing.wait_until(
+            lambda: passed(reactor, client, job) and is_seen(), 20, "not completed"
+        )
     finally:
         zc.async_.testing.waiting.virtual.running.append(reactor)
 
@@ -1000,6 +1003,60 @@ def test_what_is_told_of_a_job(dispatcher, put, completed, client, settle):
     }
     with pytest.raises(KeyError):
         dispatcher.getJobInfo(1, "unknown")
+    assert dispatcher.jobs == {reported(job): dispatcher.getJobInfo(u64(job._p_oid))}
+    with pytest.raises(AttributeError):
+        dispatcher.jobs = {}
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        pytest.param(lambda job: [job.queue.putBack(job), job.queue.claim()], id="claimed"),
+        pytest.param(lambda job: job.fail(), id="failed"),
+        pytest.param(lambda job: job.agent.parent.deactivate(), id="the dispatcher is buried"),
+    ],
+)
+def test_a_job_that_somebody_took_is_told_to_be_reassigned_while_its_thread_is_at_it(
+    dispatcher, client, put, begun, reactor, settle, take
+):
+    other = put(work.wait)
+    begun()
+    job = put(work.wait)
+    begun(2)
+    reactor.time_flies(5)
+    told = dispatcher._records._jobs[reported(job)]
+    assert not told["reassigned"]
+    assert not dispatcher.getJobInfo(*reported(other))["reassigned"]
+    client.manager.begin()
+    # No place to begin it again.
+    job.agent.size = 1
+    take(job)
+    client.manager.commit()
+    reactor.time_flies(5)
+    settle(lambda: told["reassigned"])
+    assert told["completed"] is None
+    assert dispatcher.getJobInfo(*reported(job))["reassigned"]
+    work.gate.set()
+
+
+def test_the_trace_has_the_polls_and_the_starts_and_ends_of_threads(
+    dispatcher, put, completed, reactor, stop, caplog
+):
+    caplog.set_level(logging.DEBUG, "zc.async.trace")
+    job = put(work.thread_id)
+    completed(job)
+    reactor.time_flies(5)
+    stop()
+
+    def said(word):
+        return [r for r in caplog.records if word in r.getMessage() and r.name == "zc.async.trace"]
+
+    (start,) = said("starts")
+    assert start.getMessage() == f"thread 'zc.async /main' ({job.result}) starts"
+    assert said(f"poll {dispatcher.polls[0].key}: {{'': {{'main': {{'active jobs': []")
+    zc.async_.testing.wait_until(lambda: said("ends"), 5, "the thread does not end")
+    (end,) = said("ends")
+    assert end.getMessage() == f"thread 'zc.async /main' ({job.result}) ends"
 
 
 def test_what_is_told_of_a_job_that_was_given_up(
@@ -1139,7 +1196,8 @@ def test_the_state_is_told(make_dispatcher, reactor):
     zc.async_.testing.virtualtime.let_pass(10_000_000)
     assert dispatcher.getStatusInfo()["status"] == "STUCK"
     dispatcher.deactivate()
-    assert dispatcher.getStatusInfo()["status"] == "STOPPED"
+    state |= {"status": "STOPPED", "uptime": None, "time since last poll": None}
+    assert dispatcher.getStatusInfo() == state
 
 
 def test_another_process_with_this_uuid_is_told_of(

@@ -3,6 +3,7 @@
 import datetime
 import logging
 import math
+import threading
 import time
 
 import pytest
@@ -34,6 +35,7 @@ from zc.async_.interfaces import (
 from zc.async_.lane import Lane
 from zc.async_.lanes import Lanes
 from zc.async_.queue import Queue, Queues
+from zc.async_.quota import Quota, _Members
 from zc.async_.retry import NeverRetry
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 from zc.twist import Failure
@@ -245,10 +247,11 @@ def test_another_process_with_the_same_uuid_says_so_and_does_not_claim(
     assert (outcome.jobs, outcome.done) == ([], set())
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert record.getMessage() == (
-        f"UUID {first.uuid} already activated in queue  (oid {u64(client.queue._p_oid)}): another "
-        "process?  (To stop poll attempts in this process, set "
-        "``zc.async.dispatcher.get().activated = False``.  To stop polls permanently, don't start "
-        "a zc.async.dispatcher!)"
+        f"UUID {first.uuid} is in use: give each dispatcher another one.  (If its process has "
+        "ended, this one takes over by itself: see ``ping_death_interval``.)  It is already "
+        f"activated in queue  (oid {u64(client.queue._p_oid)}): another process?  (To stop poll "
+        "attempts in this process, set ``zc.async_.dispatcher.get().activated = False``.  To stop "
+        "polls permanently, don't start a zc.async.dispatcher!)"
     )
     assert [claimed.job_id for claimed in first.poll().jobs] == [key(job)]
 
@@ -745,10 +748,15 @@ def test_a_database_out_of_reach_is_asked_ever_more_seldom(unwilling, caplog):
         assert outcome.failed
         waits.append(outcome.again)
     assert waits == [*range(1, 61), 60, 60]
-    assert "poll: database out of reach, next try in 1 s: gone" in caplog.text
+    assert "next try in 1 s: ZEO.Exceptions.ClientDisconnected: gone; see" in caplog.text
     assert unwilling.poll().again is None
     errors.append(ZEO.Exceptions.ClientDisconnected())
     assert unwilling.poll().again == 1
+    # That has no text of its own.
+    assert caplog.messages[-1] == (
+        "poll: database out of reach, next try in 1 s: ZEO.Exceptions.ClientDisconnected; see "
+        "whether its server runs, and whether it can be reached from here"
+    )
 
 
 class Unreachable:
@@ -965,9 +973,10 @@ CHANGES = {
     "an agent grows": lambda queue, agents: setattr(agents["main"], "size", 5),
     "an agent gets a filter": lambda queue, agents: setattr(agents["main"], "filter", refuse),
     "an agent is added": lambda queue, agents: agents.__setitem__("new", Agent()),
-    "a quota is added": lambda queue, agents: queue.quotas.create("new"),
-    "a quota grows": lambda queue, agents: setattr(queue.quotas["one"], "size", 5),
-    "a quota is removed": lambda queue, agents: queue.quotas.remove("one"),
+    "a closed quota is opened": lambda queue, agents: setattr(queue.quotas["none"], "size", 5),
+    "a closed quota is removed": lambda queue, agents: queue.quotas.remove("none"),
+    "a full quota grows": lambda queue, agents: setattr(queue.quotas["one"], "size", 5),
+    "a full quota is removed": lambda queue, agents: queue.quotas.remove("one"),
     "a place is freed": lambda queue, agents: setattr(queue.quotas["one"]._members, "jobs", ()),
     "the dispatcher is buried": lambda queue, agents: agents.deactivate(),
     "a waiting job is edited": lambda queue, agents: setattr(queue[0], "priority", 1),
@@ -976,13 +985,30 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_that_may_let_a_job_start_is_noticed(watched, client, put, database, change):
-    client.queue.quotas.create("one", 0)
+    client.queue.quotas.create("one", 1)
+    client.queue.quotas.create("none", 0)
     client.manager.commit()
-    put(work.answer, quota_names=["one"])
+    for name in ("one", "one", "none"):
+        put(work.answer, quota_names=[name])
     oids = watched()
     client.manager.begin()
     CHANGES[change](client.queue, client.queue.dispatchers[watched.uuid])
     assert changed_by(database, client.manager.commit) & oids
+
+
+def test_of_many_quotas_only_full_ones_are_watched_for_which_jobs_wait(active, client, database):
+    poller = active(size=60)
+    for number in range(100):
+        client.queue.quotas.create(f"quota {number}", number % 2)
+        client.queue.put(work.answer).quota_names = [f"quota {number}"]
+    client.queue.put(work.answer).quota_names = ["quota 1"]
+    client.manager.commit()
+    outcome = poller.poll()
+    assert len(outcome.jobs) == 50
+    watched = [client.connection.get(oid) for oid in outcome.watched[database]]
+    full = client.queue.quotas["quota 1"]
+    assert [record for record in watched if isinstance(record, Quota)] == [full]
+    assert [record for record in watched if isinstance(record, _Members)] == [full._members]
 
 
 def test_pings_of_siblings_are_not_noticed(watched, make_poller, database):
@@ -999,9 +1025,18 @@ def test_the_poller_s_own_commits_wake_nobody(active, put, database, client):
     client.manager.commit()
     zc.async_.dispatcher.wakeup.listen(database, poller.listener)
     poller.listener.oids = frozenset(poller.poll().watched[database])
-    # The claim takes a place, which is written in a record that is watched.
+    client.queue.put(work.answer).quota_names = ["one"]
     put(work.answer, quota_names=["one"])
     assert len(poller.woken) == 1
+    outcome = poller.poll()
+    assert len(outcome.jobs) == 1
+    assert len(poller.woken) == 1
+    # The next claim takes a place, which is written in a record that is watched since then.
+    poller.listener.oids = frozenset(outcome.watched[database])
+    assert client.queue.quotas["one"]._members._p_oid in poller.listener.oids
+    client.manager.begin()
+    client.connection.get(outcome.jobs[0].job_id[0])._end_with(42)
+    client.manager.commit()
     before = database.lastTransaction()
     assert len(poller.poll().jobs) == 1
     assert database.lastTransaction() != before
@@ -1064,7 +1099,7 @@ def test_a_dispatcher_that_was_unregistered_can_leave(active, agents, client):
 def test_who_cannot_leave_says_so(active, agents, caplog):
     @zope.component.adapter(IDispatcherDeactivated)
     def refuse_to_go(event):
-        raise ValueError("stay")
+        event.object.cannot_be_stored = threading.Lock()
 
     poller = active()
     zope.component.provideHandler(refuse_to_go)
@@ -1129,3 +1164,24 @@ def test_a_poller_keeps_its_connection_apart_from_those_of_the_thread(active, pu
     put(work.answer)
     assert len(poller.poll().jobs) == 1
     assert transaction.get() is present
+
+
+# -- jobs that somebody else got
+
+
+def test_a_poll_tells_of_held_jobs_that_are_not_its_own_any_more(active, client, put):
+    poller = active()
+    done, taken, running = [put(work.answer) for _number in range(3)]
+    assert len(poller.poll().jobs) == 3
+    completed(client, done)
+    # Its books are kept: no agent has it any more.
+    poller.poll()
+    client.manager.begin()
+    held = [(key(job), job._token) for job in (done, taken, running)]
+    taken.queue.putBack(taken)
+    client.queue.claim()
+    client.manager.commit()
+    packed = (b"\0" * 7 + b"\xff", "unnamed"), 1
+    outcome = poller.poll(held_of={"": [*held, packed]})
+    assert outcome.reassigned == {held[1], packed}
+    assert poller.poll(held_of={"another": [*held, packed]}).reassigned == set()

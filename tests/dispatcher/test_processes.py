@@ -233,7 +233,10 @@ def test_a_second_process_of_one_identity_says_so_and_claims_nothing(
             wait_for(*jobs)
             assert {job.result for job in jobs} == {first.pid}
         assert "already activated in queue" in copied.log.read_text()
-        assert f"another process? (process {first.pid} has locked" in same.log.read_text()
+        said = same.log.read_text()
+        assert f"another process? (process {first.pid} has locked" in said
+        assert f"of {tmp_path / 'one.uuid'} is in use: each process with a dispatcher" in said
+        assert "set the environment variable ZC_ASYNC_UUID to the path of another" in said
 
 
 @pytest.mark.parametrize(
@@ -304,14 +307,22 @@ def test_a_client_hears_of_the_commits_of_others_and_not_of_the_poller_s_own(zeo
         client.queue.dispatchers[poller.uuid]["main"] = Agent()
         client.manager.commit()
         assert len(poller.woken) == 1
-        # Of a client of the same process, and of another one. The claim writes a watched record.
-        client.queue.put(processes.part).quota_names = ["one"]
+        # Of a client of the same process, and of another one.
+        for _job in range(2):
+            client.queue.put(processes.part).quota_names = ["one"]
         client.manager.commit()
         assert len(poller.woken) == 2
+        (claimed,) = (outcome := poller.poll()).jobs
+        # The next claim writes a record that is watched since then: a job waits for the place.
+        poller.listener.oids = frozenset(outcome.watched[database])
+        client.manager.begin()
+        client.connection.get(claimed.job_id[0])._end_with(42)
+        client.manager.commit()
         before = database.lastTransaction()
         outcome = poller.poll()
         assert len(outcome.jobs) == 1
         assert database.lastTransaction() != before
+        assert len(poller.woken) == 2
         poller.listener.oids = frozenset(outcome.watched[database])
         with zeo.database() as other, contextlib.closing(Client(other)) as stranger:
             stranger.queue.put(processes.part)

@@ -87,9 +87,10 @@ def calm(make_poller, visited, monkeypatch):
 def put_into(client):
     """Puts a job into a queue of a name, and commits."""
 
-    def put_into(name, **options):
+    def put_into(name, quota_names=(), **options):
         client.manager.begin()
         job = client.root[KEY][name].put(work.answer, **options)
+        job.quota_names = quota_names
         client.manager.commit()
         return job
 
@@ -150,7 +151,7 @@ CHANGES = {
     "an agent grows": lambda queue, agents: setattr(agents["main"], "size", 5),
     "an agent is added": lambda queue, agents: agents.__setitem__("new", Agent()),
     "an agent is removed": lambda queue, agents: agents.__delitem__("main"),
-    "a quota is added": lambda queue, agents: queue.quotas.create("new"),
+    "a job with a quota is put": lambda queue, agents: put_with_quota(queue),
     "the dispatcher is buried": lambda queue, agents: agents.deactivate(),
     "somebody claims for an agent": lambda queue, agents: (
         queue.put(work.answer),
@@ -158,6 +159,11 @@ CHANGES = {
     ),
     "the queue is another": lambda queue, agents: queue.parent.__setitem__("q005", Queue()),
 }
+
+
+def put_with_quota(queue):
+    queue.quotas.create("new", 0)
+    queue.put(work.answer).quota_names = ["new"]
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -183,6 +189,38 @@ def test_a_job_that_another_dispatcher_left_waiting_is_found(queues, calm, make_
     # It takes what it can run, and files the rest.
     assert len(sibling.poll(busy={("q005", "main"): 2}).jobs) == 1
     assert len(poller.poll().jobs) == 2
+
+
+@pytest.mark.parametrize("size", [0, 1])
+def test_a_job_with_a_quota_that_another_dispatcher_left_waiting_is_found(
+    queues, calm, make_poller, put_into, client, size
+):
+    mapping = queues()
+    client.manager.begin()
+    mapping["q005"].quotas.create("one", size)
+    client.manager.commit()
+    poller = calm()
+    sibling = make_poller()
+    sibling.poll()
+    for _job in range(2):
+        put_into("q005", quota_names=["one"])
+    assert len(sibling.poll().jobs) == size
+    assert poller.poll().jobs == []
+    client.manager.begin()
+    mapping["q005"].quotas["one"].size = 2
+    client.manager.commit()
+    assert len(poller.poll().jobs) == 2 - size
+
+
+def test_quotas_of_quiet_queues_are_not_remembered(queues, calm, client):
+    mapping = queues()
+    client.manager.begin()
+    for number in range(100):
+        mapping["q005"].quotas.create(f"quota {number}")
+    client.manager.commit()
+    poller = calm()
+    seen = poller.poller._quiet._seen
+    assert len(seen["q005"]) == len(seen["q004"])
 
 
 def test_jobs_are_claimed_as_before(queues, calm, put_into):

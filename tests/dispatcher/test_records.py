@@ -5,6 +5,7 @@ import datetime
 import pytest
 
 import zc.async_.clock
+from zc.async_ import utils
 from zc.async_.dispatcher.records import JobInfo, PollInfo, Records, reported
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 
@@ -86,11 +87,32 @@ def test_the_newest_polls_are_kept_the_newest_first(records):
     assert list(records.polls) == polls[:1:-1]
 
 
-def test_keys_of_polls_grow_though_time_stands_still_or_goes_back(records):
+def test_keys_of_polls_shrink_though_time_stands_still_or_goes_back(records):
     keys = [records.new_poll().key, records.new_poll().key]
     set_now(at(-10))
     keys.append(records.new_poll().key)
-    assert keys == sorted(set(keys))
+    assert keys == sorted(set(keys), reverse=True)
+
+
+def test_the_key_of_a_poll_tells_its_time(records):
+    poll = records.new_poll()
+    assert utils.long_to_dt(poll.key) == poll.utc_timestamp
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(lambda poll: poll.key, id="key"),
+        pytest.param(lambda poll: utils.dt_to_long(poll.utc_timestamp), id="key of the time"),
+        pytest.param(lambda poll: poll.utc_timestamp, id="time"),
+        pytest.param(lambda poll: poll.utc_timestamp.replace(tzinfo=datetime.UTC), id="in UTC"),
+        pytest.param(lambda poll: 2 * SECOND, id="interval"),
+    ],
+)
+def test_before_a_poll_is_the_one_before_it_and_at_it_is_itself(records, moment):
+    polls = [poll(records, number) for number in range(5)]
+    assert records.poll(None, moment(polls[2])) is polls[1]
+    assert records.poll(moment(polls[2]), None) is polls[2]
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,33 @@ def test_who_waits_for_a_date_waits_for_it_though_the_clock_is_set_back(poller, 
     client.manager.begin()
     assert job.begin_after == moment
     assert job.status != COMPLETED
+
+
+@pytest.mark.parametrize("limit", [1000, 1], ids=["all in a look", "one in a look"])
+def test_a_quota_whose_closing_was_undone_lets_its_jobs_pass(
+    poller, client, database, monkeypatch, limit
+):
+    monkeypatch.setattr(thorough, "CLOSED_LIMIT", limit)
+    names = ["a", "b", "c"]
+    for name in names:
+        client.queue.quotas.create(name)
+    client.manager.commit()
+    closings = []
+    for name in names:
+        client.queue.quotas[name].size = 0
+        client.manager.commit()
+        closings.append(database.undoLog(0, 1)[0]["id"])
+        client.queue.put(work.answer).quota_names = [name]
+        client.manager.commit()
+    assert poller.poll(held=frozenset()).jobs == []
+    for closing in (closings[0], closings[2]):
+        manager = transaction.TransactionManager()
+        database.undo(closing, manager.get())
+        manager.commit()
+    assert poller.poll(held=frozenset()).jobs == []
+    claimed = []
+    for _look in range(4):
+        later((thorough.INTERVAL + 1) * SECOND)
+        held = frozenset((job.job_id, job.token) for job in claimed)
+        claimed += poller.poll(held=held).jobs
+    assert sorted(job.quota_names for job in claimed) == [("a",), ("c",)]

@@ -10,6 +10,7 @@ import zc.async_.dispatcher
 import zc.async_.testing
 from tests.dispatcher import work
 from tests.dispatcher.conftest import (
+    PATIENCE,
     agents_of,
     base,
     clean_work,
@@ -20,6 +21,7 @@ from tests.dispatcher.conftest import (
     dispatcher,
     install_agent,
     make_dispatcher,
+    none_at_work,
     put,
     reactor,
     settle,
@@ -27,9 +29,6 @@ from tests.dispatcher.conftest import (
 )
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.interfaces import COMPLETED
-
-#: Real seconds for what cannot come late.
-SOON = 1.5
 
 __all__ = [
     "agents_of",
@@ -96,15 +95,15 @@ def failed(client, completed, goes_on):
 
 @pytest.fixture
 def soon(client, reactor):
-    """Asserts that jobs complete within a second or so: for faults that are known not to end."""
+    """Waits until jobs have completed, and workers have told of it, while virtual time flies."""
 
     def soon(*jobs):
-        end = time.monotonic() + SOON
+        end = time.monotonic() + PATIENCE
         while True:
             while reactor.time_passes():
                 pass
             client.manager.begin()
-            if all(job.status == COMPLETED for job in jobs):
+            if all(job.status == COMPLETED for job in jobs) and none_at_work(jobs):
                 return
             assert time.monotonic() < end, f"not completed: {jobs}"
             reactor.time_flies(1)

@@ -186,7 +186,7 @@ def delete_agent():
 
 def unregister_dispatcher():
     agents = own().agent.parent
-    agents.parent.unregister(agents.UUID)
+    agents.queue.dispatchers.unregister(agents.UUID)
 
 
 def deactivate_dispatcher():

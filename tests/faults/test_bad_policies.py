@@ -5,6 +5,7 @@ import threading
 
 import persistent
 import pytest
+from ZODB.POSException import ConflictError
 
 from tests.dispatcher import work
 from zc.async_.interfaces import PENDING
@@ -125,6 +126,21 @@ def fail():
     raise ValueError("the job")
 
 
+#: What the next calls of `conflict` raise.
+CONFLICTS = []
+
+
+@pytest.fixture(autouse=True)
+def no_conflicts_left():
+    CONFLICTS.clear()
+
+
+def conflict():
+    if CONFLICTS:
+        raise CONFLICTS.pop(0)
+    return 42
+
+
 TOO_LONG = answering(datetime.timedelta.max)
 
 
@@ -205,6 +221,35 @@ def test_a_policy_that_raises_when_a_job_fails_is_told_of_and_the_job_fails(
     assert f"retry policy of {job!r} raised: the job fails" in errors_told()
     assert f"{job!r} failed:" in errors_told()
     assert work.happened == ["fail", "answer"]
+
+
+@pytest.mark.parametrize(
+    "policy", [RaisesInConstructor, RaisesInJobError, HasNoMethods, WantsNothing, make_none]
+)
+@pytest.mark.parametrize("count", [4, 5])
+def test_a_policy_that_raises_loses_no_retry_of_a_conflict(
+    dispatcher, put, completed, goes_on, errors_told, policy, count
+):
+    CONFLICTS.extend(ConflictError(str(number)) for number in range(count))
+    job = put(conflict, retry_policy_factory=policy)
+    completed(job)
+    if count < 5:
+        assert job.result == 42
+    else:
+        assert job.result.check(ConflictError)
+    assert f"retry policy of {job!r} raised: the usual one answers" in errors_told()
+    assert CONFLICTS == []
+    goes_on()
+
+
+class RaisesAndRunsOnce(RaisesInJobError):
+    at_most_once = True
+
+
+def test_unless_it_has_its_job_run_once(dispatcher, put, failed, errors_told):
+    CONFLICTS.append(ConflictError())
+    failed(put(conflict, retry_policy_factory=RaisesAndRunsOnce), ConflictError)
+    assert "raised: the job fails" in errors_told()
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,8 @@ def test_after_a_hard_crash_the_same_process_started_again_waits_for_the_death_o
     assert agents.activated
     assert not agents.dead
     assert dict(second.polls[0]) == {"": None}
-    assert f"UUID {first.UUID} already activated in queue " in caplog.text
-    assert "``zc.async.dispatcher.get().activated = False``" in caplog.text
+    assert f"UUID {first.UUID} is in use: " in caplog.text
+    assert "``zc.async_.dispatcher.get().activated = False``" in caplog.text
 
     second.reactor.time_flies(LONG)
     let_it_end()

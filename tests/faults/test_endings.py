@@ -188,8 +188,9 @@ def ask_in_another_thread():
     errors = []
 
     def ask():
+        errors.append(zc.async_.local.getJob())
         try:
-            zc.async_.local.getJob()
+            zc.async_.local.getQueue()
         except AttributeError as error:
             errors.append(str(error))
 
@@ -228,7 +229,10 @@ def rename_thread():
     [
         (leave_a_thread_behind, "left behind"),
         (use_connection_in_another_thread, 1),
-        (ask_in_another_thread, ["no job runs in this thread: call this from the code of a job"]),
+        (
+            ask_in_another_thread,
+            [None, "no job runs in this thread: call this from the code of a job"],
+        ),
         (rename_thread, "renamed"),
     ],
 )

@@ -1,6 +1,7 @@
 """Jobs whose code, or what they are to work with, is gone when they are due."""
 
 import enum
+import gc
 import sys
 import types
 
@@ -57,6 +58,9 @@ def code(monkeypatch):
 
 def forget(database):
     """Have every connection load its objects anew, as after a restart."""
+    database.cacheMinimize()
+    # What tracebacks of errors refer to, in circles, would stay what it is.
+    gc.collect()
     database.cacheMinimize()
 
 

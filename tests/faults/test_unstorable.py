@@ -6,6 +6,7 @@ import persistent
 import pytest
 import transaction
 import ZODB
+import zodbpickle.pickle
 from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 from ZODB.POSException import InvalidObjectReference
@@ -13,7 +14,7 @@ from ZODB.POSException import InvalidObjectReference
 import zc.async_
 from tests.dispatcher import work
 from zc.async_.interfaces import NEW
-from zc.async_.job import Job, RetryCommonFourTimes
+from zc.async_.job import Job, RetryCommonFourTimes, parallel, serial
 from zc.async_.storable import UnstorableError
 
 #: Objects that a job of a test returns.
@@ -149,18 +150,137 @@ def test_a_method_of_a_new_object_that_cannot_be_stored_makes_the_commit_fail(
     goes_on()
 
 
-@pytest.mark.parametrize("where", ["callback", "annotation"])
-def test_a_callback_or_an_annotation_that_cannot_be_stored_makes_the_commit_fail(
-    dispatcher, client, goes_on, where
-):
-    job = client.queue.put(echo)
-    if where == "callback":
-        job.addCallback(lambda result: None)
-    else:
-        job.annotations["lock"] = lock()
-    with pytest.raises(TypeError, match=r"cannot pickle '(function|_thread.lock)' object"):
+#: What is done with a job, and what the error names.
+LATE = [
+    pytest.param(lambda job, value: job.args.append(value), "argument 1", id="an argument"),
+    pytest.param(lambda job, value: job.args.__setitem__(0, value), "argument 0", id="changed"),
+    pytest.param(
+        lambda job, value: job.args.__setitem__(slice(0, 1), [value]), "argument", id="a slice"
+    ),
+    pytest.param(lambda job, value: setattr(job, "args", [value]), "argument 0", id="all"),
+    pytest.param(
+        lambda job, value: job.kwargs.__setitem__("key", value), "argument 'key'", id="by keyword"
+    ),
+    pytest.param(lambda job, value: job.kwargs.update(key=value), "argument 'key'", id="an update"),
+    pytest.param(
+        lambda job, value: setattr(job, "kwargs", {"key": value}), "argument 'key'", id="keywords"
+    ),
+    pytest.param(lambda job, value: job.bind(value), "argument 0", id="bind"),
+    pytest.param(
+        lambda job, value: setattr(job, "callable", Caller(value)), "the callable", id="callable"
+    ),
+    pytest.param(
+        lambda job, value: job.annotations.__setitem__("key", value),
+        "annotation 'key'",
+        id="an annotation",
+    ),
+    pytest.param(
+        lambda job, value: job.annotations.__setitem__(Caller(value), 1),
+        "the name .* of an annotation",
+        id="its name",
+    ),
+    pytest.param(
+        lambda job, value: job.addCallback(Job(echo, value)), "argument 0", id="a callback"
+    ),
+    pytest.param(
+        lambda job, value: job.addCallbacks(failure=Caller(value)), "the callable", id="for failure"
+    ),
+    pytest.param(
+        lambda job, value: job.addCallback(echo).addCallback(Caller(value)),
+        "the callable",
+        id="behind a callback",
+    ),
+    pytest.param(
+        lambda job, value: job.addCallbacks(success=echo).addCallback(Caller(value)),
+        "the callable",
+        id="behind a proxy",
+    ),
+    pytest.param(
+        lambda job, value: job.args.append(Job(echo, key=value)), "argument 'key'", id="a job"
+    ),
+    pytest.param(
+        lambda job, value: setattr(job, "retry_policy_factory", Caller(value)),
+        "the retry_policy_factory",
+        id="a policy",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "name"), LATE)
+def test_a_job_that_was_put_refuses_it_at_once_too(dispatcher, client, goes_on, change, name):
+    job = client.queue.put(Job(echo, 1))
+    with pytest.raises(UnstorableError, match=f"{name} .*cannot be stored: .*lock"):
+        change(job, lock())
+    client.manager.commit()
+    goes_on()
+    assert job.result == "called"
+
+
+@pytest.mark.parametrize(("change", "name"), LATE)
+def test_what_was_done_with_a_job_before_is_seen_by_put(dispatcher, client, goes_on, change, name):
+    job = Job(echo, 1)
+    change(job, lock())
+    with pytest.raises(UnstorableError, match=f"{name} .*cannot be stored: .*lock"):
+        client.queue.put(job)
+    client.manager.commit()
+    goes_on()
+
+
+@pytest.mark.parametrize("compose", [serial, parallel])
+def test_put_looks_into_the_parts_of_a_composed_job(client, compose):
+    with pytest.raises(UnstorableError, match=r"argument 0 .*lock"):
+        client.queue.put(compose(echo, compose(echo, Job(echo, lock()))))
+    with pytest.raises(UnstorableError, match=r"the callable .*lambda"):
+        client.queue.put(compose(echo, postprocess=lambda *jobs: None))
+
+
+def test_jobs_that_refer_to_each_other_are_looked_into_once(client):
+    job, other = Job(echo), Job(echo)
+    job.args.append(other)
+    other.args.append(job)
+    other.kwargs["key"] = other
+    job.addCallback(Job(echo, job))
+    client.queue.put(job)
+    client.manager.commit()
+    assert job._p_jar is other._p_jar is client.connection
+
+
+class Local:
+    """Has a method and a class, which a database cannot refer to by name."""
+
+    def method(self):
+        """Do nothing."""
+
+    class Nested:
+        """Is not at the top of its module."""
+
+    class Record(persistent.Persistent):
+        """Neither is this."""
+
+
+#: Python's own pickle takes the first two; a database none of them.
+BY_QUALIFIED_NAME = pytest.mark.parametrize(
+    "make", [lambda: Local.method, lambda: [Local.Nested], Local.Record], ids=["m", "c", "r"]
+)
+
+
+@BY_QUALIFIED_NAME
+def test_what_a_database_cannot_refer_to_is_refused_as_by_its_commit(client, make):
+    client.root["it"] = make()
+    with pytest.raises((TypeError, zodbpickle.pickle.PicklingError)):
         client.manager.commit()
     client.manager.abort()
+    with pytest.raises(UnstorableError, match=r"argument 0 .*Local"):
+        client.queue.put(Job(echo, make()))
+
+
+@BY_QUALIFIED_NAME
+def test_a_result_of_that_kind_fails_the_job_at_once(dispatcher, client, completed, goes_on, make):
+    returned.append(make())
+    job = client.queue.put(from_test)
+    client.manager.commit()
+    completed(job)
+    assert job.result.check(UnstorableError)
     goes_on()
 
 

@@ -22,6 +22,7 @@ from zc.async_.interfaces import (
     AbortedError,
     MissingCallableError,
 )
+from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.job import Job, NeverRetry, parallel
 from zc.twist import Failure
 
@@ -303,7 +304,7 @@ def test_a_job_that_was_failed_while_it_waited_keeps_its_failure_and_its_callbac
     assert seen == [[CALLBACKS, ACTIVE]]
     assert done == ["inner", "first"]
     assert statuses(client, job, first) == [COMPLETED] * 2
-    assert job.result.type is AbortedError
+    assert job.result.type is BeginByPassedError
 
 
 def test_a_callback_of_a_job_that_was_handed_back_in_its_call_is_nobodys_once_its_thread_is_gone(

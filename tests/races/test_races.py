@@ -401,7 +401,9 @@ def test_race_7_the_place_of_a_completed_job_is_free_before_the_books_are_kept(
     assert len(sibling.claim()) == 1
 
 
-def test_race_7_the_place_of_a_job_that_waits_for_another_is_free(client, dispatcher, sibling):
+def test_race_7_a_job_that_waits_for_another_keeps_its_place_until_that_has_ended(
+    client, dispatcher, sibling
+):
     client.queue.quotas.create("one")
     outer = client.queue.put(put_inner)
     other = client.queue.put(client.root["counter"].increase)
@@ -412,11 +414,39 @@ def test_race_7_the_place_of_a_job_that_waits_for_another_is_free(client, dispat
 
     client.manager.begin()
     assert outer.status == ACTIVE
-    assert not client.queue.quotas["one"].filled
+    assert list(client.queue.quotas["one"]) == [outer]
+    (inner,) = sibling.claim()
+    sibling.run(inner)
+    client.manager.begin()
+    assert outer.result == 42
+    assert list(client.queue.quotas["one"]) == []
     sibling.work()
     client.manager.begin()
     assert other.status == COMPLETED
+
+
+def test_race_7_a_job_that_waits_for_one_that_names_its_quota_gives_its_place_up(
+    client, dispatcher, sibling
+):
+    client.queue.quotas.create("one")
+    outer = client.queue.put(put_limited_inner)
+    outer.quota_names = ["one"]
+    client.manager.commit()
+    dispatcher.work()
+    sibling.work()
+    client.manager.begin()
     assert outer.result == 42
+
+
+def put_limited_inner():
+    """Return a job that returns another one, which needs the place of this one."""
+    return local.getQueue().put(Job(put_inner_into_quota))
+
+
+def put_inner_into_quota():
+    inner = put_inner()
+    inner.quota_names = ["one"]
+    return inner
 
 
 def put_inner():
@@ -424,19 +454,25 @@ def put_inner():
 
 
 def test_race_7_a_freed_place_is_written_so_that_every_dispatcher_is_woken(
-    client, dispatcher, database
+    client, dispatcher, sibling
 ):
     client.queue.quotas.create("one")
-    client.queue.put(client.root["counter"].increase).quota_names = ["one"]
+    for _job in range(2):
+        client.queue.put(client.root["counter"].increase).quota_names = ["one"]
     client.manager.commit()
     (claimed,) = dispatcher.claim()
+    # Every one in which a job waits for the place.
+    watched = set().union(*sibling.poll().watched.values())
+    members = client.queue.quotas["one"]._members
+    assert members._p_oid in watched
     dispatcher.run(claimed)
-    watched = set().union(*dispatcher.poll().watched.values())
+    client.manager.begin()
+    client.queue.dispatchers[dispatcher.uuid]["main"].size = 0
+    client.manager.commit()
+    dispatcher.poll()
 
     client.manager.begin()
-    members = client.queue.quotas["one"]._members
     assert members.jobs == ()
-    assert members._p_oid in watched
 
 
 # -- 8. putting inside a job whose transaction is retried or rolled back

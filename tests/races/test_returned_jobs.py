@@ -202,7 +202,7 @@ def test_somebody_fails_the_job_before_the_callback_is_added(client, dispatcher,
         dispatcher.run(claimed)
     end(client, dispatcher, sibling)
     assert calls == ["delegate"]
-    assert "AbortedError" in str(job.result)
+    assert "TimeoutError" in str(job.result)
 
 
 def test_a_job_that_was_never_put_is_waited_for(client, dispatcher):

@@ -113,10 +113,11 @@ def check_quotas(view: View, model: Model) -> None:
         for job in quota:
             assert name in job.quota_names, f"{job!r} has a place in {name!r}, which it needs not"
             assert job.status == ACTIVE, f"{job!r} ({job.status}) has a place in {name!r}"
-            assert not job._waits()
+            assert name not in (job._given_up or ())
         for number, (token, oids) in model.holders.items():
             job = view.job(number)
-            if oid in oids and job._token == token and job.status == ACTIVE and not job._waits():
+            has_place = job._token == token and name not in (job._given_up or ())
+            if oid in oids and job.status == ACTIVE and has_place:
                 assert job in quota, f"{job!r} runs without its place in {name!r}"
     model.lengths = lengths
 

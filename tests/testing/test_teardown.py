@@ -24,7 +24,7 @@ def descriptors():
 def impatient():
     """Tearing down gives up at once, until the fixtures that were made before this one end."""
     with pytest.MonkeyPatch.context() as context:
-        context.setattr(zc.async_.testing.teardown, "PATIENCE", 0.01)
+        context.setattr(zc.async_.testing.teardown, "PATIENCE_WITH_JOBS", 0.01)
         # Nor does the reactor's thread wait for code that may be about to return.
         context.setattr(zc.async_.dispatcher.core, "LAST_MOMENT", 0)
         yield
@@ -86,6 +86,7 @@ def test_a_dispatcher_that_goes_on_is_named(on_real, impatient, monkeypatch):
     zc.async_.testing.get_poll(on_real, 0)
     with monkeypatch.context() as context:
         context.setattr(on_real.reactor, "stop", lambda: None)
+        context.setattr(zc.async_.testing.teardown, "PATIENCE", 0.01)
         with pytest.raises(TearDownDispatcherError, match=f"{on_real.UUID}.*failed to stop"):
             tear_down_dispatcher(on_real)
     assert on_real.activated

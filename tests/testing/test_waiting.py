@@ -59,7 +59,7 @@ def test_a_job_of_another_process_has_started_when_it_is_active(dispatcher, put)
 
 def test_an_annotation_is_waited_for(dispatcher, put):
     job = put(work.annotate)
-    zc.async_.testing.wait_for_annotation(job, "begun")
+    assert zc.async_.testing.wait_for_annotation(job, "begun") is True
     assert job.annotations["begun"] is True
     job.annotations["answer"] = 1
     transaction.commit()
@@ -82,7 +82,7 @@ def test_the_first_poll_is_waited_for(dispatcher):
 def test_the_next_poll_is_waited_for(dispatcher):
     first = zc.async_.testing.get_poll(dispatcher, 0)
     second = zc.async_.testing.get_poll(dispatcher)
-    assert second.key > first.key
+    assert second.key < first.key
 
 
 def test_more_polls_are_waited_for(dispatcher):

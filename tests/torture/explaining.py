@@ -86,7 +86,7 @@ _EVENTS = r"zc\.async\.events"
 #: The text that a client is told when the server's disk is full.
 _TOO_LARGE = r"(?s).*(File too large|No space left).*"
 #: The text that a client is told of what a FileStorage reads where it could not write.
-_GARBAGE = r".*Non-zero version length.*"
+_GARBAGE = r"(?s:.*)(Non-zero version length|unpack requires a buffer|CorruptedDataError)(?s:.*)"
 _FULL = FULL, DISK_LINGERS
 _REFUSED = r"(ZEO\.Exceptions\.)?ServerException|OSError"
 
@@ -126,15 +126,13 @@ EXPLAINED = (
     # A client that was away for long, or came back to a server that restarted, verifies nothing.
     Explanation(r"ZEO\.asyncio\.client", ".*dropping stale cache", "", "", AWAY),
     # The answer to the last step of a commit did not come. What it came to is found out.
-    Explanation(
-        r"txn\.\d+", "A storage error occurred during the second phase.*", _ANY, _ANY, AWAY
-    ),
+    Explanation(r"txn\.\d+", "A storage error occurred during the second phase.*", "", "", AWAY),
     # That step can fail for want of room.
     Explanation(
         r"txn\.\d+",
         "A storage error occurred during the second phase.*",
-        _ANY,
-        _ANY,
+        "",
+        "",
         *_FULL,
     ),
     # A sibling was killed or suspended, or could not reach the server to ping.
@@ -144,8 +142,14 @@ EXPLAINED = (
     Explanation(_EVENTS, "dispatcher .* was taken for dead, and is not: .*", "", "", SILENT),
     # A worker was suspended or cut off, or its sibling handed its jobs back meanwhile.
     Explanation(
-        _EVENTS, "gave up a job: .* is no longer the business of this worker", "", "", SILENT
+        _EVENTS,
+        "gave up a job: .* (is no longer the business of this worker|was given to somebody else)",
+        "",
+        "",
+        SILENT,
     ),
+    # The answer to the commit of a callback was lost, and it was done after that was looked for.
+    Explanation(_EVENTS, "gave up a job: somebody else has run .*", "", "", AWAY),
     # It starts again before its connection of before is known to have ended.
     Explanation(
         _EVENTS, "UUID .* already activated in queue .*: another process.*", "", "", SILENT
@@ -182,10 +186,17 @@ EXPLAINED = (
     Explanation(r"ZODB\.Connection", r"Couldn't load state for .*", _REFUSED, _GARBAGE, *_FULL),
     Explanation(_CLIENTS, "", _REFUSED, _GARBAGE, *_FULL),
     Explanation(_EVENTS, "poll of queue .* failed; it is tried again", _REFUSED, _GARBAGE, *_FULL),
+    Explanation(
+        _EVENTS,
+        rf"a job of queue .* is left alone for \d+ s: it cannot be loaded {_GARBAGE}",
+        "",
+        "",
+        *_FULL,
+    ),
     Explanation(_EVENTS, r".*: error, next try in \d+ s", _REFUSED, _TOO_LARGE, *_FULL),
     Explanation(
         _EVENTS,
-        r".*: commit error \d+ \(other\), next try in .*File too large.*",
+        r".*: other error \d+, next try in .*File too large.*",
         "",
         "",
         *_FULL,

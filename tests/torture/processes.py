@@ -13,7 +13,6 @@ import resource
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -48,9 +47,6 @@ PATIENCE = 30
 
 class Process:
     """A process that is started again and again, each time with a log of its own."""
-
-    #: Seconds after which it is asked once more to end.
-    ask_again: float = PATIENCE
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
@@ -90,14 +86,9 @@ class Process:
 
     def terminate(self) -> None:
         """Ask it to end, and wait until it has. TimeoutError if it does not."""
-        end = time.monotonic() + PATIENCE
+        self._process.terminate()
         try:
-            while self.ended is None:
-                if time.monotonic() > end:
-                    raise TimeoutError(f"{self.name} did not end in {PATIENCE} s")
-                self._process.terminate()
-                with contextlib.suppress(TimeoutError):
-                    wait_until(lambda: self.ended is not None, self.ask_again, 0.05)
+            wait_until(lambda: self.ended is not None, PATIENCE, 0.05)
         finally:
             self.kill()
 
@@ -108,10 +99,6 @@ class Process:
 
 class StorageServer(Process):
     """The ZEO server."""
-
-    #: One that is resolving a conflict when it is asked takes that for an error of the resolution,
-    #: and goes on.
-    ask_again = 3
 
     def __init__(self, folder: Path) -> None:
         super().__init__("server", folder)
@@ -188,7 +175,9 @@ def _impatient(policy: type) -> Any:
     """A retry policy that waits less long for a database that is out of reach."""
 
     def soon(rules: Any) -> Any:
-        return tuple((*rule[:3], *BACKOFF) if rule[0] == "disconnected" else rule for rule in rules)
+        return tuple(
+            (*rule[:3], *BACKOFF) if rule[1] == "zeo_disconnected" else rule for rule in rules
+        )
 
     return type(
         f"Impatient{policy.__name__}",

@@ -43,7 +43,7 @@ KILLS_RATE = 0.8
 
 #: Seconds without any progress after which what has not ended is stuck; longer than all waits that
 #: workers and clients of ZEO make. And the longest time that jobs are given to end at all.
-NO_PROGRESS = 25.0
+NO_PROGRESS = 75.0
 LONGEST_DRAIN = 240.0
 
 #: Seconds between two looks at what has not ended.
@@ -59,8 +59,6 @@ class Options(NamedTuple):
     kills: int
     without: tuple[str, ...] = ()
     keep: bool = False
-    #: Whether errors that nothing explains are no faults.
-    tell_unexplained: bool = False
 
 
 def options(arguments: list[str]) -> Options:
@@ -71,18 +69,13 @@ def options(arguments: list[str]) -> Options:
     parser.add_argument("--jobs", type=int, help="put at most so many (by default 40 a second)")
     parser.add_argument("--kills", type=int, help="break so much (by default four in five seconds)")
     parser.add_argument("--without", default="", help="kinds of breakages to leave out: a,b,c")
-    parser.add_argument(
-        "--tell-unexplained",
-        action="store_true",
-        help="tell of errors that nothing explains, and do not count them as faults",
-    )
     parser.add_argument("--keep", action="store_true", help="keep the logs in any case")
     found = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 32) if found.seed is None else found.seed
     jobs = int(found.seconds * JOBS_RATE) if found.jobs is None else found.jobs
     kills = int(found.seconds * KILLS_RATE) if found.kills is None else found.kills
     without = tuple(name.strip() for name in found.without.split(",") if name.strip())
-    return Options(found.seconds, seed, jobs, kills, without, found.keep, found.tell_unexplained)
+    return Options(found.seconds, seed, jobs, kills, without, found.keep)
 
 
 def main(arguments: list[str]) -> int:
@@ -111,8 +104,6 @@ class Torture:
         self._folder = folder
         self._effects = folder / "effects"
         self._faults: list[tuple[str, Fault]] = []
-        #: Errors that nothing explains, if they are no faults.
-        self._told: list[tuple[str, Fault]] = []
 
     def run(self) -> bool:
         """Do all of it; return whether all went well."""
@@ -228,13 +219,8 @@ class Torture:
         errors = [*self._watcher.met, *explaining.logged(self._folder)]
         for putter in self._putters:
             errors += putter.met
-        unexplained = [
-            ("", fault) for fault in explaining.unexplained(errors, self._breaker.outages)
-        ]
-        if self._options.tell_unexplained:
-            self._told = unexplained
-        else:
-            self._faults += unexplained
+        unexplained = explaining.unexplained(errors, self._breaker.outages)
+        self._faults += [("", fault) for fault in unexplained]
         if not self._watcher.looks:
             self._faults.append(("", Fault("broken", "nobody could look at the quotas")))
 
@@ -244,8 +230,6 @@ class Torture:
         errors: Any = sum((putter.errors for putter in self._putters[1:]), self._putters[0].errors)
         print(report.tally("errors of clients", errors))
         print(report.tally("log records", report.log_levels(self._folder)))
-        for _kind, fault in self._told:
-            print(f"unexplained: {fault.text}")
         print(f"{self._watcher.looks} looks at the quotas")
         print(f"{'ended' if drained else 'NOT ENDED'} after {seconds:.1f} s more", flush=True)
         if self._faults:

@@ -41,8 +41,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def torture(tmp_path, *arguments):
     """Run the command; the logs of one that fails are kept with those of the test."""
     return subprocess.run(
-        # Which errors a client may meet is not known so well that a gate could depend on it.
-        [sys.executable, "-m", "tests.torture", "--tell-unexplained", *arguments],
+        [sys.executable, "-m", "tests.torture", *arguments],
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(tmp_path)},
         capture_output=True,

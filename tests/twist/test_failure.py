@@ -524,3 +524,9 @@ def test_unpickled_failures_of_one_record_share_nothing_with_the_live_one():
     loaded = pickle.loads(pickle.dumps(failure))
     assert loaded.value is not failure.value
     assert vars(loaded).keys() - {"count"} == vars(failure).keys() - {"count", "tb"}
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_what_ends_a_thread_or_process_has_a_name_for_except_clauses(error):
+    assert issubclass(error, zc.twist.EXPLOSIVE_ERRORS)
+    assert not issubclass(ValueError, zc.twist.EXPLOSIVE_ERRORS)

@@ -3,9 +3,12 @@
 Jobs keep functions and classes by name, so those are here, where they can be imported.
 """
 
+import contextlib
+
 import persistent
 import transaction
 import zope.interface
+from ZODB.POSException import ConflictError
 
 from zc.async_.agent import Agent
 from zc.async_.interfaces import KEY, IRetryPolicy
@@ -109,6 +112,50 @@ def raise_next(*args):
     if to_raise:
         raise to_raise.pop(0)
     return len(happened)
+
+
+class Refusing:
+    """Takes part in a transaction, and does not let it commit."""
+
+    transaction_manager = transaction.manager
+
+    def __init__(self, error):
+        self.error = error
+
+    def tpc_begin(self, _transaction):
+        raise self.error
+
+    def abort(self, _transaction):
+        """Nothing was begun."""
+
+    tpc_abort = abort
+
+    def sortKey(self):
+        return "refusing"
+
+
+def _transaction():
+    return local.getJob()._p_jar.transaction_manager.get()
+
+
+def commit_next():
+    """As `raise_next`, but have the commit raise it."""
+    happened.append(())
+    if to_raise:
+        _transaction().join(Refusing(to_raise.pop(0)))
+
+
+def doom():
+    happened.append(())
+    _transaction().doom()
+
+
+def go_on_after_conflict():
+    """Take no notice of a commit that failed."""
+    happened.append(())
+    _transaction().join(Refusing(ConflictError("of a commit of its own")))
+    with contextlib.suppress(ConflictError):
+        _transaction().commit()
 
 
 # -- jobs and policies

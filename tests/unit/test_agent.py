@@ -4,13 +4,23 @@ import operator
 
 import pytest
 import zope.component
+import zope.interface
 from ZODB.POSException import ConflictError, ReadConflictError
 
 import zc.async_.agent
 import zc.async_.sidecar
 from tests.unit import calls
 from zc.async_.agent import Agent, addMainAgentActivationHandler, chooseFirst
-from zc.async_.interfaces import ACTIVE, ASSIGNED, COMPLETED, NEW, PENDING
+from zc.async_.interfaces import (
+    ACTIVE,
+    ASSIGNED,
+    COMPLETED,
+    KEY,
+    NEW,
+    PENDING,
+    IAgent,
+    IFilterAgent,
+)
 from zc.async_.job import Job
 from zc.async_.queue import Queue
 
@@ -40,7 +50,7 @@ def test_by_default_an_agent_takes_everything_three_at_a_time():
     assert agent.queue is None
     assert len(agent) == 0
     assert list(agent) == []
-    assert agent  # not a question of its jobs
+    assert not agent
 
 
 def test_filter_chooser_and_size_can_be_given_by_name():
@@ -55,6 +65,88 @@ def test_the_historic_order_of_arguments_is_chooser_and_size():
     assert (agent.filter, agent.chooser, agent.size) == (None, chooseFirst, 5)
     agent = Agent(choose_mul)
     assert (agent.filter, agent.chooser, agent.size) == (None, choose_mul, 3)
+
+
+def test_an_agent_is_true_while_it_has_jobs(client, agent):
+    job = client.put(calls.nothing)
+    assert not agent
+    assert agent.claimJob() is job
+    assert agent
+    assert agent._data == (job,)
+    job()
+    assert not agent
+    with pytest.raises(AttributeError):
+        agent._data = ()
+
+
+def test_an_agent_says_that_its_filter_alone_decides_while_it_has_no_chooser():
+    agent = Agent()
+    zope.interface.alsoProvides(agent, IMarked)
+    for chooser in (choose_mul, choose_mul, None, None, choose_mul):
+        agent.chooser = chooser
+        assert IFilterAgent.providedBy(agent) == (chooser is None)
+        assert IMarked.providedBy(agent)
+        assert IAgent.providedBy(agent)
+    assert not IFilterAgent.providedBy(Agent(chooser=choose_mul))
+
+
+class IMarked(zope.interface.Interface):
+    """A mark of an application."""
+
+
+@pytest.mark.parametrize("marked", [False, True])
+@pytest.mark.parametrize("chooser", [None, choose_mul])
+def test_an_agent_of_an_older_record_says_so_too(client, uuid_1, other, chooser, marked):
+    agent = client.agent(uuid_1, chooser=chooser)
+    del agent.__provides__
+    if marked:
+        zope.interface.directlyProvides(agent, IMarked)
+    client.commit()
+    other.begin()
+    again = other.mine(agent)
+    assert IMarked.providedBy(again) == marked
+    assert not again._p_changed
+    assert IFilterAgent.providedBy(again) == (chooser is None)
+
+
+def test_agents_and_quotas_know_their_places_by_the_names_that_zope_asks_for(client, agent):
+    client.queue.quotas.create("a")
+    agents, quota, queue = agent.parent, client.queue.quotas["a"], client.queue
+    assert (agent.__parent__, agent.__name__) == (agents, "main")
+    assert (quota.__parent__, quota.__name__) == (queue.quotas, "a")
+    assert (queue.__parent__, queue.__name__) == (client.root[KEY], "")
+    assert agents.__parent__ is queue
+    assert queue.dispatchers.__parent__ is queue.quotas.__parent__ is queue
+    for located in (agent, quota, queue):
+        for name in ("__parent__", "__name__"):
+            with pytest.raises(AttributeError):
+                setattr(located, name, "another")
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        pytest.param(lambda agents: agents.__delitem__("main"), id="del"),
+        pytest.param(lambda agents: agents.pop("main"), id="pop"),
+        pytest.param(lambda agents: agents.popitem(), id="popitem"),
+        pytest.param(lambda agents: agents.clear(), id="clear"),
+    ],
+)
+def test_an_agent_is_removed_when_it_is_empty_and_has_no_name_then(client, agent, remove):
+    agents, job = agent.parent, client.put(calls.nothing)
+    agent.claimJob()
+    with pytest.raises(ValueError, match="runs jobs"):
+        remove(agents)
+    assert agents["main"] is agent
+    job()
+    remove(agents)
+    assert (agent.parent, agent.name) == (None, None)
+    assert agent.queue is client.queue
+    assert list(agents) == []
+    assert agents.pop("main", None) is None
+    for gone in (lambda: agents.pop("main"), agents.popitem):
+        with pytest.raises(KeyError):
+            gone()
 
 
 def test_an_agent_has_a_filter_or_a_chooser_but_not_both():

@@ -18,8 +18,14 @@ from zc.async_.interfaces import (
     PENDING,
     BadStatusError,
 )
-from zc.async_.job import Job
+from zc.async_.job import (
+    ConditionalCallbackProxy,
+    Job,
+    SuccessFailureCallbackProxy,
+    success_or_failure,
+)
 from zc.async_.retry import NeverRetry
+from zc.async_.storable import UnstorableError
 
 
 def scribble(text):
@@ -481,6 +487,93 @@ def test_a_proxy_can_be_added_as_a_callback(run):
     assert proxy.result == "200 OK: SCRIBBLED"
     with pytest.raises(BadStatusError, match="in use already"):
         Job(ok).addCallback(proxy)
+
+
+def is_text(result):
+    return isinstance(result, str)
+
+
+def is_short(result):
+    return len(result) < 3
+
+
+@pytest.mark.parametrize(
+    ("result", "called"),
+    [
+        pytest.param("a text", "text", id="the first that fits"),
+        pytest.param((1, 2), "short", id="the second"),
+        pytest.param((1, 2, 3), "default", id="none"),
+        pytest.param(5, "default", id="one raises"),
+    ],
+)
+def test_a_proxy_can_choose_by_conditions(client, caplog, result, called):
+    client.commit()
+    choices = {name: Job(calls.identity, name) for name in ("default", "text", "short")}
+    proxy = ConditionalCallbackProxy(
+        choices["default"], (is_text, choices["text"]), (is_short, choices["short"])
+    )
+    assert proxy.conditionals == ((is_text, choices["text"]), (is_short, choices["short"]))
+    assert proxy.default is choices["default"]
+    assert (proxy.success, proxy.failure) == (None, None)
+    job = client.add("job", Job(calls.identity, result))
+    job.addCallback(proxy, failure_log_level=10)
+    client.commit()
+    job()
+    assert job.status == COMPLETED
+    assert proxy.job is choices[called]
+    assert [name for name, one in choices.items() if one.status == COMPLETED] == [called]
+    assert {one.failure_log_level for one in choices.values()} == {10}
+    raised = "condition tests.unit.test_callbacks.is_short of a callback of" in caplog.text
+    assert raised == (result == 5)
+
+
+def test_a_proxy_without_a_default_passes_on_what_fits_no_condition(run):
+    proxy = ConditionalCallbackProxy(None, (is_text, Job(handle)))
+    job = Job(calls.identity, 42)
+    behind = job.addCallback(proxy).addCallback(calls.identity)
+    run(job)
+    assert behind.result == 42
+
+
+def test_what_the_proxy_of_two_callbacks_chooses_by_is_whether_the_result_is_a_failure():
+    proxy = SuccessFailureCallbackProxy(Job(ok), Job(handle))
+    assert isinstance(proxy, ConditionalCallbackProxy)
+    assert proxy.default is proxy.success
+    ((condition, job),) = proxy.conditionals
+    assert job is proxy.failure
+    assert condition(zc.twist.Failure(ValueError()))
+    assert not condition("good")
+
+
+def test_one_of_two_functions_is_called_by_the_result():
+    failure = zc.twist.Failure(ValueError())
+    assert success_or_failure(str.upper, None, "good") == "GOOD"
+    assert success_or_failure(None, type, failure) is type(failure)
+    assert success_or_failure(None, type, "good") == "good"
+    assert success_or_failure(str.upper, None, failure) is failure
+
+
+def test_what_a_condition_is_to_call_is_checked_when_it_is_put(client):
+    job = Job(ok)
+    job.addCallback(ConditionalCallbackProxy(None, (is_text, Job(calls.echo, lambda: None))))
+    with pytest.raises(UnstorableError):
+        client.put(job)
+
+
+def test_the_logs_name_the_job_of_a_callback(client, caplog):
+    caplog.set_level(logging.DEBUG, "zc.async.trace")
+    job = client.add("job", Job(ok))
+    callbacks = [job.addCallback(calls.identity), job.addCallbacks(calls.fail).success]
+    client.commit()
+    job()
+    said = [record.getMessage() for record in caplog.records]
+    for callback, ended in zip(callbacks, ("succeeded with result", "failed"), strict=True):
+        assert f"starting callback {callback!r} to {job!r}" in said
+        assert any(
+            message.startswith(f"{callback!r}, a callback of {job!r}, {ended}:\n")
+            for message in said
+        )
+    assert any(message.startswith(f"{job!r} succeeded with result:\n") for message in said)
 
 
 def test_a_proxy_of_nobody_takes_no_callbacks():

@@ -77,7 +77,7 @@ def test_dispatchers_are_a_mapping_by_uuid(dispatchers, uuid_1, uuid_2):
 def test_a_registered_dispatcher_knows_where_it_is(queue, dispatchers, uuid_1):
     agents = dispatchers[uuid_1]
     assert dispatchers[agents.UUID] is agents
-    assert agents.parent is dispatchers
+    assert agents.parent is queue
     assert agents.queue is queue
     assert dispatchers.parent is queue
     assert not agents.activated
@@ -85,6 +85,20 @@ def test_a_registered_dispatcher_knows_where_it_is(queue, dispatchers, uuid_1):
     assert agents.last_ping.value is None
     assert agents.ping_interval == datetime.timedelta(seconds=30)
     assert agents.ping_death_interval == datetime.timedelta(seconds=60)
+
+
+def test_a_record_of_an_older_version_knows_where_it_is(client, dispatchers, uuid_1, other):
+    agents = dispatchers[uuid_1]
+    client.commit()
+    # As the parent was stored before.
+    del agents._registry
+    agents.__dict__["parent"] = dispatchers
+    agents._p_changed = True
+    client.commit()
+    other.begin()
+    found = other.queue.dispatchers[uuid_1]
+    assert found.parent is found.queue is other.queue
+    assert other.queue.dispatchers.unregister(uuid_1).parent is None
 
 
 def test_registering_fires_an_event_and_is_done_once(queue, uuid_1, events):
@@ -353,11 +367,12 @@ def test_a_sibling_buries_the_dead(client, agents, uuid_2, clock, events, caplog
 
 
 def test_a_dispatcher_that_was_taken_for_dead_is_reactivated(
-    dispatchers, agents, uuid_1, clock, events, caplog
+    client, dispatchers, agents, uuid_1, clock, events, caplog
 ):
     agents.deactivate()
     clock.advance(minutes=5)
     dispatchers.ping(uuid_1)
+    client.commit()
     assert agents.activated == agents.last_ping.value == clock.now
     assert [name for name, _object in events][-1] == "DispatcherReactivated"
     assert [record.levelname for record in caplog.records] == ["CRITICAL"]

@@ -45,6 +45,15 @@ def test_a_fresh_history_is_empty(completed):
             method()
 
 
+def test_it_can_be_cleared_and_goes_on(completed, fill):
+    fill(2 * SEGMENT_SIZE)
+    completed.clear()
+    assert not completed
+    assert list(completed) == []
+    added = fill()
+    assert list(completed) == jobs(added)[:1]
+
+
 @pytest.mark.parametrize("count", [1, SEGMENT_SIZE, SEGMENT_SIZE + 1, 5 * SEGMENT_SIZE + 3])
 def test_the_newest_comes_first(completed, fill, count):
     added = fill(count)

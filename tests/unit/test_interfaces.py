@@ -12,7 +12,7 @@ import zc.async_.instanceuuid
 from tests.unit import calls
 from zc.async_ import interfaces
 from zc.async_.agent import Agent, SystemAgent
-from zc.async_.callbacks import CallbackProxy
+from zc.async_.callbacks import CallbackProxy, ConditionalCallbackProxy
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.history import Completed
@@ -25,6 +25,7 @@ IMPLEMENTERS = [
     (interfaces.IAgent, Agent, Agent),
     (interfaces.IAgent, SystemAgent, SystemAgent),
     (interfaces.ICallbackProxy, CallbackProxy, CallbackProxy),
+    (interfaces.ICallbackProxy, ConditionalCallbackProxy, ConditionalCallbackProxy),
     (interfaces.ICompletedCollection, Completed, Completed),
     (interfaces.IDispatcherAgents, DispatcherAgents, lambda: _dispatcher_agents()),
     (interfaces.IDispatchers, Dispatchers, Dispatchers),
@@ -33,6 +34,8 @@ IMPLEMENTERS = [
     (interfaces.IQueues, Queues, Queues),
     (interfaces.IQuota, Quota, lambda: Quota("name")),
     (interfaces.IQuotas, Quotas, Quotas),
+    (interfaces.ISizedSequence, Agent, Agent),
+    (interfaces.ISizedSequence, Quota, lambda: Quota("name")),
     (interfaces.IRetryPolicy, NeverRetry, lambda: NeverRetry(Job(calls.nothing))),
     (interfaces.IRetryPolicy, RetryCommonForever, lambda: RetryCommonForever(Job(calls.nothing))),
     (
@@ -80,6 +83,11 @@ def test_an_event_has_what_its_interface_says(interface, class_):
 def test_the_events_of_installers_tell_where_something_was_added():
     event = interfaces.ObjectAdded("the object", "the container", "the name")
     assert (event.container, event.name) == ("the container", "the name")
+    assert event.parent == "the container"
+
+
+def test_an_agent_without_a_chooser_has_what_the_interface_of_filters_says():
+    assert verifyObject(interfaces.IFilterAgent, Agent())
 
 
 def test_a_dispatcher_has_what_the_interface_says(db):
@@ -104,6 +112,7 @@ def test_the_identity_of_the_instance_is_a_uuid():
 def test_every_error_has_the_one_root_and_its_usual_base():
     for error, base in [
         (interfaces.BadStatusError, ValueError),
+        (interfaces.FullError, Exception),
         (interfaces.MissingCallableError, LookupError),
         (interfaces.TimeoutError, Exception),
         (interfaces.AbortedError, Exception),
@@ -113,17 +122,21 @@ def test_every_error_has_the_one_root_and_its_usual_base():
         assert issubclass(error, base)
 
 
-def test_the_statuses_differ_and_are_messages_of_the_package():
-    statuses = [
-        interfaces.NEW,
-        interfaces.PENDING,
-        interfaces.ASSIGNED,
-        interfaces.ACTIVE,
-        interfaces.CALLBACKS,
-        interfaces.COMPLETED,
-    ]
-    assert len(set(statuses)) == 6
-    assert {status.domain for status in statuses} == {"zc.async"}
+@pytest.mark.parametrize(
+    ("name", "value", "title"),
+    [
+        ("NEW", "new-status", "New"),
+        ("PENDING", "pending-status", "Pending"),
+        ("ASSIGNED", "assigned-status", "Assigned"),
+        ("ACTIVE", "active-status", "Active"),
+        ("CALLBACKS", "callback-status", "Performing Callbacks"),
+        ("COMPLETED", "completed-status", "Completed"),
+    ],
+)
+def test_a_status_is_a_message_of_the_package_with_a_title(name, value, title):
+    status = getattr(interfaces, name)
+    assert status == value
+    assert (status.domain, status.default) == ("zc.async", title)
 
 
 def test_every_public_name_is_there():
@@ -134,6 +147,7 @@ def test_every_public_name_is_there():
 def test_every_interface_of_the_contract_is_verified_here_or_is_a_part_of_one_that_is():
     verified = {row[0] for row in IMPLEMENTERS} | {row[0] for row in EVENTS}
     verified |= {interfaces.IDispatcher, interfaces.IReactor, interfaces.IUUID}
+    verified.add(interfaces.IFilterAgent)
     verified |= {base for interface in verified for base in interface.__iro__}
     defined = {
         value

@@ -1,6 +1,7 @@
 """Jobs: attributes, statuses, and what they remember."""
 
 import datetime
+import operator
 import uuid
 
 import pytest
@@ -8,6 +9,7 @@ import zope.component
 import zope.interface
 
 from tests.unit import calls
+from zc.async_ import interfaces, utils
 from zc.async_ import job as job_module
 from zc.async_.callables import to_stored
 from zc.async_.interfaces import (
@@ -19,7 +21,6 @@ from zc.async_.interfaces import (
     KEY,
     NEW,
     PENDING,
-    AbortedError,
     BadStatusError,
     IJob,
 )
@@ -28,6 +29,8 @@ from zc.async_.queue import Queue
 from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes
 
 HOUR = datetime.timedelta(hours=1)
+
+COUNTER = CALLABLE = calls.Counter()
 
 
 def set_status(job, status):
@@ -89,6 +92,55 @@ def test_bind_puts_arguments_before_those_of_the_job():
     assert job.kwargs == {"a": 2, "b": 6}
     assert job.bind() is job
     assert job.args == [4, 5, 1]
+
+
+def test_bind_of_the_class_makes_a_job_whose_callable_gets_it(client):
+    job = Job.bind(calls.echo, 1, a=2)
+    assert job.args == [job, 1]
+    client.queue.put(job)
+    client.commit()
+    client.claim()
+    (first, *rest), keywords = job()
+    assert first is job
+    assert (rest, keywords) == ([1], {"a": 2})
+
+
+def test_bind_of_a_subclass_makes_a_job_of_it():
+    class Kind(Job):
+        pass
+
+    assert type(Kind.bind(calls.echo)) is Kind
+
+
+@pytest.mark.parametrize(
+    ("make", "root", "name"),
+    [
+        pytest.param(lambda: calls.echo, calls.echo, None, id="a function"),
+        pytest.param(lambda: operator.mul, operator.mul, None, id="a built-in function"),
+        pytest.param(lambda: COUNTER.increase, COUNTER, "increase", id="a method"),
+        pytest.param(lambda: CALLABLE, CALLABLE, None, id="an object that can be called"),
+    ],
+)
+def test_a_job_tells_what_its_callable_is_made_of(make, root, name):
+    job = Job(make())
+    assert job._callable_root is root
+    assert job._callable_name == name
+    for attribute in ("_callable_root", "_callable_name", "key"):
+        with pytest.raises(AttributeError):
+            setattr(job, attribute, "another")
+
+
+def test_the_keys_of_completed_jobs_sort_the_newest_first(client, clock):
+    first, second = client.put(calls.nothing), client.put(calls.nothing)
+    keys = []
+    for job in (first, second):
+        assert job.key is None
+        clock.advance(seconds=1)
+        client.claim()
+        job()
+        keys.append(job.key)
+    assert keys[0] > keys[1]
+    assert utils.long_to_dt(second.key) == second.initial_callbacks_end.replace(tzinfo=None)
 
 
 def test_a_job_takes_little_room(client):
@@ -295,7 +347,7 @@ def test_times_are_datetimes_and_durations_timedeltas(client):
     job = Job(calls.nothing)
     with pytest.raises(TypeError, match="begin_by is a timedelta, not 5"):
         job.begin_by = 5
-    with pytest.raises(TypeError, match=r"begin_after is a datetime.*put\(Job\(callable, 5\)\)"):
+    with pytest.raises(TypeError, match=r"begin_after is a datetime.*call\(callable, 5\)"):
         # What somebody means to be an argument of the call.
         client.queue.put(calls.nothing, 5)
     assert len(client.queue) == 0
@@ -343,10 +395,10 @@ def test_fail_ends_a_job_with_the_error(caplog):
     assert "out of ideas" in caplog.text
 
 
-def test_by_default_a_failed_job_was_aborted():
+def test_by_default_a_job_that_is_failed_ends_with_a_timeout():
     job = Job(calls.nothing)
     job.fail()
-    assert job.result.check(AbortedError)
+    assert job.result.check(interfaces.TimeoutError)
 
 
 def test_a_waiting_job_that_fails_leaves_its_queue(client, clock):
@@ -362,7 +414,7 @@ def test_a_waiting_job_that_fails_leaves_its_queue(client, clock):
         assert client.claim() is None
     clock.advance(hours=2)
     assert client.claim() is None
-    assert job.result.check(AbortedError)
+    assert job.result.check(interfaces.TimeoutError)
 
 
 def test_the_failure_goes_to_the_callbacks(happened):
@@ -370,7 +422,7 @@ def test_the_failure_goes_to_the_callbacks(happened):
     job.addCallbacks(failure=calls.happen)
     job.fail()
     assert job.status == COMPLETED
-    assert happened[0][0].check(AbortedError)
+    assert happened[0][0].check(interfaces.TimeoutError)
 
 
 def test_the_callbacks_of_a_job_in_a_queue_are_performed_by_a_dispatcher(client, agent, happened):

@@ -5,6 +5,7 @@ import uuid
 import pytest
 import zope.component
 from BTrees.OOBTree import OOBTree
+from ZEO.Exceptions import ClientDisconnected
 from ZODB.POSException import ConflictError
 
 from tests.unit import calls
@@ -54,6 +55,23 @@ def test_lanes_are_found_by_their_keys(lanes):
         with pytest.raises(KeyError):
             lanes[key]
         assert key not in lanes
+
+
+def test_lanes_that_cannot_be_loaded_to_be_counted_say_why(client, monkeypatch):
+    client.root["lanes"] = lanes = Lanes()
+    client.commit()
+    away = lanes._buckets[0]._p_oid
+    client.connection.cacheMinimize()
+    load = client.connection._storage.load
+
+    def fail(oid):
+        if oid == away:
+            raise ClientDisconnected
+        return load(oid)
+
+    monkeypatch.setattr(client.connection._storage, "load", fail)
+    with pytest.raises(ClientDisconnected):
+        len(lanes)
 
 
 def test_the_number_of_records_does_not_grow_with_that_of_lanes():

@@ -560,16 +560,49 @@ def test_a_claim_gives_each_time_a_new_token(client):
 # -- where queues are
 
 
+@pytest.mark.parametrize(
+    ("name", "queue", "problem"),
+    [
+        ("x", None, "None is no queue: put a"),
+        ("x", object(), "is no queue"),
+        (None, Queue(), "the name of a queue is a str, not None"),
+    ],
+)
+def test_what_is_no_queue_is_refused_at_once(name, queue, problem):
+    queues = Queues()
+    with pytest.raises(TypeError, match=problem):
+        queues[name] = queue
+    assert len(queues) == 0
+
+
 def test_queues_tell_their_queues_where_they_are():
     queues, queue = Queues(), Queue()
     queues["images"] = queue
     assert queue.name == "images"
     assert queue.parent is queues
     assert list(queues.keys()) == ["images"]
-    del queues["images"]
-    assert queue.parent is None
+    queues["images"] = queue
+    assert (queue.name, queue.parent) == ("images", queues)
     with pytest.raises(KeyError):
-        del queues["images"]
+        del queues["videos"]
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        pytest.param(lambda queues: queues.__delitem__("images"), id="del"),
+        pytest.param(lambda queues: queues.pop("images"), id="pop"),
+        pytest.param(lambda queues: queues.popitem(), id="popitem"),
+        pytest.param(lambda queues: queues.clear(), id="clear"),
+        pytest.param(lambda queues: queues.update(images=Queue()), id="another in its place"),
+    ],
+)
+def test_a_queue_that_was_removed_has_no_name(remove):
+    queues, queue = Queues(), Queue()
+    queues["images"] = queue
+    remove(queues)
+    assert (queue.parent, queue.name) == (None, None)
+    assert queue not in queues.values()
 
 
 def test_queues_are_apart(client):

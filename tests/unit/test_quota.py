@@ -1,5 +1,7 @@
 """Quotas by themselves; what they do to claims is in test_backlog_and_claim.py."""
 
+import datetime
+
 import pytest
 from ZODB.POSException import ConflictError
 
@@ -53,8 +55,10 @@ def test_there_is_one_quota_of_a_name(quotas):
 
 
 def test_a_quota_can_be_removed_and_made_again(quotas):
+    quota = quotas["a"]
     quotas.remove("a")
     assert list(quotas) == ["b"]
+    assert (quota.parent, quota.name) == (None, None)
     with pytest.raises(KeyError):
         quotas["a"]
     with pytest.raises(KeyError):
@@ -78,7 +82,7 @@ def test_a_fresh_quota_is_empty(quotas):
     assert len(quota) == 0
     assert list(quota) == []
     assert not quota.filled
-    assert quota  # not a question of its members
+    assert not quota
 
 
 def test_a_quota_of_size_0_is_filled():
@@ -91,6 +95,13 @@ def test_a_claimed_job_holds_its_place_until_it_is_completed(client, quotas):
     client.claim()
     assert list(quotas["a"]) == [job]
     assert job in quotas["a"]
+    assert quotas["a"]
+    assert quotas["a"][0] is job
+    assert quotas["a"]._data == (job,)
+    with pytest.raises(IndexError):
+        quotas["a"][1]
+    with pytest.raises(AttributeError):
+        quotas["a"]._data = ()
     assert len(quotas["a"]) == 1
     assert quotas["a"].filled
     job()
@@ -109,19 +120,73 @@ def test_a_job_put_back_gives_up_its_place(client, quotas):
     assert list(quotas["a"]) == [job]
 
 
-def test_a_job_that_waits_for_another_holds_no_place(client, quotas):
+def test_a_job_that_waits_keeps_its_place_in_quotas_that_the_other_does_not_name(client, quotas):
     first = client.add("first", Job(calls.nothing))
     job = Job(calls.identity, first)
     job.quota_names = ["a"]
     client.put(job)
     (second,) = put_limited(client, 1)
     assert client.claim() is job
-    assert client.claim() is None
     job()
-    assert list(quotas["a"]) == []
-    assert client.claim() is second
+    client.commit()
+    assert job._waits_for_result()
+    assert list(quotas["a"]) == [job]
+    assert client.claim() is None
     first()
+    client.commit()
     assert job.status == COMPLETED
+    assert client.claim() is second
+
+
+def test_in_those_that_the_other_names_it_gives_its_place_up_for_good(client, quotas):
+    first = Job(calls.nothing)
+    first.quota_names = ["a"]
+    client.put(first)
+    first.begin_after = datetime.timedelta(hours=1)
+    job = Job(calls.identity, first)
+    job.quota_names = ["a", "b"]
+    client.put(job)
+    (second,) = put_limited(client, 1)
+    assert client.claim() is job
+    job()
+    client.commit()
+    assert list(quotas["a"]) == []
+    assert list(quotas["b"]) == [job]
+    assert client.claim() is second
+    assert list(quotas["a"]) == [second]
+    # What the other names later does not bring it back.
+    first.quota_names = []
+    client.commit()
+    assert list(quotas["a"]) == [second]
+
+
+def test_a_job_that_an_older_version_had_wait_holds_no_place(client, quotas):
+    first = client.add("first", Job(calls.nothing))
+    job = Job(calls.identity, first)
+    job.quota_names = ["a"]
+    client.put(job)
+    assert client.claim() is job
+    job()
+    del job._given_up
+    client.commit()
+    assert job._waits_for_result()
+    assert list(quotas["a"]) == []
+
+
+def test_it_does_so_too_if_the_other_comes_to_name_it_meanwhile(client, agent, quotas):
+    first = client.put(calls.nothing)
+    first.begin_after = datetime.timedelta(hours=1)
+    job = Job(calls.identity, first)
+    job.quota_names = ["a"]
+    client.put(job)
+    assert calls.run_next(agent) is job
+    client.commit()
+    assert list(quotas["a"]) == [job]
+    first.quota_names = ["a"]
+    client.commit()
+    assert list(quotas["a"]) == []
+    # That is written, so that dispatchers hear of it.
+    assert quotas["a"]._members.jobs == ()
 
 
 def test_a_job_in_its_callbacks_holds_no_place(client, quotas, happened):

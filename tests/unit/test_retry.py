@@ -4,10 +4,11 @@ import datetime
 import logging
 
 import pytest
+import twisted.python.failure
 import ZEO.Exceptions
 import zope.component
 import zope.interface
-from transaction.interfaces import TransientError
+from transaction.interfaces import DoomedTransaction, TransactionFailedError, TransientError
 from ZODB.POSException import ConflictError, ReadConflictError
 
 import zc.twist
@@ -24,7 +25,14 @@ from zc.async_.retry import (
 
 ClientDisconnected = ZEO.Exceptions.ClientDisconnected
 
-TRANSIENT = [ConflictError, ReadConflictError, TransientError]
+#: What the transaction met, or was.
+TRANSACTION = [
+    ConflictError,
+    ReadConflictError,
+    TransientError,
+    TransactionFailedError,
+    DoomedTransaction,
+]
 
 BOTH_METHODS = pytest.mark.parametrize("method", ["jobError", "commitError"])
 
@@ -58,7 +66,7 @@ def test_a_policy_knows_its_job_and_has_data(factory):
 
 
 @BOTH_METHODS
-@pytest.mark.parametrize("error", TRANSIENT)
+@pytest.mark.parametrize("error", TRANSACTION)
 def test_four_times_more_for_transaction_errors_and_no_more(ask, method, error):
     answers, data = ask(policy_of(RetryCommonFourTimes), method, error, 5)
     assert answers == [True] * 4 + [False]
@@ -67,7 +75,7 @@ def test_four_times_more_for_transaction_errors_and_no_more(ask, method, error):
 
 
 @BOTH_METHODS
-@pytest.mark.parametrize("error", TRANSIENT)
+@pytest.mark.parametrize("error", TRANSACTION)
 def test_for_ever_for_transaction_errors(ask, sleeps, method, error):
     answers, _data = ask(policy_of(RetryCommonForever), method, error, 500)
     assert set(answers) == {True}
@@ -106,7 +114,7 @@ def test_a_database_out_of_reach_is_waited_for_ever_longer(ask, sleeps, method, 
     answers, data = ask(policy_of(factory), method, ClientDisconnected, 15)
     assert answers == seconds(5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 60, 60, 60)
     assert sleeps == []
-    assert data["disconnected"] == 15
+    assert data["zeo_disconnected"] == 15
     assert "transaction_error" not in data
 
 
@@ -237,6 +245,161 @@ def test_a_job_that_needed_no_policy_has_none_stored(client):
     assert job._policy is None
 
 
+@pytest.mark.parametrize("method", ["jobError", "commitError"])
+def test_the_last_failure_of_a_kind_is_stored_as_a_failure(client, other, to_raise, method):
+    """Wherever it was, in the code or at the commit."""
+    to_raise += [ConflictError("first"), ConflictError("second")]
+    call = calls.raise_next if method == "jobError" else calls.commit_next
+    job = client.add("job", Job(call))
+    job()
+    other.begin()
+    failure = other.mine(job)._policy.data["last_transaction_error"]
+    assert isinstance(failure, zc.twist.Failure)
+    assert failure.check(ConflictError)
+    assert "second" in failure.getErrorMessage()
+
+
+def test_a_failure_of_twisted_s_own_can_be_kept_too(client, other):
+    job = client.add("job", Job(calls.nothing))
+    try:
+        raise ValueError("the text")
+    except ValueError:
+        failure = twisted.python.failure.Failure()
+    job.getRetryPolicy().updateData({"last_own": failure})
+    client.commit()
+    other.begin()
+    assert other.mine(job).getRetryPolicy().data["last_own"].getErrorMessage() == "the text"
+
+
+def test_a_job_whose_transaction_is_doomed_is_tried_five_times(client, happened):
+    job = client.add("job", Job(calls.doom))
+    assert job().check(DoomedTransaction)
+    assert len(happened) == 5
+    assert job._policy.data["transaction_error"] == 5
+
+
+def test_so_is_one_that_goes_on_after_a_commit_of_its_own_failed(client, happened):
+    job = client.add("job", Job(calls.go_on_after_conflict))
+    assert job().check(TransactionFailedError)
+    assert len(happened) == 5
+
+
+# -- the policy that is kept
+
+
+def test_the_policy_that_somebody_got_is_kept(client, other):
+    job = client.add("job", Job(calls.nothing))
+    assert job._retry_policy is None
+    policy = job.getRetryPolicy()
+    assert job._retry_policy is policy is job.getRetryPolicy()
+    policy.note = "mine"
+    client.commit()
+    other.begin()
+    assert other.mine(job)._retry_policy.note == "mine"
+    assert other.mine(job).getRetryPolicy() is other.mine(job)._retry_policy
+
+
+def test_one_can_be_given_to_a_job(client):
+    job = client.add("job", Job(calls.nothing))
+    job._retry_policy = NeverRetry(job)
+    assert type(job.getRetryPolicy()) is NeverRetry
+
+
+def test_who_looks_at_a_job_that_another_thread_runs_does_not_write_it(client, agent, other):
+    client.put(calls.nothing)
+    client.begin()
+    job = agent.claimJob()
+    client.commit()
+    other.begin()
+    assert type(other.mine(job).getRetryPolicy()) is RetryCommonFourTimes
+    assert not other.mine(job)._p_changed
+    assert other.mine(job)._retry_policy is None
+
+
+def test_the_policy_that_was_asked_is_kept_though_it_had_nothing_to_note(client, other):
+    job = client.add("job", Job(calls.fail))
+    job()
+    other.begin()
+    assert type(other.mine(job)._retry_policy) is RetryCommonFourTimes
+
+
+class Attentive(RetryCommonForever):
+    """Notes in itself what happened, besides what it is told to keep."""
+
+    seen = ()
+
+    def jobError(self, failure, data_cache):
+        self.seen += (failure.type.__name__,)
+        self.data[str(len(self.seen))] = len(self.data)
+        return super().jobError(failure, data_cache)
+
+    def interrupted(self):
+        self.seen += ("interrupted",)
+        return super().interrupted()
+
+
+@zope.component.adapter(IJob)
+@zope.interface.implementer(IRetryPolicy)
+class Plain:
+    """As `Attentive`, but no record of its own."""
+
+    def __init__(self, job):
+        self.seen = ()
+
+    def jobError(self, failure, data_cache):
+        self.seen += (failure.type.__name__,)
+        return True
+
+    commitError = jobError
+
+    def interrupted(self):
+        self.seen += ("interrupted",)
+        return True
+
+    def updateData(self, data_cache):
+        raise AssertionError("there is nothing to note")
+
+
+@pytest.mark.parametrize("factory", [Attentive, Plain])
+@pytest.mark.parametrize("stored", [False, True], ids=["new", "stored before"])
+def test_what_a_policy_sets_on_itself_stays(client, other, to_raise, factory, stored):
+    """Though all that the tries did that failed is undone, and the policy asked again."""
+    to_raise += [ConflictError(), ReadConflictError(), ConflictError()]
+    job = Job(calls.raise_next)
+    job.retry_policy_factory = factory
+    client.add("job", job)
+    if stored:
+        job.getRetryPolicy().interrupted()
+        job._p_changed = True
+        client.commit()
+    job()
+    other.begin()
+    policy = other.mine(job)._retry_policy
+    seen = ("ConflictError", "ReadConflictError", "ConflictError")
+    assert policy.seen == ("interrupted",) * stored + seen
+    if factory is Attentive:
+        assert policy.data["transaction_error"] == 3
+        assert all(str(number) in policy.data for number in range(1 + stored, 4 + stored))
+
+
+def test_what_a_policy_has_forgotten_stays_forgotten(client, other, to_raise):
+    to_raise += [ConflictError(), ConflictError()]
+    job = Job(calls.raise_next)
+    job.retry_policy_factory = Forgetful
+    client.add("job", job)
+    job.getRetryPolicy().updateData({"old": 1, "older": 2})
+    client.commit()
+    job()
+    other.begin()
+    assert dict(other.mine(job)._retry_policy.data) == {}
+
+
+class Forgetful(RetryCommonForever):
+    def jobError(self, failure, data_cache):
+        self.data.pop("old" if "old" in self.data else "older")
+        return True
+
+
 # -- which policy
 
 
@@ -319,7 +482,7 @@ class RetrySpecial(RetryCommonFourTimes):
     """Tries over one more kind of error, with a pause, and other numbers."""
 
     internal_exceptions = (
-        ("special", (Special,), 3, 1, 2, 4),
+        ((Special,), "special", 3, 1, 2, 4),
         *RetryCommonFourTimes.internal_exceptions,
     )
     max_interruptions = 2
@@ -331,7 +494,8 @@ def test_a_subclass_has_rules_of_its_own(ask, sleeps, caplog):
     answers, data = ask(policy, "jobError", Special, 3)
     assert answers == [*seconds(1, 3), False]
     assert sleeps == []
-    assert data == {"special": 3, "last_special": "the text"}
+    assert data.keys() == {"special", "last_special"}
+    assert data["special"] == 3
     assert len(caplog.records) == 2
     assert ask(policy, "commitError", Special, 1)[0] == [False]
     assert ask(policy, "jobError", ConflictError, 1)[0] == [True]
@@ -342,8 +506,8 @@ class First(RetryCommonForever):
     """Of two rules that fit, the first holds."""
 
     internal_exceptions = (
-        ("one", (KeyError,), 2, 0, 0, 0),
-        ("two", (LookupError,), None, 0, 0, 0),
+        ((KeyError,), "one", 2, 0, 0, 0),
+        ((LookupError,), "two", None, 0, 0, 0),
         DISCONNECTED,
     )
 
@@ -356,10 +520,10 @@ def test_the_first_rule_that_fits_holds(ask):
 class Chatty(RetryCommonFourTimes):
     """Redefines how the rules are followed."""
 
-    def _process(self, method, failure, data_cache, rules):
-        calls.happened.append((method, len(rules)))
+    def _process(self, failure, data_cache, exceptions):
+        calls.happened.append([key for _errors, key, *_numbers in exceptions])
         data_cache["asked"] = data_cache.get("asked", 0) + 1
-        return super()._process(method, failure, data_cache, rules)
+        return super()._process(failure, data_cache, exceptions)
 
 
 def test_a_subclass_can_redefine_how_the_rules_are_followed(client, happened, to_raise):
@@ -369,7 +533,7 @@ def test_a_subclass_can_redefine_how_the_rules_are_followed(client, happened, to
     client.add("job", job)
     job()
     assert job.status == COMPLETED
-    assert happened == [(), ("job", 2), ()]
+    assert happened == [(), ["zeo_disconnected", "transaction_error"], ()]
     assert job._policy.data["asked"] == 1
 
 

@@ -471,6 +471,60 @@ def test_a_policy_that_cannot_be_loaded_for_a_while_is_waited_for(
     assert errors == []
 
 
+class LosesDatabase(calls.Policy):
+    """Answers when the database is out of reach."""
+
+    def commitError(self, failure, data_cache):
+        calls.lose_database()
+        return super().commitError(failure, data_cache)
+
+
+@pytest.mark.parametrize("answer", [True, datetime.timedelta(seconds=1)])
+def test_a_database_out_of_reach_between_two_tries_is_waited_for(
+    client, connect, agent, answers, clock, failing_commits, sleeps, happened, monkeypatch, answer
+):
+    other = connect()
+    storage = client.connection._storage
+    load = storage.load
+    job = Job(calls.happen)
+    job.retry_policy_factory = LosesDatabase
+    client.put(job)
+    agent.claimJob()._activate(clock.time)
+    client.commit()
+    loads = {}
+
+    def lose_database():
+        client.abort()
+        client.connection.cacheMinimize()
+        loads.update({job._p_oid: [change, fail], agent._p_oid: [fail]})
+
+    def change():
+        """Has the job be loaded anew in the next transaction."""
+        other.begin()
+        other.mine(job)._p_changed = True
+        other.commit()
+
+    def fail():
+        raise ZEO.Exceptions.ClientDisconnected
+
+    def load_or_fail(oid):
+        found = load(oid)
+        if loads.get(oid):
+            loads[oid].pop(0)()
+        return found
+
+    monkeypatch.setattr(storage, "load", load_or_fail)
+    monkeypatch.setattr(calls, "lose_database", lose_database, raising=False)
+    answers(answer)
+    failing_commits(OSError())
+    running.run_claimed(job, job._token)
+    client.begin()
+    assert job.status == (COMPLETED if answer is True else PENDING)
+    assert happened.count(()) == (2 if answer is True else 1)
+    assert sleeps
+    assert loads[job._p_oid if answer is True else agent._p_oid] == []
+
+
 # -- what a policy may answer
 
 
@@ -994,7 +1048,7 @@ def test_a_job_waits_for_the_job_it_returned(client, clock):
     job = add_job(client, calls.identity, inner)
     assert job() is inner
     assert job.status == ACTIVE
-    assert job.result is None
+    assert job.result is inner
     clock.advance(minutes=5)
     inner()
     assert job.status == COMPLETED
@@ -1052,7 +1106,7 @@ def test_a_waiting_job_that_was_failed_does_not_keep_the_other_from_completing(c
     inner()
     assert inner.status == COMPLETED
     assert happened == [(0,)]
-    assert job.result.check(AbortedError)
+    assert job.result.check(BeginByPassedError)
 
 
 def test_a_returned_job_that_is_claimed_meanwhile_is_waited_for(client, agent):
@@ -1589,6 +1643,78 @@ def test_a_callback_whose_commit_was_done_without_an_answer_is_not_run_again(
 def return_job_as_callback(result):
     lose_answer_and("disconnected")
     return local.getJob().queue.put(calls.nothing)
+
+
+@pytest.fixture
+def finish_late(client, connect, monkeypatch):
+    """Has the next commit fail without an answer; another client does it when a policy is asked."""
+    storage = client.connection._storage
+    finish = storage.tpc_finish
+    other = connect()
+
+    def fail(*args):
+        monkeypatch.setattr(storage, "tpc_finish", finish)
+        raise OSError("no answer")
+
+    def note():
+        job = local.getJob()
+        calls.noted = job._start, job._runner
+        monkeypatch.setattr(storage, "tpc_finish", fail)
+
+    def do(kept):
+        other.begin()
+        job = other.mine(local.getJob())
+        if job._is_callback():
+            job._start, job._runner = calls.noted
+            job._set_status(ACTIVE)
+        job._joins = other.mine(kept)
+        other.commit()
+
+    calls.note, calls.do = note, do
+    yield
+    del calls.note, calls.do, calls.noted
+
+
+class AsksLater(calls.Policy):
+    """Is asked when the commit is done."""
+
+    def commitError(self, failure, data_cache):
+        calls.do(self.parent._p_jar.root()["kept"])
+        return True
+
+
+def return_kept(*args):
+    calls.happened.append("ran")
+    jar = local.getJob()._p_jar
+    jar.root()["ran"] = len(calls.happened)
+    if len(calls.happened) == 1:
+        calls.note()
+    return jar.root()["kept"]
+
+
+@pytest.mark.parametrize("as_callback", [False, True])
+def test_what_is_committed_only_after_it_was_looked_for_does_not_run_again(
+    client, agent, clock, finish_late, happened, as_callback
+):
+    client.add("kept", Job(calls.nothing))
+    returning = Job(return_kept)
+    returning.retry_policy_factory = AsksLater
+    job = client.put(Job(calls.nothing) if as_callback else returning)
+    if as_callback:
+        job.addCallback(returning)
+        client.commit()
+    agent.claimJob()._activate(clock.time)
+    client.commit()
+    with pytest.raises(ReassignedError):
+        running.run_claimed(job, job._token)
+    client.begin()
+    assert happened == ["ran"]
+    assert returning.status == ACTIVE
+    assert returning._joins is client.root["kept"]
+    job.handleInterrupt()
+    client.commit()
+    assert returning._waits()
+    assert happened == ["ran"]
 
 
 # -- jobs that close the connection of their caller

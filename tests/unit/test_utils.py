@@ -1,5 +1,6 @@
 """Readable reprs and patient transactions."""
 
+import datetime
 import logging
 
 import pytest
@@ -181,3 +182,49 @@ def test_never_fail_to_uses_the_transaction_manager_of_the_thread_by_default():
 def test_the_loggers_have_their_historic_names():
     assert utils.log.name == "zc.async.events"
     assert utils.tracelog.name == "zc.async.trace"
+
+
+def test_a_database_is_closed_as_soon_as_its_connections_lose_what_they_need():
+    database = ZODB.DB(None)
+    connection = database.open()
+    seen = []
+
+    class Participant:
+        def beforeCompletion(self, transaction):
+            pass
+
+        def afterCompletion(self, transaction):
+            seen.append(utils.is_closed(database))
+
+        def newTransaction(self, transaction):
+            pass
+
+    participant = Participant()
+    manager = connection.transaction_manager
+    manager.registerSynch(participant)
+    assert not utils.is_closed(database)
+    database.close()
+    assert seen == [True]
+    assert utils.is_closed(database)
+    assert not utils.is_closed(None)
+    manager.unregisterSynch(participant)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        datetime.datetime(2030, 1, 1, 12, 30, 15, 123456),
+        datetime.datetime(1, 1, 1),
+        datetime.datetime(9999, 12, 31, 23, 59, 59, 999999),
+    ],
+)
+def test_a_moment_can_be_told_by_a_key(moment):
+    key = utils.dt_to_long(moment)
+    assert utils.long_to_dt(key) == moment
+    assert 0 <= key < 1 << 63
+    assert utils.dt_to_long(moment.replace(tzinfo=datetime.UTC)) == key
+
+
+def test_keys_sort_the_newest_first():
+    moments = [datetime.datetime(2030, 1, 1, second=second) for second in range(3)]
+    assert sorted(moments, key=utils.dt_to_long) == moments[::-1]

@@ -7,20 +7,39 @@ the owner of every change.
 from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
 from typing import Any
 
+#: Called with what is going to be set, and its position or key; raises if it cannot be.
+Check = Callable[[Any, Any], None]
+
+
+def _no_check(value: Any, key: Any) -> None:
+    """Take whatever it is."""
+
 
 class ArgumentList(MutableSequence[Any]):
     """The positional arguments of a job; compares and prints as a list."""
 
-    def __init__(self, get: Callable[[], list[Any]], changing: Callable[[], list[Any]]) -> None:
+    def __init__(
+        self,
+        get: Callable[[], list[Any]],
+        changing: Callable[[], list[Any]],
+        check: Check = _no_check,
+    ) -> None:
         #: Returns the list to read.
         self._get = get
         #: Announces a change, and returns the list to change.
         self._changing = changing
+        self._check = check
 
     def __getitem__(self, index: Any) -> Any:
         return self._get()[index]
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(index, slice):
+            value = list(value)
+            for item in value:
+                self._check(item, index)
+        else:
+            self._check(value, index)
         self._changing()[index] = value
 
     def __delitem__(self, index: Any) -> None:
@@ -34,6 +53,7 @@ class ArgumentList(MutableSequence[Any]):
 
     def insert(self, index: int, value: Any) -> None:
         """Insert before `index`."""
+        self._check(value, index)
         self._changing().insert(index, value)
 
     def __eq__(self, other: object) -> bool:
@@ -52,17 +72,22 @@ class KeyedView(MutableMapping[Any, Any]):
     """The keyword arguments or the annotations of a job; compares and prints as a dict."""
 
     def __init__(
-        self, get: Callable[[], dict[Any, Any]], changing: Callable[[], dict[Any, Any]]
+        self,
+        get: Callable[[], dict[Any, Any]],
+        changing: Callable[[], dict[Any, Any]],
+        check: Check = _no_check,
     ) -> None:
         #: Returns the dict to read.
         self._get = get
         #: Announces a change, and returns the dict to change.
         self._changing = changing
+        self._check = check
 
     def __getitem__(self, key: Any) -> Any:
         return self._get()[key]
 
     def __setitem__(self, key: Any, value: Any) -> None:
+        self._check(value, key)
         self._changing()[key] = value
 
     def __delitem__(self, key: Any) -> None:
@@ -93,4 +118,6 @@ class KeyedView(MutableMapping[Any, Any]):
     def update(self, *others: Any, **items: Any) -> None:
         """As `dict.update`."""
         if new := dict(*others, **items):
+            for key, value in new.items():
+                self._check(value, key)
             self._changing().update(new)

@@ -5,19 +5,24 @@ while the job still names it, and one that does not is dropped when a claim come
 `remove`, `pull` and edits of a pending job meet a dispatcher only if both want the same job.
 
 Jobs that may run now are in groups of those that the same conditions hold back, so that a claim
-passes over all jobs of a full quota at once.
+passes over all jobs of a full quota at once. Those that need places in quotas, of which there may
+be many, are in a part of its own: see `zc.async_.limited`.
 """
 
 import struct
 from typing import Any, NamedTuple
 
 import persistent
+from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
 
 #: Position of a waiting job among the others, as bytes that sort: rank, the time from which it may
 #: run, the time of its arrival (microseconds), the key of its entry, its oid. Never equal for two
 #: jobs. (As a tuple of numbers it takes several times as long to store.)
 SortKey = bytes
+
+#: Greater than every `SortKey`.
+AFTER_ALL = b"\xff" * 64
 
 _NUMBERS = struct.Struct(">QQQQ")
 _NUMBER = struct.Struct(">Q")
@@ -170,11 +175,18 @@ class Backlog(persistent.Persistent):
     #: Jobs due later: their rank to a tree of the jobs by `later_key`. The trees are few, and never
     #: deleted. (None: in a database of an older version.)
     later_by_rank: OOBTree | None = None
+    #: Jobs with quotas: whether they are of the system, and who refused them, to a
+    #: `zc.async_.limited.Limited`; and their number. Changes of that are merged. (None: as above.)
+    limited: OOBTree | None = None
+    limited_count: Length | None = None
 
     def __init__(self) -> None:
         #: `GroupKey` as a tuple to `Group`. Groups are few, and never deleted: a deletion could
-        #: lose what another claim adds.
+        #: lose what another claim adds. (Older versions had jobs with quotas here, too; claims take
+        #: these groups over.)
         self.groups = OOBTree()
+        self.limited = OOBTree()
+        self.limited_count = Length()
         self.later_by_rank = OOBTree()
         #: Those of which the rank is not known, or too rare: they are loaded to be put in order.
         self.later = Tree()
@@ -194,7 +206,8 @@ class Backlog(persistent.Persistent):
     def count(self) -> int:
         """The number of entries, those that no longer count among them."""
         shards = (shard for group in self.groups.values() for shard in group.shards)
-        return self.later_count + sum(shard.count for shard in shards)
+        limited = 0 if self.limited_count is None else int(self.limited_count())
+        return self.later_count + limited + sum(shard.count for shard in shards)
 
     def add_later(self, key: SortKey, job: Any) -> None:
         """Add an entry due later. The caller counts."""

@@ -17,9 +17,10 @@ import zc.async_.sidecar
 from zc.async_ import utils
 from zc.async_.answers import At
 from zc.async_.awaiting import AbandonedError
-from zc.async_.callbacks import CallbackProxy, performed
+from zc.async_.callbacks import ConditionalCallbackProxy, owner_of, performed
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, ReassignedError
 from zc.async_.reporting import note_completed_elsewhere
+from zc.async_.threadlocal import local
 from zc.twist.showing import show
 
 #: Microseconds until somebody looks again whether another worker has ended a callback.
@@ -120,7 +121,7 @@ def _is_done(callback: Any) -> bool:
 
 def _chosen(callback: Any) -> Any:
     """What a callback comes down to: a job, or None if that is not known yet."""
-    while isinstance(callback, CallbackProxy):
+    while isinstance(callback, ConditionalCallbackProxy):
         callback = callback.job
     return callback
 
@@ -159,7 +160,7 @@ def _complete(job: Any, manager: Any) -> bool:
 
 
 def _perform(callback: Any, result: Any, manager: Any) -> None:
-    while isinstance(callback, CallbackProxy):
+    while isinstance(callback, ConditionalCallbackProxy):
         callback = _choose(callback, result, manager)
         if callback is None:
             return
@@ -171,17 +172,24 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
     if performed(callback):
         return
     if utils.tracelog.isEnabledFor(10):
-        utils.tracelog.debug("starting callback %r to %r", callback, callback.parent)
+        utils.tracelog.debug("starting callback %r to %r", callback, owner_of(callback))
     try:
         callback._perform(result)
     except AbandonedError:
         raise
     except ReassignedError:
         # Either somebody else has performed it, and there is nothing to do, or it is the business
-        # of this worker no more.
+        # of this worker no more. Or a commit of this worker was done after all: whoever goes on
+        # with the job does so with the callback, once its runner has it no more.
         manager.begin()
-        if not performed(callback):
+        if not performed(callback) or _is_left_by_us(callback):
             raise
+
+
+def _is_left_by_us(callback: Any) -> bool:
+    """Whether a callback that this thread has begun is to be gone on with."""
+    ours = callback._runner is not None and callback._runner == local.claimed
+    return bool(ours and callback.status == ACTIVE and not callback._waits())
 
 
 def _handle_interrupt(callback: Any, manager: Any) -> None:
@@ -198,7 +206,7 @@ def _handle_interrupt(callback: Any, manager: Any) -> None:
         raise PostponedError(answer)
 
 
-def _choose(proxy: CallbackProxy, result: Any, manager: Any) -> Any:
+def _choose(proxy: ConditionalCallbackProxy, result: Any, manager: Any) -> Any:
     """Commit the choice first: the chosen job then has its own transaction and tries."""
 
     def choose() -> Any:

@@ -6,19 +6,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from zc.async_.backlog import Group, GroupKey, Shard, SortKey, effective_of, rank_of
+from zc.async_.limited import Pile
 
 #: Microseconds by which a job of a share may be younger than the first of all and yet go before it:
 #: no job is passed over for longer.
 MOST_AHEAD = 2_000_000
 
 #: A waiting job with its place in the order and the shard it is stored in (None: read from a lane).
-Waiting = tuple[SortKey, Any, Shard | None]
+Waiting = tuple[SortKey, Any, Shard | Pile | None]
 
 
 class _Source:
     """What a shard has yet to offer."""
 
-    def __init__(self, shard: Shard) -> None:
+    def __init__(self, shard: Shard | Pile) -> None:
         self.shard = shard
         self._items: Iterator[tuple[SortKey, Any]] = iter(shard.jobs.items())
         self.next: tuple[SortKey, Any] | None = next(self._items, None)
@@ -36,11 +37,11 @@ class Candidates:
     With a `share` (see `zc.async_.claim.Claim`), that shard of the group goes first.
     """
 
-    def __init__(self, key: GroupKey, stored: Group | None, share: int | None) -> None:
+    def __init__(self, key: GroupKey, stored: Group | Pile | None, share: int | None) -> None:
         self.key = key
         self._group = stored
         self._heap: list[Waiting] = []
-        shards: tuple[Shard, ...] = () if stored is None else stored.shards
+        shards: tuple[Shard | Pile, ...] = () if stored is None else stored.shards
         mine = None if share is None or len(shards) < 2 else shards[share % len(shards)]
         sources = [_Source(shard) for shard in shards if shard]
         self._sources = [source for source in sources if source.next is not None]
@@ -89,5 +90,5 @@ class Candidates:
 
     def to_store(self) -> list[Waiting]:
         """The jobs that were added to this group and not taken from it again."""
-        shards = () if self._group is None else self._group.shards
+        shards: tuple[Shard | Pile, ...] = () if self._group is None else self._group.shards
         return [w for w in self._heap if w[2] is None or not any(w[2] is s for s in shards)]

@@ -3,7 +3,8 @@
 A `Claim` is the work of one transaction, for one dispatcher or one caller of `Queue.claim`. It
 reads what is new in the lanes, merges it with the backlog, hands out jobs in order, and when it is
 closed writes everything down at once: cursors, groups, jobs due later, deadlines. Its cost depends
-on the number of groups and of new entries, not on how many jobs wait.
+on the number of new entries and of jobs that run, not on how many jobs wait, nor for how many
+quotas.
 """
 
 import heapq
@@ -36,8 +37,11 @@ from zc.async_.backlog import (
     time_of,
 )
 from zc.async_.candidates import Candidates, Waiting
+from zc.async_.contenders import MOVES, Contenders
 from zc.async_.interfaces import PENDING
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
+from zc.async_.limited import Pile, change_count, index_of, indices, take_over
+from zc.async_.places import Places
 from zc.twist.showing import show
 
 #: Most entries that one claim reads from the lanes, and most due ones that it takes from those for
@@ -56,6 +60,9 @@ NEW_FOR = 10_000_000
 #: How many jobs of a group are asked for at once, from a storage behind a network.
 PREFETCH_STORED = 16
 
+#: Most groups of older versions that one claim takes over.
+TAKE_OVER_LIMIT = 1000
+
 
 class Claim:
     """Hands out the waiting jobs of a queue; see the module.
@@ -69,13 +76,16 @@ class Claim:
         self._share = share
         self._backlog = queue._backlog
         self._now = zc.async_.clock.microseconds()
+        #: The jobs without quotas, and those of older versions that were not taken over yet.
         self._candidates: dict[GroupKey, Candidates] = {}
-        self._places: dict[str, int] = {}
+        #: The others: whether they are of the system, and who refused them.
+        self._limited: dict[tuple[bool, tuple[Refusal, ...]], Contenders] = {}
+        self._places = Places(queue.quotas)
         self._dropped = 0
         #: Entries added to those for later.
         self._later = 0
         #: Entries to be deleted: from shards, and from those for later.
-        self._deletions: list[tuple[Shard, SortKey]] = []
+        self._deletions: list[tuple[Shard | Pile, SortKey]] = []
         self._due: list[tuple[Tree, bytes]] = []
         self._deadlines: dict[Any, Any] = {}
         #: What was handed out.
@@ -84,9 +94,8 @@ class Claim:
         self.more = False
         #: Whether anything was or will be written.
         self.changed = False
-        for key, group in self._backlog.groups.items():
-            if group:
-                self._group(GroupKey(*key), group)
+        self._look_into_groups()
+        self._look_into_limited()
         self._lanes = [lane for lane in zc.async_.lane.readable(queue._lanes) if lane]
         self._prefetch()
         self._fail_overdue()
@@ -95,26 +104,72 @@ class Claim:
 
     # -- reading
 
+    def _look_into_groups(self) -> None:
+        taken_over = 0
+        for stored_key, group in list(self._backlog.groups.items()):
+            key = GroupKey(*stored_key)
+            if key.quota_names and taken_over < TAKE_OVER_LIMIT:
+                take_over(self._backlog, key, group, self._places)
+                taken_over += 1
+                self.changed = True
+            elif group:
+                self._group(key, group)
+                self.more = self.more or bool(key.quota_names)
+
+    def _look_into_limited(self) -> None:
+        names = list(itertools.islice(self._queue.quotas._reopened_names(), MOVES + 1))
+        if len(names) > MOVES:
+            self.more = True
+            names.pop()
+        for (system, refusals), index in indices(self._backlog):
+            for name in names:
+                index.reopen(name, self._places)
+            self._limited[system, refusals] = Contenders(system, refusals, index, self._places)
+        if names:
+            self._queue.quotas._forget_reopened(names)
+            self.changed = True
+
     def _prefetch(self) -> None:
         """Ask a storage behind a network for what will be looked at, all at once."""
         jar = self._queue._p_jar
         if jar is None:
             return
         jobs = [job for c in self._candidates.values() for job in c.first_stored(PREFETCH_STORED)]
+        jobs += self._prefetch_limited(jar)
         for lane in self._lanes:
             jobs += [
                 entry[1]
                 for entry, _segment, _position in itertools.islice(lane.unread(), SWEEP_LIMIT)
             ]
-        missing = [job._p_oid for job in jobs if job._p_changed is None]
-        if len(missing) > 1:
-            jar.prefetch(missing)
+        _load(jar, jobs)
+
+    def _prefetch_limited(self, jar: Any) -> list[Any]:
+        """The same of jobs with quotas, and of these. Returns jobs."""
+        if not hasattr(jar.db().storage, "prefetch"):
+            # To look up the quotas would cost more than is gained.
+            return []
+        piles = [p for c in self._limited.values() for p in c.first_heads(PREFETCH_STORED)]
+        _load(jar, [pile for pile in piles if pile._p_jar is not None])
+        # (Of one job, they have no records.)
+        names = {name for pile in piles for name in pile.quota_names}
+        quotas = [self._queue.quotas.get(name) for name in names]
+        _load(jar, [quota for quota in quotas if quota is not None])
+        _load(jar, [quota._members for quota in quotas if quota is not None])
+        return [entry[1] for pile in piles for entry in pile.few[:1]]
 
     def _group(self, key: GroupKey, stored: Group | None) -> Candidates:
         candidates = self._candidates[key] = Candidates(key, stored, self._share)
         return candidates
 
     def _add(self, key: GroupKey, waiting: Waiting) -> None:
+        """Add a job to those that can be handed out, or give one back."""
+        if key.quota_names:
+            kind = key.system, key.refusals
+            contenders = self._limited.get(kind)
+            if contenders is None:
+                contenders = self._limited[kind] = Contenders(*kind, None, self._places)
+            contenders.push(key.quota_names, waiting)
+            return
         candidates = self._candidates.get(key)
         if candidates is None:
             candidates = self._group(key, self._backlog.groups.get(tuple(key)))
@@ -260,7 +315,7 @@ class Claim:
                     accepted = filter is None or _accepts(filter, waiting[1])
                 except BaseException:
                     # Whoever asked may go on, and commit.
-                    candidates.push(waiting)
+                    self._add(candidates.key, waiting)
                     raise
                 if not accepted:
                     refused.append((candidates, waiting))
@@ -285,9 +340,15 @@ class Claim:
             if (
                 sort_key is not None
                 and (best_key is None or sort_key < best_key)
-                and self._has_places(key.quota_names)
+                and self._places.holder(key.quota_names) is None
             ):
                 best, best_key = candidates, sort_key
+        for (of_system, refusals), contenders in self._limited.items():
+            if of_system is not system or (refusal is not None and refusal in refusals):
+                continue
+            first = contenders.first()
+            if first is not None and (best_key is None or first[0] < best_key):
+                best_key, best = first
         return best
 
     def _still_waits(self, waiting: Waiting) -> bool:
@@ -300,23 +361,11 @@ class Claim:
 
     def _refuse(self, candidates: Candidates, waiting: Waiting, refusal: Refusal | None) -> None:
         if refusal is None:
-            candidates.push(waiting)
+            self._add(candidates.key, waiting)
         else:
             system, quota_names, refusals = candidates.key
             known = tuple(sorted({refusal, *(r for r in refusals if r[0] != refusal[0])}))
             self._add(GroupKey(system, quota_names, known), waiting)
-
-    def _has_places(self, quota_names: tuple[str, ...]) -> bool:
-        return all(self._free(name) > 0 for name in quota_names)
-
-    def _free(self, name: str) -> int:
-        free = self._places.get(name)
-        if free is None:
-            quota = self._queue.quotas.get(name)
-            # A quota that was removed holds nobody back.
-            free = 1 if quota is None else quota.size - len(quota)
-            self._places[name] = free
-        return free
 
     def _take(self, waiting: Waiting) -> Any:
         key, job, stored = waiting
@@ -328,11 +377,7 @@ class Claim:
             if self._deadlines.pop(place, None) is None:
                 self._backlog.deadlines.pop(place, None)
         job._claimed()
-        for name in set(job.quota_names):
-            quota = self._queue.quotas.get(name)
-            if quota is not None:
-                quota._add(job)
-                self._places[name] -= 1
+        self._places.take(job)
         self.taken.append(job)
         return job
 
@@ -340,10 +385,14 @@ class Claim:
 
     def entries(self) -> Iterator[tuple[SortKey, Any]]:
         """What was read and is not written down yet."""
-        for candidates in self._candidates.values():
+        for candidates in self._all_candidates():
             for key, job, stored in candidates.to_store():
                 if stored is None:
                     yield key, job
+
+    def _all_candidates(self) -> Iterator[Candidates]:
+        limited = (contenders.groups() for contenders in self._limited.values())
+        return itertools.chain(self._candidates.values(), *limited)
 
     def uncounted(self) -> int:
         """What `Backlog.count`, less the entries that no longer count, lacks at the moment."""
@@ -355,25 +404,51 @@ class Claim:
 
     def close(self) -> None:
         """Write down what became of the entries. Must be called before the transaction commits."""
+        in_piles = 0
         for shard, key in self._deletions:
             shard.remove(key)
+            in_piles -= isinstance(shard, Pile)
         for tree, key in self._due:
             del tree[key]
         self.changed = self.changed or bool(self._deletions or self._due)
-        for candidates in self._candidates.values():
-            new = candidates.to_store()
-            for key, _job, stored in new:
-                if stored is not None:
-                    stored.remove(key)
-            if new:
-                self.changed = True
-                self._backlog.group(candidates.key).add([(key, job) for key, job, _s in new])
+        for candidates in self._all_candidates():
+            in_piles += self._store(candidates)
+        if in_piles:
+            change_count(self._backlog, in_piles)
+        self._file()
         self._backlog.deadlines.update(self._deadlines)
         change = self._later - len(self._due)
         if change:
             self._backlog.later_count += change
         if self._dropped:
             self._queue._stale.change(-self._dropped)
+
+    def _store(self, candidates: Candidates) -> int:
+        """Write down what was added to a group; return how many entries more there are in piles."""
+        new = candidates.to_store()
+        if not new:
+            return 0
+        self.changed = True
+        in_piles = 0
+        for key, _job, stored in new:
+            if stored is not None:
+                stored.remove(key)
+                in_piles -= isinstance(stored, Pile)
+        system, quota_names, refusals = candidates.key
+        if not quota_names:
+            self._backlog.group(candidates.key).add([(key, job) for key, job, _s in new])
+            return in_piles
+        pile = self._limited[system, refusals].pile(quota_names)
+        for key, job, _stored in new:
+            pile.add(key, job)
+        return in_piles + len(new)
+
+    def _file(self) -> None:
+        for (system, refusals), contenders in self._limited.items():
+            if contenders:
+                contenders.file(index_of(self._backlog, system, refusals))
+            self.changed = self.changed or contenders.changed
+            self.more = self.more or contenders.more
 
     def next_time(self) -> int | None:
         """When the next job falls due or must have begun (microseconds), None if none will.
@@ -386,6 +461,13 @@ class Claim:
             if tree
         ]
         return min(times, default=None)
+
+
+def _load(jar: Any, records: list[Any]) -> None:
+    """Ask the storage for those of the records that are not in memory."""
+    missing = [record._p_oid for record in records if record._p_changed is None]
+    if len(missing) > 1:
+        jar.prefetch(missing)
 
 
 def _due_later(tree: Tree) -> Iterator[tuple[bytes, Any, Tree]]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import persistent
 
+import zc.async_.yielding
 from zc.async_ import utils
 from zc.async_.interfaces import AsyncError, ReassignedError
 from zc.async_.threadlocal import local
@@ -184,7 +185,7 @@ def run_serial(*jobs: Any, postprocess: Any) -> Any:
 
 
 def _composed_and_last(postprocess: Any) -> tuple[Any, Any]:
-    composed = local.getJob()
+    composed = local._own_job()
     if composed.queue is None:
         raise AsyncError(f"{show(composed)} has no queue for its parts: put it into one")
     return composed, composed._new_job(collect if postprocess is None else postprocess)
@@ -200,6 +201,7 @@ def _start_parts(composed: Any, parts: Parts) -> None:
     for part, place in zip(made, parts.start(len(made)), strict=True):
         part._part = place
         queue.put(part)
+        zc.async_.yielding.note_started(composed, part)
 
 
 @contextlib.contextmanager
@@ -249,6 +251,7 @@ def _start_part(composed: Any, progress: Progress, ended: Any) -> None:
         composed.args[number] = part
     part.addCallback(composed._new_job(ended, composed, progress, number))
     composed.queue.put(part)
+    zc.async_.yielding.note_started(composed, part)
 
 
 def _start_last_if_ended(composed: Any, progress: Progress | Parts) -> None:

@@ -1,6 +1,7 @@
 """When a job may start: its times, quotas and priority, and its place among those that wait."""
 
 import datetime
+import itertools
 import types
 from typing import Any
 
@@ -9,12 +10,16 @@ from ZODB.utils import z64
 
 import zc.async_.clock
 import zc.async_.dates
+import zc.async_.yielding
 from zc.async_.backlog import GroupKey, SortKey, place_of, sort_key
 from zc.async_.interfaces import ASSIGNED, NEW, PENDING, BadStatusError
 from zc.twist.showing import MAX_LENGTH, show
 
 #: Priorities are at most this, and at least the opposite.
 HIGHEST_PRIORITY = 1 << 31
+
+#: Names of quotas that an error tells at most.
+SHOWN_QUOTAS = 10
 
 #: Rank of a job that was put back: before any priority.
 _PUT_BACK_RANK = -(1 << 62)
@@ -39,6 +44,9 @@ class Conditions(persistent.Persistent):
     _put_back = False
     _priority = 0
     _quota_names: tuple[str, ...] = ()
+    #: Names of the quotas in which it has given up its place since it waits: see `yielding`. None
+    #: if it does not.
+    _given_up: tuple[str, ...] | None = None
     #: Whether it is one that any dispatcher runs, past filters and sizes.
     _system = False
 
@@ -59,7 +67,7 @@ class Conditions(persistent.Persistent):
         if not isinstance(value, (datetime.datetime, datetime.timedelta, types.NoneType)):
             raise TypeError(
                 f"begin_after is a datetime or a timedelta, not {show(value)}; for a call with "
-                f"arguments, put a job: queue.put(Job(callable, {show(value)}))"
+                f"arguments, use call: queue.call(callable, {show(value)})"
             )
         delay = None
         if isinstance(value, datetime.timedelta):
@@ -96,14 +104,14 @@ class Conditions(persistent.Persistent):
     @quota_names.setter
     def quota_names(self, value: Any) -> None:
         self._must_not_have_started("the quota names")
-        if isinstance(value, str):
-            raise TypeError(f"quota_names is a sequence of names, not the string {show(value)}")
-        names = tuple(value)
+        names = as_quota_names(value)
         queue = self.queue
         if queue is not None:
             check_quota_names(queue, names)
         self._quota_names = names
         self._edited()
+        if names:
+            zc.async_.yielding.note_above(self, names)
 
     @property
     def priority(self) -> int:
@@ -193,9 +201,34 @@ class Conditions(persistent.Persistent):
         return GroupKey(self._system, tuple(sorted(set(self._quota_names))), ())
 
 
+def as_quota_names(value: Any) -> tuple[str, ...]:
+    """Names of quotas as a tuple. TypeError for a single string, whose letters would be names."""
+    if isinstance(value, str):
+        raise TypeError(
+            f"quota_names is a sequence of names, not the string {show(value)}: put it into a list"
+        )
+    return tuple(value)
+
+
 def check_quota_names(queue: Any, names: tuple[str, ...]) -> None:
-    """Raise ValueError for a name of which the queue has no quota."""
+    """Raise ValueError for a name of which the queue has no quota.
+
+    Its text is known to clients; what to do is told by its cause, which tracebacks show with it.
+    """
     for name in names:
         if name not in queue.quotas:
             short = isinstance(name, str) and len(name) <= MAX_LENGTH
-            raise ValueError("unknown quota name", name if short else show(name))
+            raise ValueError(
+                "unknown quota name", name if short else show(name)
+            ) from _no_such_quota(queue, name)
+
+
+def _no_such_quota(queue: Any, name: Any) -> LookupError:
+    known = [show(known) for known in itertools.islice(queue.quotas, SHOWN_QUOTAS + 1)]
+    if len(known) > SHOWN_QUOTAS:
+        known[-1] = "..."
+    return LookupError(
+        f"the queue {show(queue.name)} has no quota {show(name)}: make it, by "
+        f"queue.quotas.create({show(name)}), or correct the name; there "
+        + (f"is {', '.join(known)}" if known else "is none yet")
+    )

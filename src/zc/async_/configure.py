@@ -60,9 +60,19 @@ def minimal() -> None:
 
 
 def base() -> None:
-    """Register all that the library needs, to put jobs into queues or to run them."""
+    """Register all that the library needs, to put jobs into queues or to run them.
+
+    Persistent objects and connections can be adapted to `IQueue` then, which gives the queue named
+    '' of their database. LookupError if it has none yet: see `start`.
+    """
     minimal()
     zope.component.provideAdapter(zc.twist.connection)
+    _provide_queue()
+
+
+def _provide_queue() -> None:
+    for kind in (persistent.interfaces.IPersistent, ZODB.interfaces.IConnection):
+        zope.component.provideAdapter(zc.async_.queue.getDefaultQueue, adapts=(kind,))
 
 
 def start(
@@ -73,14 +83,15 @@ def start(
     agent_size: int = 3,
     twisted: bool = False,
     agent_filter: Callable[[Any], Any] | None = None,
+    shutdown_grace_period: float = 0,
 ) -> None:
     """Make the queue of a database if it is missing, and have a dispatcher run its jobs.
 
     `stop` ends it, which has to be done before the database is closed; at the end of the process
     that happens by itself.
 
-    Call `base` or `minimal` first. Persistent objects and connections can then be adapted to
-    `IQueue`, which gives the queue named ''.
+    Call `base` or `minimal` first. After that of `minimal`, too, persistent objects and connections
+    can be adapted to `IQueue`.
 
     Args:
         db: a ZODB.DB.
@@ -89,23 +100,30 @@ def start(
         agent_chooser, agent_size, agent_filter: see `IAgent`; of the agent 'main', if the
             dispatcher has none yet.
         twisted: use Twisted's installed reactor, which the caller runs, in place of a thread.
+        shutdown_grace_period: seconds that running jobs are given at a stop.
 
     Raises:
         ValueError: the process has a dispatcher of its UUID on another database.
+        ClosedDatabaseError: the database is closed. A ValueError.
+        MissingDatabaseError: there is no database named `db_name`. A KeyError.
+        NotConfiguredError: neither `base` nor `minimal` was called. A LookupError.
     """
-    for kind in (persistent.interfaces.IPersistent, ZODB.interfaces.IConnection):
-        zope.component.provideAdapter(zc.async_.queue.getDefaultQueue, adapts=(kind,))
+    # First of all, so that nothing is half done.
+    zc.async_.dispatcher.registry.own_uuid()
+    installer: Any = zc.async_.subscribers.QueueInstaller(db_name=db_name)
+    installer.check(db)
+    _provide_queue()
     handler = zc.async_.subscribers.AgentInstaller(
         "main", chooser=agent_chooser, size=agent_size, filter=agent_filter
     )
     zope.component.provideHandler(handler)
     opened = zc.async_.interfaces.DatabaseOpened(db)
-    zc.async_.subscribers.QueueInstaller(db_name=db_name)(opened)
-    installer: Any = zc.async_.subscribers.ThreadedDispatcherInstaller
+    installer(opened)
+    installer = zc.async_.subscribers.ThreadedDispatcherInstaller
     if twisted:
         installer = zc.async_.subscribers.TwistedDispatcherInstaller
     try:
-        installer(poll_interval)(opened)
+        installer(poll_interval, shutdown_grace_period=shutdown_grace_period)(opened)
     except BaseException:
         _unregister(handler)
         raise

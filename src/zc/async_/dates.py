@@ -1,11 +1,8 @@
 """Dates without a time zone, which are taken as UTC."""
 
 import datetime
-import sys
-import warnings
 
-#: Warnings are of who called this package.
-_PACKAGE = __name__.rpartition(".")[0]
+import zc.async_.warners
 
 
 class NaiveDateWarning(UserWarning):
@@ -20,12 +17,11 @@ def warn_if_ambiguous(what: str, moment: datetime.datetime) -> None:
     error.
     """
     if moment.tzinfo is None and _differs_here(moment):
-        warnings.warn(
+        zc.async_.warners.warn(
             f"{what} has no time zone, and is taken as UTC: {moment!r}. Give it one: "
             "datetime.datetime.now(datetime.UTC), for example, or moment.astimezone() for local "
             "time",
             NaiveDateWarning,
-            stacklevel=_levels_to_caller(),
         )
 
 
@@ -35,16 +31,3 @@ def _differs_here(moment: datetime.datetime) -> bool:
     except (OverflowError, ValueError, OSError):
         # At the ends of what a datetime can tell.
         return False
-
-
-def _levels_to_caller() -> int:
-    """How far up from `warn_if_ambiguous` whoever called this package is."""
-    level = 1
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        name = frame.f_globals.get("__name__", "")
-        if name != _PACKAGE and not name.startswith(_PACKAGE + "."):
-            break
-        frame = frame.f_back
-        level += 1
-    return level

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import persistent
-import zope.component.event  # makes handlers that were registered as adapters hear events
-import zope.event
 import zope.interface
 from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
@@ -16,12 +14,16 @@ from persistent.mapping import PersistentMapping
 import zc.async_.callables
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.ledger
 import zc.async_.liveness
+import zc.async_.notifying
 import zc.async_.observing
+import zc.async_.originals
 import zc.async_.receipts
 from zc.async_ import utils
-from zc.async_.agent import SystemAgent
+from zc.async_.agent import Agent, SystemAgent
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
+from zc.async_.located import Located
 from zc.twist.showing import show
 
 
@@ -32,17 +34,20 @@ class Ping(persistent.Persistent):
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatcherAgents)
-class DispatcherAgents(PersistentMapping):
+class DispatcherAgents(Located, PersistentMapping):
     """See `zc.async_.interfaces.IDispatcherAgents`.
 
     Claims read this record as it is now (`readCurrent`): so nothing is claimed for a dispatcher
     that somebody deactivates.
     """
 
-    parent: Any = None
+    #: The `IDispatchers`; None if the dispatcher was unregistered.
+    _registry: Any = None
     #: The queue, if the dispatcher was unregistered: jobs go on that its agents had.
     _queue: Any = None
     activated: datetime.datetime | None = None
+    #: The books of agents of an application's own classes, by name.
+    _ledgers: dict[str, Any] = {}
     #: What its process holds while it lives.
     _holder: zc.async_.liveness.Holder | None = None
     ping_interval = datetime.timedelta(seconds=30)
@@ -56,10 +61,23 @@ class DispatcherAgents(PersistentMapping):
         self._system.name = "system"
         self._system.parent = self
 
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        if "parent" in state:
+            # Written by an older version, whose agents had the `IDispatchers` as parent.
+            state = {**state, "_registry": state["parent"]}
+            del state["parent"]
+        super().__setstate__(state)
+
+    @property
+    def parent(self) -> Any:
+        """See `zc.async_.interfaces.IDispatcherAgents`."""
+        return None if self._registry is None else self._registry.parent
+
     @property
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        return self._queue if self.parent is None else self.parent.parent
+        return self._queue if self._registry is None else self._registry.parent
 
     @property
     def dead(self) -> bool:
@@ -93,26 +111,56 @@ class DispatcherAgents(PersistentMapping):
         zc.async_.observing.pinged(self)
 
     def __setitem__(self, name: str, agent: Any) -> None:
+        zc.async_.ledger.check(agent)
+        if name in self and self[name] is not agent:
+            # Its jobs would be nobody's.
+            del self[name]
         agent.name = name
         agent.parent = self
         super().__setitem__(name, agent)
+        self._books_of(name)
 
     def __delitem__(self, name: str) -> None:
-        if len(self[name]):
+        if len(self._books_of(name)):
             raise ValueError(
                 f"agent {show(name)} runs jobs: set its size to 0, and remove it when it is empty"
             )
         agent = self[name]
-        agent._queue = agent.queue
-        agent.parent = None
+        if isinstance(agent, Agent):
+            agent._queue = agent.queue
+        agent.parent = agent.name = None
         super().__delitem__(name)
+        self._drop_ledger(name)
+
+    def _books_of(self, name: str) -> Any:
+        """The `Books` of an agent: itself, if it is an `Agent`, else its ledger."""
+        agent = self[name]
+        if isinstance(agent, Agent):
+            return agent
+        ledger = self._ledgers.get(name)
+        if ledger is None:
+            ledger = zc.async_.ledger.Ledger(name, self, agent)
+            self._ledgers = {**self._ledgers, name: ledger}
+        return ledger
+
+    def _drop_ledger(self, name: str) -> None:
+        if name in self._ledgers:
+            self._ledgers = {key: value for key, value in self._ledgers.items() if key != name}
+
+    def _named_agents(self) -> list[tuple[str, Any]]:
+        """The names and the `Books` of the agents."""
+        return [(name, self._books_of(name)) for name in self]
 
     def _agents(self) -> list[Any]:
-        """All agents, with the one of the system."""
-        return [*self.values(), self._system]
+        """The `Books` of all agents, with the one of the system."""
+        return [*(books for _name, books in self._named_agents()), self._system]
 
     def activate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
+        self._activate()
+
+    def _activate(self) -> list[Any]:
+        """As `activate`; returns the handlers that raised."""
         if self.activated:
             raise ValueError(f"dispatcher {self.UUID} is activated in this queue already")
         self._say()
@@ -120,13 +168,18 @@ class DispatcherAgents(PersistentMapping):
         # Nothing should be there. If something is, because of a claim that raced with the end of
         # an earlier activation, nobody works on it.
         self._hand_back()
-        zope.event.notify(zc.async_.interfaces.DispatcherActivated(self))
+        return zc.async_.notifying.notify(zc.async_.interfaces.DispatcherActivated(self))
+
+    def _notify_again(self, handlers: list[Any]) -> list[Any]:
+        """Call handlers that raised when this was activated; return those that raised again."""
+        event = zc.async_.interfaces.DispatcherActivated(self)
+        return zc.async_.notifying.call(handlers, event)
 
     def reactivate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
         self._say()
         self.activated = self.last_ping.value
-        zope.event.notify(zc.async_.interfaces.DispatcherReactivated(self))
+        zc.async_.notifying.notify(zc.async_.interfaces.DispatcherReactivated(self))
 
     def deactivate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
@@ -135,7 +188,7 @@ class DispatcherAgents(PersistentMapping):
         self.activated = None
         self._holder = None
         self._hand_back()
-        zope.event.notify(zc.async_.interfaces.DispatcherDeactivated(self))
+        zc.async_.notifying.notify(zc.async_.interfaces.DispatcherDeactivated(self))
 
     def _stays_silent(self) -> None:
         """Fail this transaction if the dispatcher pings meanwhile, or has done so unseen."""
@@ -171,23 +224,25 @@ class DispatcherAgents(PersistentMapping):
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatchers)
-class Dispatchers(persistent.Persistent):
+class Dispatchers(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IDispatchers`."""
-
-    parent: Any = None
 
     def __init__(self) -> None:
         #: By the bytes of the UUID.
         self._dispatchers = OOBTree()
+
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
 
     def register(self, uuid: uuid_module.UUID) -> None:
         """See `zc.async_.interfaces.IDispatchers`."""
         if uuid.bytes in self._dispatchers:
             raise ValueError(f"dispatcher {uuid} is registered already")
         agents = DispatcherAgents(uuid_module.UUID(bytes=uuid.bytes))
-        agents.parent = self
+        agents._registry = self
         self._dispatchers[uuid.bytes] = agents
-        zope.event.notify(zc.async_.interfaces.DispatcherRegistered(agents))
+        zc.async_.notifying.notify(zc.async_.interfaces.DispatcherRegistered(agents))
 
     def unregister(self, uuid: uuid_module.UUID) -> DispatcherAgents:
         """See `zc.async_.interfaces.IDispatchers`."""
@@ -196,8 +251,8 @@ class Dispatchers(persistent.Persistent):
             raise ValueError(f"dispatcher {uuid} is activated: stop it first")
         del self._dispatchers[uuid.bytes]
         agents._queue = self.parent
-        agents.parent = None
-        zope.event.notify(zc.async_.interfaces.DispatcherUnregistered(agents, self))
+        agents._registry = None
+        zc.async_.notifying.notify(zc.async_.interfaces.DispatcherUnregistered(agents, self))
         return agents
 
     def ping(self, uuid: uuid_module.UUID) -> bool:

@@ -90,7 +90,7 @@ class _Bucket(persistent.Persistent):
 class Completed(persistent.Persistent):
     """See `zc.async_.interfaces.ICompletedCollection`.
 
-    Written by the dispatcher of the agent alone.
+    Written by the dispatcher of the agent, and by operators who clear it.
     """
 
     def __init__(self) -> None:
@@ -112,6 +112,10 @@ class Completed(persistent.Persistent):
         for bucket in self._buckets:
             if bucket.remove(job):
                 return
+
+    def clear(self) -> None:
+        """See `zc.async_.interfaces.ICompletedCollection`."""
+        self._buckets = ()
 
     def rotate(self, now: int) -> bool:
         """Drop what is too old; return whether there was anything."""

@@ -6,15 +6,16 @@ a transaction on its own.
 """
 
 import datetime
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, ParamSpec
 from uuid import UUID
 
 import zope.interface
 import zope.interface.common.mapping
+import zope.interface.common.sequence
 from zope.i18nmessageid import MessageFactory
 from zope.interface import Attribute, Interface
-from zope.interface.interfaces import IObjectEvent, ObjectEvent
+from zope.interface.interfaces import ComponentLookupError, IObjectEvent, ObjectEvent
 from zope.processlifetime import DatabaseOpened, DatabaseOpenedWithRoot, IDatabaseOpened
 
 __all__ = [
@@ -28,7 +29,9 @@ __all__ = [
     "PENDING",
     "AbortedError",
     "AsyncError",
+    "BadJobIdError",
     "BadStatusError",
+    "ClosedDatabaseError",
     "DatabaseOpened",
     "DatabaseOpenedWithRoot",
     "DispatcherActivated",
@@ -36,6 +39,7 @@ __all__ = [
     "DispatcherReactivated",
     "DispatcherRegistered",
     "DispatcherUnregistered",
+    "FullError",
     "IAbstractJob",
     "IAgent",
     "ICallbackProxy",
@@ -50,6 +54,7 @@ __all__ = [
     "IDispatcherRegistered",
     "IDispatcherUnregistered",
     "IDispatchers",
+    "IFilterAgent",
     "IJob",
     "IObjectAdded",
     "IQueue",
@@ -58,13 +63,20 @@ __all__ = [
     "IQuotas",
     "IReactor",
     "IRetryPolicy",
+    "ISizedSequence",
+    "JobNotFoundError",
     "MissingCallableError",
+    "MissingDatabaseError",
+    "NotConfiguredError",
     "ObjectAdded",
     "ReassignedError",
     "TimeoutError",
 ]
 
 _ = MessageFactory("zc.async")
+
+#: What a callable takes.
+Arguments = ParamSpec("Arguments")
 
 #: A poll's key, a time (UTC), how long ago, or None.
 Moment = int | datetime.datetime | datetime.timedelta | None
@@ -76,17 +88,17 @@ Answer = bool | datetime.timedelta | datetime.datetime
 KEY = "zc.async"
 
 #: In no queue, and never run.
-NEW = _("new-status")
+NEW = _("new-status", "New")
 #: In a queue; no dispatcher has claimed it.
-PENDING = _("pending-status")
+PENDING = _("pending-status", "Pending")
 #: Claimed for an agent, and not started.
-ASSIGNED = _("assigned-status")
+ASSIGNED = _("assigned-status", "Assigned")
 #: Started: a worker has it, or it waits for the job or Deferred that it returned.
-ACTIVE = _("active-status")
+ACTIVE = _("active-status", "Active")
 #: Its result is known, and its callbacks run.
-CALLBACKS = _("callbacks-status")
+CALLBACKS = _("callback-status", "Performing Callbacks")
 #: Its result is known, and its callbacks have run.
-COMPLETED = _("completed-status")
+COMPLETED = _("completed-status", "Completed")
 
 #: The historic name of the event.
 IDatabaseOpenedEvent = IDatabaseOpened
@@ -104,8 +116,15 @@ class BadStatusError(AsyncError, ValueError):
     """The status of a job does not allow what was asked of it."""
 
 
+class FullError(AsyncError):
+    """A container has no room for one more.
+
+    Nothing here raises it: what finds no place waits. It is for containers of applications.
+    """
+
+
 class TimeoutError(AsyncError):  # noqa: A001  (the historic name)
-    """The `begin_by` of a job passed before the job could begin."""
+    """The `begin_by` of a job passed before the job could begin, or somebody failed the job."""
 
 
 class AbortedError(AsyncError):
@@ -114,6 +133,29 @@ class AbortedError(AsyncError):
 
 class MissingCallableError(AsyncError, LookupError):
     """The callable of a job could not be imported where and when the job was due."""
+
+
+class JobNotFoundError(AsyncError, LookupError):
+    """There is no job of that id here: see `zc.async_.find`."""
+
+
+class BadJobIdError(JobNotFoundError, ValueError):
+    """A text that is the id of no job, and never will be."""
+
+
+class NotConfiguredError(AsyncError, ComponentLookupError):
+    """A component is missing that the library needs."""
+
+
+class MissingDatabaseError(AsyncError, KeyError):
+    """There is no database of that name beside the one that is open."""
+
+    # A KeyError shows the repr of its message.
+    __str__ = Exception.__str__
+
+
+class ClosedDatabaseError(AsyncError, ValueError):
+    """A database that was closed is to get a queue or a dispatcher."""
 
 
 class ReassignedError(AsyncError):
@@ -128,6 +170,7 @@ class IObjectAdded(IObjectEvent):
     """An object was added to a container by an installer of this package."""
 
     container = Attribute("The container that the object was added to.")
+    parent = Attribute("The same as `container`.")
     name = Attribute("The name of the object in the container.")
 
 
@@ -137,7 +180,7 @@ class ObjectAdded(ObjectEvent):
 
     def __init__(self, object: Any, container: Any = None, name: Any = None) -> None:
         super().__init__(object)
-        self.container = container
+        self.container = self.parent = container
         self.name = name
 
 
@@ -259,6 +302,9 @@ class IDispatcher(Interface):
     activated = Attribute("When it was activated (datetime, UTC), or None or False.")
     thread = Attribute("The thread of the reactor if an installer started one, else None.")
     polls = Attribute("The polls kept in memory, the newest first.")
+    jobs = Attribute(
+        "Of the jobs kept in memory, by (oid, database name), what `getJobInfo` tells; newest last."
+    )
     queues = Attribute("Of each queue's name a mapping of an agent's name to its worker pool.")
     shutdown_grace_period = Attribute(
         "Seconds (float) that running jobs are given at a graceful stop; 0 by default."
@@ -287,7 +333,11 @@ class IDispatcher(Interface):
         """Figures of the jobs started by the polls of a span of time, as a dict."""
 
     def getJobInfo(oid: int, database_name: str | None = None) -> dict[str, Any]:
-        """What is known here of the job with this oid (int), as a dict; KeyError if nothing is."""
+        """What is known here of the job with this oid (int), as a dict; KeyError if nothing is.
+
+        'reassigned' is true once the job is not this dispatcher's any more, as soon as the worker
+        or a poll has seen that.
+        """
 
     def getActiveJobIds(
         queue: str | None = None, agent: str | None = None
@@ -295,13 +345,20 @@ class IDispatcher(Interface):
         """The (oid, database name) of the jobs now in worker threads, the newest first."""
 
     def getPollInfo(at: Moment = None, before: Moment = None) -> Any:
-        """The newest poll at or before a key or a datetime, or an interval ago."""
+        """The newest poll at a key, a datetime or an interval ago, or the newest before that.
+
+        `at` may be that of a poll itself; of `before` the answer is always an earlier poll.
+        ValueError if there is none.
+        """
 
     def iterPolls(at: Moment = None, before: Moment = None, since: Moment = None) -> Iterator[Any]:
         """The polls of a span of time, the newest first."""
 
     def getStatusInfo() -> dict[str, Any]:
-        """The state of this dispatcher, as a dict."""
+        """The state of this dispatcher, as a dict.
+
+        'uptime' and 'time since last poll' are None while it is stopped.
+        """
 
 
 # --------------------------------------------------------------------------------------------------
@@ -338,7 +395,10 @@ class IAbstractJob(Interface):
 
     parent = Attribute("The queue, agent or job that this job is in, or None.")
     status = Attribute("NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS or COMPLETED.")
-    result = Attribute("The outcome, a `zc.twist.Failure` if it failed; None before that.")
+    result = Attribute(
+        "The outcome, a `zc.twist.Failure` if it failed; None before that. Of a job that waits for "
+        "another one, that other job."
+    )
 
     def addCallbacks(
         success: Any = None,
@@ -384,6 +444,12 @@ class IJob(IAbstractJob):
     Made as `Job(callable, *args, **kwargs)`, a partial application as `functools.partial`.
     """
 
+    id = Attribute(
+        "A short text (str) by which `zc.async_.find` finds the job again, from any connection of "
+        "its group of databases: such as '1234', or '1234-main' if the database has a name. It "
+        "needs no quoting in a URL and never changes. A job has it from its put on, before the "
+        "commit; None for a job that is in no database."
+    )
     callable = Attribute(
         "What is called: a global function or class, a callable object that can be stored, or a "
         "method of one. May be set until the job starts."
@@ -409,6 +475,8 @@ class IJob(IAbstractJob):
     quota_names = Attribute(
         "Names (tuple of str) of the quotas of its queue in which the job needs a place to run. "
         "May be set while the job is pending."
+        " A job that waits for others keeps its places, but in quotas that these name, or those "
+        "that they wait for: there it gives its place up."
     )
     priority = Attribute("An integer, 0 by default. Among the due jobs, higher ones start first.")
     assignerUUID = Attribute("The UUID of the process that put the job, or None.")
@@ -442,11 +510,12 @@ class IJob(IAbstractJob):
     def bind(*args: Any, **kwargs: Any) -> Any:
         """Put the given arguments before those the job has (update keyword arguments).
 
-        Returns the job.
+        Returns the job. Asked of the class, `Job.bind(callable, *args, **kwargs)`, it makes a job
+        whose callable gets that job itself before `args`.
         """
 
     def fail(error: Exception | None = None) -> None:
-        """End the job with a Failure of `error` (`AbortedError()`), through its callbacks."""
+        """End the job with a Failure of `error` (`TimeoutError()`), through its callbacks."""
 
     def handleInterrupt() -> None:
         """The process that ran the job is gone: ask the retry policy, and do as it says."""
@@ -463,7 +532,11 @@ class IJob(IAbstractJob):
         """Go on with callbacks whose process is gone."""
 
     def getRetryPolicy() -> Any:
-        """The `IRetryPolicy` of this job."""
+        """The `IRetryPolicy` of this job.
+
+        Made at the first call, and kept with the job (which writes its record), unless another
+        thread runs it meanwhile.
+        """
 
     def setUp() -> Any:
         """Called before each try; a failure in it is a failure of the job. For subclasses."""
@@ -479,14 +552,30 @@ class IJob(IAbstractJob):
 # Queues
 
 
-class IQuota(Interface):
-    """How many jobs that name it may run at once, over all dispatchers of a queue.
+class ISizedSequence(zope.interface.common.sequence.IFiniteSequence):
+    """Jobs, of which there may be so many at once.
 
-    Iteration and `len` are over the jobs that hold a place now.
+    Iteration, `len`, `in` and indices are over the jobs that hold a place now. False if there are
+    none.
     """
 
-    name = Attribute("Its name in the queue (str).")
     size = Attribute("The number of places, at least 0. May be changed at any time.")
+
+    def __len__() -> int:  # type: ignore[override]
+        """How many jobs hold a place."""
+
+    def __iter__() -> Iterator[Any]:
+        """The jobs that hold a place."""
+
+    def __contains__(job: Any) -> bool:
+        """Whether a job holds a place."""
+
+
+class IQuota(ISizedSequence):
+    """How many jobs that name it may run at once, over all dispatchers of a queue."""
+
+    name = Attribute("Its name in the queue (str).")
+    parent = Attribute("The `IQuotas`.")
     filled = Attribute("Whether no place is free.")
 
     def clean() -> None:
@@ -504,7 +593,10 @@ class IQuotas(zope.interface.common.mapping.IEnumerableMapping):
 
 
 class IQueues(zope.interface.common.mapping.IMapping):
-    """The queues of a database, by name. The usual queue has the name ''."""
+    """The queues of a database, by name. The usual queue has the name ''.
+
+    What is no name, or no `IQueue`, is refused with TypeError.
+    """
 
 
 class IQueue(Interface):
@@ -518,8 +610,8 @@ class IQueue(Interface):
     meanwhile may come or not; so may others if this connection claims meanwhile.
     """
 
-    name = Attribute("The name of the queue in its `IQueues`.")
-    parent = Attribute("The `IQueues`.")
+    name = Attribute("The name of the queue in its `IQueues`; None if it is in none.")
+    parent = Attribute("The `IQueues`, or None.")
     quotas = Attribute("The `IQuotas`.")
     dispatchers = Attribute("The `IDispatchers`.")
 
@@ -530,16 +622,31 @@ class IQueue(Interface):
         failure_log_level: int | None = None,
         retry_policy_factory: Any = None,
         priority: int | None = None,
+        quota_names: Iterable[str] | None = None,
     ) -> Any:
         """Add a job, or a callable that is made one, and return the job.
 
-        The other arguments set the attributes of `IJob` of the same names, unless None.
-        `begin_after` may be a timedelta from now; a naive datetime is in UTC. The job may start
-        once the transaction has committed.
+        The other arguments set the attributes of `IJob` of the same names, unless None: all that
+        can be set on a job besides its call. `begin_after` may be a timedelta from now; a naive
+        datetime is in UTC. The job may start once the transaction has committed.
 
         Raises `BadStatusError` for a job that is or was in a queue already and cannot run now,
-        ValueError for a quota that does not exist and TypeError for what cannot be called or
-        stored.
+        ValueError for a quota that does not exist, TypeError for what cannot be called or stored
+        and `ClosedDatabaseError` if the database of the queue was closed. Warns of functions and
+        classes of the main program, with `zc.async_.mainprogram.MainProgramWarning`.
+        """
+
+    def call(
+        callable: Callable[Arguments, Any],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Any:
+        """Add a job that calls `callable` with these arguments, and return the job.
+
+        In one word what `put(Job(callable, *args, **kwargs))` is, and type checkers check the
+        arguments. None of them is for the queue: use `put` to say when, or how urgently. Raises
+        what `put` raises.
         """
 
     def putBack(job: Any) -> None:
@@ -576,11 +683,19 @@ class IDispatchers(zope.interface.common.mapping.IEnumerableMapping):
 
 
 class IDispatcherAgents(zope.interface.common.mapping.IMapping):
-    """The agents of one dispatcher in one queue: name to `IAgent`."""
+    """The agents of one dispatcher in one queue: name to `IAgent`.
+
+    A handler of the events that are fired here and by `IDispatchers` may use what it is told of,
+    as in `event.object.parent.quotas`. One that raises is told of at CRITICAL, with its name; what
+    it did is undone, the other handlers are heard, and the dispatcher goes on. If that was
+    `IDispatcherActivated`, the dispatcher calls it again, after five seconds and then later and
+    later (at most five minutes), until all is well. A conflict that it meets has the whole
+    transaction tried anew.
+    """
 
     UUID = Attribute("The UUID of the dispatcher.")
-    parent = Attribute("The `IDispatchers`.")
-    queue = Attribute("The `IQueue`.")
+    parent = Attribute("The `IQueue`; None if the dispatcher was unregistered.")
+    queue = Attribute("The `IQueue`, also if the dispatcher was unregistered.")
     activated = Attribute("When it was activated (datetime), or None.")
     dead = Attribute(
         "Whether its process is known to have ended, or this process has seen its ping unchanged "
@@ -608,6 +723,12 @@ class IDispatcherAgents(zope.interface.common.mapping.IMapping):
 class ICompletedCollection(Interface):
     """The newer completed jobs of an agent, the newest first."""
 
+    def add(job: Any) -> None:
+        """Add a job that has just completed. For agents and dispatchers."""
+
+    def remove(job: Any) -> None:
+        """Remove a job of which an undone transaction has it that it did not complete."""
+
     def __len__() -> int:
         """How many there are."""
 
@@ -625,12 +746,21 @@ class ICompletedCollection(Interface):
     def last(stop: datetime.datetime | None = None) -> Any:
         """The oldest job, completed after `stop`. ValueError if there is none."""
 
+    def clear() -> None:
+        """Forget all. Of jobs that complete meanwhile, some may be forgotten, too."""
 
-class IAgent(Interface):
+
+class IAgent(ISizedSequence):
     """Chooses jobs of a queue for one dispatcher, and has those that run.
 
+    `zc.async_.agent.Agent` is one. Others are of any class that is persistent and declared to
+    implement this, and are put into the `IDispatcherAgents` under a name, which sets `name` and
+    `parent`. They claim as they like in `claimJob`. Dispatchers keep their own books of what such
+    an agent has claimed, and what is promised of jobs holds whatever it does; an error of `remove`,
+    `jobCompleted` or `completed` is logged at CRITICAL.
+
     Iteration, `len`, `in` and indices cover the claimed jobs that have not completed; a job that
-    waits for another job is not among them.
+    waits for another job is not among them. Without such jobs it is false.
     """
 
     name = Attribute("Its name in its `IDispatcherAgents`.")
@@ -651,5 +781,31 @@ class IAgent(Interface):
     def claimJob() -> Any:
         """Claim a job, assign it to this agent and return it, or return None.
 
-        Returns None if the agent is full or its dispatcher is not active in the queue.
+        Returns None if the agent is full or its dispatcher is not active in the queue. An agent of
+        one's own class need not look at either, nor assign the job, though it may set the `parent`
+        of the job to itself. It must return a job that it got from `IQueue.claim`.
         """
+
+    def remove(job: Any) -> None:
+        """Forget a claimed job. ValueError if it is not here.
+
+        Dispatchers call this, in the transaction of a poll, for a job that the agent shows and that
+        is with it no more: it went back into its queue, or waits for the result of another job.
+        """
+
+    def jobCompleted(job: Any) -> None:
+        """Forget a claimed job, and add it to `completed`. It has completed.
+
+        Dispatchers call this in the transaction of a poll. A job that was removed since it waited
+        for another one is added to `completed` without that.
+        """
+
+    def index(job: Any) -> int:
+        """The position of a claimed job. ValueError if it is not here."""
+
+
+class IFilterAgent(IAgent):
+    """An agent that has no chooser: what it takes is told by its filter alone, all if that is None.
+
+    Provided by an `IAgent` of this package as long as its `chooser` is None.
+    """

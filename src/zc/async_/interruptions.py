@@ -8,7 +8,7 @@ import zc.async_.answers
 from zc.async_ import utils
 from zc.async_.answers import Meaning
 from zc.async_.callback_runs import manager_of
-from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED, NEW
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED, NEW, AbortedError
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 
 #: Microseconds that an interrupted job waits at least. One that ends its process then does not do
@@ -37,7 +37,7 @@ def handle_interrupt(job: Any) -> None:
         return
     answer = _ask(job)
     if answer is False:
-        job.fail()
+        job.fail(AbortedError())
     elif zc.async_.answers.is_too_late(job, answer):
         job.fail(BeginByPassedError())
     else:
@@ -61,7 +61,7 @@ def handle_callback_interrupt(callback: Any) -> Meaning | None:
         return None
     answer = _ask(callback)
     if answer is False:
-        callback._fail()
+        callback._fail(AbortedError())
     else:
         callback._set_status(NEW)
     return answer

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import persistent
 import zope.component
 import zope.interface
 
@@ -17,16 +18,28 @@ import zc.async_.callables
 import zc.async_.callback_runs
 import zc.async_.clock
 import zc.async_.growing
+import zc.async_.ids
 import zc.async_.interfaces
 import zc.async_.interruptions
+import zc.async_.mainprogram
+import zc.async_.mistyped
+import zc.async_.originals
 import zc.async_.reporting
 import zc.async_.running
 import zc.async_.sidecar
+import zc.async_.storable
+import zc.async_.yielding
 import zc.twist
 from zc.async_ import utils
 from zc.async_.answers import At
 from zc.async_.arguments import ArgumentList, KeyedView
-from zc.async_.callbacks import CallbackProxy, performed
+from zc.async_.callbacks import (
+    CallbackProxy,
+    ConditionalCallbackProxy,
+    SuccessFailureCallbackProxy,
+    performed,
+    success_or_failure,
+)
 from zc.async_.composition import part_ended, run_parallel, run_serial
 from zc.async_.conditions import Conditions
 from zc.async_.interfaces import (
@@ -36,9 +49,9 @@ from zc.async_.interfaces import (
     COMPLETED,
     NEW,
     PENDING,
-    AbortedError,
     BadStatusError,
 )
+from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes, RetrySystem
 from zc.async_.threadlocal import local
 from zc.twist import showing
@@ -47,8 +60,24 @@ from zc.twist.showing import show
 #: Characters shown of an argument at least, though there are many.
 SHORTEST_VALUE = 20
 
-_STATUSES = (NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED)
-_NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
+#: The number of the first status. The original numbered some of them from 0 to 3: what has been
+#: made from its records, whoever does that, must not be misread.
+FIRST_NUMBER = 10
+
+_STATUSES = dict(enumerate((NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED), FIRST_NUMBER))
+_NUMBERS = {status: number for number, status in _STATUSES.items()}
+#: Of jobs that no worker has.
+_FREE = frozenset(map(_NUMBERS.__getitem__, (NEW, PENDING, COMPLETED)))
+
+
+class _Binding:
+    """What `Job.bind` is, which means one thing to the class and another to a job."""
+
+    def __get__(self, job: Any, kind: type["Job"]) -> Any:
+        return kind._make_bound if job is None else job._bind
+
+
+_set = persistent.Persistent.__setattr__
 
 
 @zope.interface.implementer(zc.async_.interfaces.IJob)
@@ -56,7 +85,7 @@ class Job(Conditions):
     """See `zc.async_.interfaces.IJob`."""
 
     # What is not stored if it has these values. Times are in microseconds.
-    _status_id = 0
+    _status_id = FIRST_NUMBER
     _parent: Any = None
     _args: list[Any] = []
     _kwargs: dict[str, Any] = {}
@@ -102,6 +131,26 @@ class Job(Conditions):
         if kwargs:
             self._kwargs = kwargs
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Without `super`: attributes are set a dozen times in the life of a job.
+        if name[0] != "_" and type(self) is Job and not hasattr(Job, name):
+            # Subclasses know what they do.
+            zc.async_.mistyped.refuse_if_mistyped(name)
+        _set(self, name, value)
+
+    @property
+    def id(self) -> str | None:
+        """See `zc.async_.interfaces.IJob`."""
+        return zc.async_.ids.make_id(self)
+
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_callable_root")
+        super().__setstate__(state)
+        number = self.__dict__.get("_status_id", FIRST_NUMBER)
+        if number < FIRST_NUMBER:
+            # An older version of this release counted from 0. That is no change of the record.
+            self.__dict__["_status_id"] = number + FIRST_NUMBER
+
     # -- the call
 
     @property
@@ -112,17 +161,24 @@ class Job(Conditions):
     @callable.setter
     def callable(self, value: Any) -> None:
         self._must_not_have_started("the callable")
-        self._callable = zc.async_.callables.to_stored(value)
+        stored = zc.async_.callables.to_stored(value)
+        zc.async_.storable.check_late(
+            self, "the callable", stored[0] if isinstance(stored, tuple) else stored
+        )
+        self._callable = stored
         self._edited()
 
     @property
     def args(self) -> ArgumentList:
         """See `zc.async_.interfaces.IJob`."""
-        return ArgumentList(lambda: self._args, self._changing_args)
+        return ArgumentList(lambda: self._args, self._changing_args, self._check_argument)
 
     @args.setter
     def args(self, value: Any) -> None:
-        self._args = list(value)
+        value = list(value)
+        for position, argument in enumerate(value):
+            self._check_argument(argument, position)
+        self._args = value
         self._edited()
 
     def _changing_args(self) -> list[Any]:
@@ -133,21 +189,47 @@ class Job(Conditions):
     @property
     def kwargs(self) -> KeyedView:
         """See `zc.async_.interfaces.IJob`."""
-        return KeyedView(lambda: self._kwargs, self._changing_kwargs)
+        return KeyedView(lambda: self._kwargs, self._changing_kwargs, self._check_argument)
 
     @kwargs.setter
     def kwargs(self, value: Any) -> None:
-        self._kwargs = dict(value)
+        value = dict(value)
+        for name, argument in value.items():
+            self._check_argument(argument, name)
+        self._kwargs = value
         self._edited()
+
+    def _check_argument(self, argument: Any, key: Any) -> None:
+        zc.async_.storable.check_late(self, f"argument {show(key)}", argument)
 
     def _changing_kwargs(self) -> dict[str, Any]:
         self._kwargs = dict(self._kwargs)
         self._edited()
         return self._kwargs
 
-    def bind(self, *args: Any, **kwargs: Any) -> "Job":
-        """See `zc.async_.interfaces.IJob`."""
+    @property
+    def _callable_root(self) -> Any:
+        """The object whose method is called, or what is called. As the original kept it."""
+        stored = self._callable
+        return stored[0] if isinstance(stored, tuple) else self.callable
+
+    @property
+    def _callable_name(self) -> str | None:
+        """The name of the method that is called, or None. As the original kept it."""
+        return self._callable[1] if isinstance(self._callable, tuple) else None
+
+    #: See `zc.async_.interfaces.IJob`.
+    bind = _Binding()
+
+    @classmethod
+    def _make_bound(cls, /, *args: Any, **kwargs: Any) -> "Job":
+        job = cls(*args, **kwargs)
+        return job._bind(job)
+
+    def _bind(self, /, *args: Any, **kwargs: Any) -> "Job":
         self._must_not_have_started("the arguments")
+        for key, argument in (*enumerate(args), *kwargs.items()):
+            self._check_argument(argument, key)
         if args:
             self._args = [*args, *self._args]
         if kwargs:
@@ -180,7 +262,10 @@ class Job(Conditions):
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
         agent = self.agent
-        return self._ancestor(zc.async_.interfaces.IQueue) if agent is None else agent.queue
+        if agent is None:
+            return self._ancestor(zc.async_.interfaces.IQueue)
+        # One of another class that was removed may find none.
+        return getattr(agent, "queue", None)
 
     @property
     def agent(self) -> Any:
@@ -199,13 +284,24 @@ class Job(Conditions):
         return None if self._assigner is None else uuid.UUID(bytes=self._assigner)
 
     @property
+    def key(self) -> int | None:
+        """Sorts completed jobs, the newest first (see `utils.dt_to_long`); None before that."""
+        if self._status_id != _NUMBERS[COMPLETED] or self.initial_callbacks_end is None:
+            return None
+        return utils.dt_to_long(self.initial_callbacks_end)
+
+    @property
     def annotations(self) -> KeyedView:
         """See `zc.async_.interfaces.IJob`."""
-        return KeyedView(self._read_annotations, self._changing_annotations)
+        return KeyedView(self._read_annotations, self._changing_annotations, self._check_annotation)
 
     def _read_annotations(self) -> dict[Any, Any]:
         sidecar = zc.async_.sidecar.find(self)
         return {} if sidecar is None else sidecar.annotations
+
+    def _check_annotation(self, value: Any, name: Any) -> None:
+        zc.async_.storable.check_late(self, f"the name {show(name)} of an annotation", name)
+        zc.async_.storable.check_late(self, f"annotation {show(name)}", value)
 
     def _changing_annotations(self) -> dict[Any, Any]:
         sidecar = zc.async_.sidecar.need(self)
@@ -252,11 +348,10 @@ class Job(Conditions):
     @retry_policy_factory.setter
     def retry_policy_factory(self, value: Any) -> None:
         # A tuple of the stored form, since a name of an adapter is a string, too.
-        self._retry_policy_factory = (
-            value
-            if value is None or isinstance(value, str)
-            else (zc.async_.callables.to_stored(value),)
-        )
+        is_name = value is None or isinstance(value, str)
+        factory = value if is_name else (zc.async_.callables.to_stored(value),)
+        zc.async_.storable.check_late(self, "the retry_policy_factory", factory)
+        self._retry_policy_factory = factory
 
     # -- waiting in a queue (for queues and claims only)
 
@@ -277,6 +372,8 @@ class Job(Conditions):
         self._token += 1
         if self._put_back:
             self._put_back = False
+        if self._given_up is not None:
+            self._given_up = None
 
     def _removed(self) -> None:
         """Note that the job was taken out of its queue, and is nobody's."""
@@ -365,7 +462,9 @@ class Job(Conditions):
         retry_policy_factory: Any = None,
     ) -> Any:
         """See `zc.async_.interfaces.IAbstractJob`."""
-        callback = callback if isinstance(callback, CallbackProxy) else as_job(callback)
+        callback = callback if isinstance(callback, ConditionalCallbackProxy) else as_job(callback)
+        zc.async_.mainprogram.warn_of_callback(callback)
+        zc.async_.storable.check_late_callback(self, callback)
         callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
         sidecar = zc.async_.sidecar.find(self)
         if self._status_id in (_NUMBERS[NEW], _NUMBERS[PENDING]) and not (
@@ -460,6 +559,8 @@ class Job(Conditions):
     @property
     def result(self) -> Any:
         """See `zc.async_.interfaces.IAbstractJob`."""
+        if self._status_id == _NUMBERS[ACTIVE]:
+            return self._inner if self._joins is None else self._joins
         return self._result
 
     def setUp(self) -> Any:
@@ -478,6 +579,7 @@ class Job(Conditions):
 
     def _end_with(self, result: Any) -> None:
         """Note the result. The job is completed if it has no callbacks to perform."""
+        waited = self._waits_for_result()
         self._result = result
         self._end = zc.async_.clock.microseconds()
         if self._inner is not None:
@@ -492,6 +594,9 @@ class Job(Conditions):
             self._set_status(COMPLETED)
         else:
             self._set_status(CALLBACKS)
+        if waited:
+            # It is in no books that are looked through for free places.
+            zc.async_.yielding.release(self, self._quota_names)
 
     def _leave_books(self) -> None:
         """Note that no agent lists this job any more, so that it tells of its end itself."""
@@ -515,7 +620,7 @@ class Job(Conditions):
         """
         zc.async_.sidecar.see(self)
         for callback in self._callbacks_from(0):
-            passed = isinstance(callback, CallbackProxy) and callback._passed
+            passed = isinstance(callback, ConditionalCallbackProxy) and callback._passed
             if passed and callback._p_jar is not None:
                 # It may get something to call.
                 callback._p_jar.readCurrent(callback)
@@ -538,7 +643,7 @@ class Job(Conditions):
 
     def _fail(self, error: Any = None) -> None:
         """As `fail`, for who goes on with the callbacks himself."""
-        failure = zc.twist.Failure(AbortedError() if error is None else error)
+        failure = zc.twist.Failure(BeginByPassedError() if error is None else error)
         self._token += 1
         if self._status_id == _NUMBERS[PENDING]:
             self._parent._withdraw(self)
@@ -555,6 +660,11 @@ class Job(Conditions):
         """Take over the result of `inner` when it completes."""
         self._inner = inner
         inner.addCallback(Job(self._receive))
+        zc.async_.yielding.begin_to_wait(self)
+
+    def noteAwaited(self) -> None:
+        """Have those who wait for this job give up places that it needs. For jobs of the system."""
+        zc.async_.yielding.note_above(self)
 
     def _join(self) -> None:
         """Wait for the job that this one returned, or end with its result."""
@@ -566,7 +676,7 @@ class Job(Conditions):
 
     def _new_job(self, item: Any, *args: Any) -> "Job":
         """A job of `item`, with `args` before what it is called with."""
-        return as_job(item).bind(*args)
+        return as_job(item)._bind(*args)
 
     def _receive(self, result: Any) -> None:
         """Take over the result of the job that this one returned (a callback of that job)."""
@@ -586,9 +696,31 @@ class Job(Conditions):
 
     def getRetryPolicy(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
-        if self._policy is None:
-            return self._make_policy()
+        policy = self._policy
+        if policy is None:
+            policy = self._make_policy()
+            if self._is_free_to_write():
+                self._policy = policy
+        return policy
+
+    def _look_at_policy(self) -> Any:
+        """The policy, which is not kept for that: it may never be asked."""
+        if type(self).getRetryPolicy is not Job.getRetryPolicy:
+            return self.getRetryPolicy()
+        return self._make_policy() if self._policy is None else self._policy
+
+    @property
+    def _retry_policy(self) -> Any:
+        """The policy that was asked, or that somebody got; None if there is none so far."""
         return self._policy
+
+    @_retry_policy.setter
+    def _retry_policy(self, value: Any) -> None:
+        self._policy = value
+
+    def _is_free_to_write(self) -> bool:
+        """Whether no other thread may be at work on this record."""
+        return local.job is self or self._status_id in _FREE
 
     def _make_policy(self) -> Any:
         if self._system:
@@ -613,7 +745,7 @@ class Job(Conditions):
         return "callback" if self._is_callback() else ""
 
     def _is_callback(self) -> bool:
-        return self._system or isinstance(self._parent, (Job, CallbackProxy))
+        return self._system or isinstance(self._parent, (Job, ConditionalCallbackProxy))
 
     def _effective_log_level(self) -> int:
         if self._failure_log_level is not None:
@@ -634,7 +766,7 @@ class Job(Conditions):
         head = utils.custom_repr(self)
         try:
             return showing.cut(f"<{head} ``{self._shown_call(len(head))}``>")
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, TypeError, ValueError, zc.async_.originals.NotBroughtOverError):
             # A subclass that has no `_callable`, say: a repr that raises hides the real problem.
             return f"<{head}>"
 
@@ -697,13 +829,16 @@ def _composed(run: Any, jobs: tuple[Any, ...], postprocess: Any) -> Job:
 
 
 __all__ = [
+    "ConditionalCallbackProxy",
     "Job",
     "NeverRetry",
     "RetryCommonForever",
     "RetryCommonFourTimes",
+    "SuccessFailureCallbackProxy",
     "as_job",
     "parallel",
     "serial",
+    "success_or_failure",
 ]
 
 

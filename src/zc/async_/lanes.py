@@ -100,7 +100,11 @@ class Lanes(persistent.Persistent):
         return iter(self.keys())
 
     def __len__(self) -> int:
-        return sum(len(lanes) for lanes in self._mappings()) - len(self._mappings())
+        mappings = self._mappings()
+        for lanes in mappings:
+            # The length of a bucket that cannot be loaded is a SystemError, whatever the reason.
+            lanes._p_activate()
+        return sum(map(len, mappings)) - len(mappings)
 
     def records(self) -> Iterator[Any]:
         """The records that change when a lane is added or removed."""

@@ -49,6 +49,10 @@ class _Argument:
         self._value = value
         self._repr: str | None = None
         self._str: str | None = None
+        if isinstance(value, BaseException):
+            # Whoever keeps the record must not keep what the traceback refers to.
+            self._repr, self._str = shown.text(value), showing.text_of(value)
+            self._value = None
 
     def __repr__(self) -> str:
         if self._repr is None:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import zc.async_.lane
-from zc.async_.backlog import SortKey, entry_of, entry_of_later
+from zc.async_.backlog import AFTER_ALL, SortKey, entry_of, entry_of_later
 from zc.async_.lane import place_of_entry
+from zc.async_.limited import Filed, indices
 
 #: Items of a tree that are read at once: at first, and at most.
 _FIRST_CHUNK = 8
@@ -42,6 +43,9 @@ def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
         for shard in group.shards:
             if shard:
                 yield _in_chunks(shard.jobs)
+    for _key, index in indices(backlog):
+        yield _of_piles(index.open)
+        yield _of_piles(index.parked)
     for rank, tree in backlog.ranked():
         yield _with_rank(rank, tree)
     later = [(entry_of_later(key), job) for key, job in backlog.later.items()]
@@ -50,6 +54,33 @@ def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
         yield _of_lane(queue, lane)
     if queue._v_claim is not None:
         yield iter(_ordered(queue._v_claim.entries()))
+
+
+def _of_piles(heads: Any) -> Iterator[Placed]:
+    """The entries of piles, of which each is looked into when its first entry is due."""
+    #: Of the piles that were looked into: the key of the next entry, a number, that entry, and
+    #: those after it.
+    heap: list[tuple[SortKey, int, Placed, Iterator[Placed]]] = []
+    numbers = itertools.count()
+    for head, filed in itertools.chain(_in_chunks(heads), [(AFTER_ALL, None)]):
+        while heap and heap[0][0] < head:
+            _key, number, placed, rest = heap[0]
+            yield placed
+            following = next(rest, None)
+            if following is None:
+                heapq.heappop(heap)
+            else:
+                heapq.heapreplace(heap, (following[0], number, following, rest))
+        if filed is not None:
+            entries = _of_pile(head, filed)
+            for first in itertools.islice(entries, 1):
+                heapq.heappush(heap, (first[0], next(numbers), first, entries))
+
+
+def _of_pile(head: SortKey, filed: Filed) -> Iterator[Placed]:
+    if isinstance(filed, tuple):
+        return iter([(head, filed[1])])
+    return iter(filed.few) if filed.many is None else _in_chunks(filed.many)
 
 
 def _in_chunks(tree: Any) -> Iterator[tuple[bytes, Any]]:

@@ -13,10 +13,17 @@ So here
 - a transaction that came to know one meanwhile conflicts, and is tried again with other oids.
 
 What another client has committed under an oid makes the storage report a conflict by itself.
+
+A commit that fails while objects are being stored leaves an oid with those new ones whose turn has
+not come. ZODB does not take it back: the next transaction that refers to such an object takes it
+for one that is stored, and the reference leads nowhere. So
+
+- a connection that aborts takes all oids back that it gave to what is not stored.
 """
 
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import ZEO.ClientStorage
@@ -86,7 +93,7 @@ def watch_database(database: Any) -> None:
 
 
 def guard(connection: Any) -> None:
-    """Have a connection take no oid of which it knows an object, from now on.
+    """Have a connection take no oid of which it knows an object, and take back unused ones.
 
     For the thread that uses the connection; costs nothing if it was done before.
     """
@@ -94,6 +101,10 @@ def guard(connection: Any) -> None:
         watch_storage(connection.db().storage)
         # Processes that only put jobs come to know of their databases here.
         zc.async_.zeo.watch(connection.db())
+        unstored: list[Any] = []
+        connection._store_objects = _StoreObjects(connection, unstored)
+        for name in ("abort", "tpc_abort"):
+            setattr(connection, name, _Abort(connection, name, unstored))
         connection.new_oid = _NewOid(connection)
 
 
@@ -110,6 +121,70 @@ class _NewOid:
             oid: bytes = type(connection).new_oid(connection)
             if connection._cache.get(oid) is None and oid not in connection._added:
                 return oid
+
+
+class _Remembering:
+    """A writer of ZODB that remembers which object it is at. See `ZODB.serialize.ObjectWriter`."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+        self._present: list[Any] = []
+        self.serialize = writer.serialize
+
+    def __iter__(self) -> Iterator[Any]:
+        for obj in self._writer:
+            self._present = [obj]
+            yield obj
+        self._present = []
+
+    def unstored(self) -> list[Any]:
+        """The object that it is at, and those whose turn has not come."""
+        return [*self._present, *self._writer._stack]
+
+
+class _StoreObjects:
+    """Stands for the `_store_objects` of a connection."""
+
+    def __init__(self, connection: Any, unstored: list[Any]) -> None:
+        self._connection = weakref.ref(connection)
+        self._unstored = unstored
+
+    def __call__(self, writer: Any, transaction: Any) -> None:
+        connection: Any = self._connection()
+        remembering = _Remembering(writer)
+        try:
+            type(connection)._store_objects(connection, remembering, transaction)
+        except BaseException:
+            self._unstored += remembering.unstored()
+            raise
+
+
+class _Abort:
+    """Stands for a method of a connection by which it aborts."""
+
+    def __init__(self, connection: Any, name: str, unstored: list[Any]) -> None:
+        self._connection = weakref.ref(connection)
+        self._name = name
+        self._unstored = unstored
+
+    def __call__(self, transaction: Any) -> None:
+        connection: Any = self._connection()
+        try:
+            getattr(type(connection), self._name)(connection, transaction)
+        finally:
+            while self._unstored:
+                _disown(connection, self._unstored.pop())
+
+
+def _disown(connection: Any, obj: Any) -> None:
+    """Take the oid of an object back, if it is new and was not stored."""
+    oid = obj._p_oid
+    is_new = obj._p_jar is connection and oid is not None and obj._p_serial == z64
+    if is_new and connection._cache.get(oid) is not obj:
+        if obj._p_changed:
+            obj._p_changed = False
+        del obj._p_jar
+        del obj._p_oid
 
 
 def check_before_commit(obj: Any) -> None:

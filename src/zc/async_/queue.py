@@ -6,7 +6,7 @@ import itertools
 import operator
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import persistent
@@ -16,23 +16,25 @@ import zope.interface
 from BTrees.Length import Length
 from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
-from ZODB.interfaces import IConnection
 
 import zc.async_.claim
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.lane
+import zc.async_.ledger
 import zc.async_.looking
+import zc.async_.mainprogram
 import zc.async_.oids
+import zc.async_.originals
 import zc.async_.storable
-import zc.twist
 from zc.async_ import utils
 from zc.async_.backlog import Backlog
-from zc.async_.conditions import check_quota_names
+from zc.async_.conditions import as_quota_names, check_quota_names
 from zc.async_.dispatchers import DispatcherAgents, Dispatchers
-from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, BadStatusError
+from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, Arguments, BadStatusError
 from zc.async_.job import as_job
 from zc.async_.lanes import Lanes
+from zc.async_.located import Located
 from zc.async_.quota import Quota, Quotas
 from zc.twist.showing import show
 
@@ -66,15 +68,13 @@ def _new_entry_key() -> int:
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQueue)
-class Queue(persistent.Persistent):
+class Queue(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQueue`.
 
     This record is written when the queue is made; those it refers to are described in
     `zc.async_.lane` and `zc.async_.backlog`.
     """
 
-    name: str | None = None
-    parent: Any = None
     _v_claim: "zc.async_.claim.Claim | None" = None
     #: Whether this connection made claims: its own new jobs may be in the backlog then.
     _v_has_claimed = False
@@ -91,6 +91,7 @@ class Queue(persistent.Persistent):
         self.dispatchers.parent = self
 
     def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_held")
         lanes = state.get("_lanes")
         if isinstance(lanes, OOBTree):
             # Written by an older version.
@@ -107,10 +108,20 @@ class Queue(persistent.Persistent):
         failure_log_level: int | None = None,
         retry_policy_factory: Any = None,
         priority: int | None = None,
+        quota_names: Iterable[str] | None = None,
     ) -> Any:
         """See `zc.async_.interfaces.IQueue`."""
+        if self._p_jar is not None:
+            utils.check_is_open(self._p_jar.db())
         job = as_job(item)
         self._check_is_new(job)
+        if quota_names is not None:
+            names = as_quota_names(quota_names)
+            # Before anything is set: a put that is refused for it may be tried with others.
+            check_quota_names(self, names)
+            job.quota_names = names
+        elif job._quota_names:
+            check_quota_names(self, job._quota_names)
         if begin_after is not None:
             job.begin_after = begin_after
         if begin_by is not None:
@@ -122,16 +133,25 @@ class Queue(persistent.Persistent):
         if priority is not None:
             job.priority = priority
         zc.async_.storable.check_job(job)
+        zc.async_.mainprogram.warn_of(job)
         uuid = zope.component.queryUtility(zc.async_.interfaces.IUUID)
         job._assigner = None if uuid is None else uuid.bytes
         self._file(job)
         return job
 
+    def call(
+        self,
+        callable: Callable[Arguments, Any],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Any:
+        """See `zc.async_.interfaces.IQueue`."""
+        return self.put(as_job(callable).bind(*args, **kwargs))
+
     def _check_is_new(self, job: Any) -> None:
         if job.status != NEW:
             raise BadStatusError(f"only a new job can be put into a queue; this is {job.status}")
-        if job._quota_names:
-            check_quota_names(self, job._quota_names)
 
     def putBack(self, job: Any) -> None:
         """See `zc.async_.interfaces.IQueue`."""
@@ -161,9 +181,7 @@ class Queue(persistent.Persistent):
     def _take_back(self, job: Any) -> None:
         if job.status not in (NEW, ASSIGNED, ACTIVE):
             raise BadStatusError(f"only a claimed job can be put back; this is {job.status}")
-        agent = job.agent
-        if agent is not None:
-            agent._forget(job)
+        zc.async_.ledger.forget(job.agent, job)
 
     def _file(self, job: Any, keep_arrival: bool = False) -> None:
         jar = self._p_jar
@@ -289,13 +307,27 @@ class Queue(persistent.Persistent):
 class Queues(PersistentMapping):
     """See `zc.async_.interfaces.IQueues`."""
 
+    def __setstate__(self, state: Any) -> None:
+        zc.async_.originals.refuse(self, state, "_data")
+        super().__setstate__(state)
+
     def __setitem__(self, name: str, queue: Any) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a queue is a str, not {show(name)}")
+        if not zc.async_.interfaces.IQueue.providedBy(queue):
+            raise TypeError(
+                f"{show(queue)} is no queue: put a zc.async_.queue.Queue, or what implements "
+                "zc.async_.interfaces.IQueue"
+            )
+        if name in self and self[name] is not queue:
+            del self[name]
         queue.name = name
         queue.parent = self
         super().__setitem__(name, queue)
 
     def __delitem__(self, name: str) -> None:
-        self[name].parent = None
+        queue = self[name]
+        queue.parent = queue.name = None
         super().__delitem__(name)
 
 
@@ -303,7 +335,7 @@ class Queues(PersistentMapping):
 @zope.interface.implementer(zc.async_.interfaces.IQueue)
 def getDefaultQueue(context: Any) -> Any:
     """The queue named '' of the database of `context`, a persistent object or a connection."""
-    connection = _connection_of(context)
+    connection = utils.connection_of(context)
     queues = connection.root().get(zc.async_.interfaces.KEY)
     if queues is None or "" not in queues:
         raise LookupError(
@@ -311,12 +343,3 @@ def getDefaultQueue(context: Any) -> Any:
             "basic_dispatcher_policy.zcml, or register zc.async_.subscribers.queue_installer"
         )
     return queues[""]
-
-
-def _connection_of(context: Any) -> Any:
-    if IConnection.providedBy(context):
-        return context
-    connection = IConnection(context, None) or zc.twist.connection(context)
-    if connection is None:
-        raise LookupError(f"{show(context)} is in no database, so there is no queue for it")
-    return connection

@@ -16,7 +16,7 @@ import zc.async_.clock
 import zc.async_.notes
 import zc.async_.storable
 from zc.async_ import utils
-from zc.async_.callbacks import CallbackProxy
+from zc.async_.callbacks import ConditionalCallbackProxy
 from zc.async_.interfaces import CALLBACKS, COMPLETED
 
 #: Key of the receipts in the root of a database.
@@ -133,7 +133,7 @@ def undo_without_effect(job: Any) -> bool:
 
 
 def _callbacks(job: Any) -> list[Any]:
-    jobs = [c.job if isinstance(c, CallbackProxy) else c for c in job.callbacks]
+    jobs = [c.job if isinstance(c, ConditionalCallbackProxy) else c for c in job.callbacks]
     return [callback for callback in jobs if callback is not None]
 
 

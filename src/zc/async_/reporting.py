@@ -1,10 +1,11 @@
 """What is told of the end of a job."""
 
+import logging
 from typing import Any
 
 import zc.twist
 from zc.async_ import utils
-from zc.async_.callbacks import pass_through
+from zc.async_.callbacks import owner_of, pass_through
 from zc.async_.threadlocal import local
 from zc.twist import showing
 
@@ -24,7 +25,26 @@ def log_result(job: Any, result: Any) -> None:
             return
         level = job._effective_log_level()
         if utils.log.isEnabledFor(level):
-            text = result.getTraceback(detail="verbose", elideFrameworkCode=False)
-            utils.log.log(level, "%r failed:\n%s", job, showing.cut_middle(text))
-    elif utils.tracelog.isEnabledFor(20):
-        utils.tracelog.info("%r succeeded with result:\n%s", job, utils.custom_repr(result))
+            text = showing.cut_middle(
+                result.getTraceback(detail="verbose", elideFrameworkCode=False)
+            )
+            _log(utils.log, level, job, "failed", text)
+    elif utils.tracelog.isEnabledFor(logging.INFO):
+        text = utils.custom_repr(result)
+        _log(utils.tracelog, logging.INFO, job, "succeeded with result", text)
+
+
+def _log(log: logging.Logger, level: int, job: Any, ended: str, text: str) -> None:
+    owner = _owner_of(job)
+    if owner is None:
+        log.log(level, f"%r {ended}:\n%s", job, text)
+    else:
+        log.log(level, f"%r, a callback of %r, {ended}:\n%s", job, owner, text)
+
+
+def _owner_of(job: Any) -> Any:
+    try:
+        return owner_of(job)
+    except Exception:
+        # What is told of has happened: that its proxy cannot be loaded now must not undo it.
+        return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import persistent
+import twisted.python.failure
 import zope.component
 import zope.interface
 from BTrees.OOBTree import OOBTree
@@ -13,23 +14,25 @@ from BTrees.OOBTree import OOBTree
 import zc.async_.interfaces
 from zc.async_ import utils
 from zc.async_.interfaces import Answer
+from zc.twist import sanitize
 from zc.twist.showing import show
 
-#: Key for counting, exceptions, most tries (None: no limit), and the back-off in seconds: before
+#: Exceptions, key for counting, most tries (None: no limit), and the back-off in seconds: before
 #: the first new try, added for each further one, at most.
-ErrorRule = tuple[str, tuple[type[BaseException], ...], int | None, float, float, float]
+ErrorRule = tuple[tuple[type[BaseException], ...], str, int | None, float, float, float]
 
 #: Tries that do not count because they met an oid that was given twice. ZEO gives oids by the
 #: hundred.
 MOST_USED_OIDS = 1_000
 
-DISCONNECTED: ErrorRule = ("disconnected", utils.DISCONNECTED_ERRORS, None, 5, 5, 60)
+DISCONNECTED: ErrorRule = (utils.DISCONNECTED_ERRORS, "zeo_disconnected", None, 5, 5, 60)
 
 
 class _Policy(persistent.Persistent):
     """What the shipped policies share; subclasses are made by changing the class attributes.
 
-    Counts are kept in `data`, under the keys of the rules and 'interruptions'.
+    Counts are kept in `data`, under the keys of the rules and 'interruptions'; the last failure of
+    each kind under 'last_' and the key.
     """
 
     #: Rules for errors of the job's code, the first that fits holds.
@@ -47,35 +50,34 @@ class _Policy(persistent.Persistent):
 
     def jobError(self, failure: Any, data_cache: dict[str, Any]) -> Answer:
         """See `zc.async_.interfaces.IRetryPolicy`."""
-        return self._process("job", failure, data_cache, self.internal_exceptions)
+        return self._process(failure, data_cache, self.internal_exceptions)
 
     def commitError(self, failure: Any, data_cache: dict[str, Any]) -> Answer:
         """See `zc.async_.interfaces.IRetryPolicy`."""
-        return self._process("commit", failure, data_cache, self.transaction_exceptions)
+        return self._process(failure, data_cache, self.transaction_exceptions)
 
     def _process(
-        self,
-        method: str,
-        failure: Any,
-        data_cache: dict[str, Any],
-        rules: tuple[ErrorRule, ...],
+        self, failure: Any, data_cache: dict[str, Any], exceptions: tuple[ErrorRule, ...]
     ) -> Answer:
-        """Answer by the first rule that fits the failure; False if none does."""
+        """Answer by the first of the rules that fits the failure; False if none does.
+
+        For subclasses that have rules for other occasions, or do more at each.
+        """
         if self._met_used_oid(failure, data_cache):
             return True
-        for key, exceptions, most, first, step, longest in rules:
-            if not failure.check(*exceptions):
+        for errors, key, most, first, step, longest in exceptions:
+            if not failure.check(*errors):
                 continue
             # What earlier runs counted was stored when the job was put off.
             count = data_cache.get(key, self.data.get(key, 0)) + 1
             data_cache[key] = count
-            data_cache[f"last_{key}"] = failure.getErrorMessage()
+            data_cache[f"last_{key}"] = failure
             if most is not None and count >= most:
                 utils.log.info("%s: gave up after %d %s errors", self._job_repr(), count, key)
                 return False
             backoff = min(longest, first + step * (count - 1))
             if count % self.log_every == 1 or self.log_every == 1:
-                self._log_retry(method, key, count, backoff, failure)
+                self._log_retry(key, count, backoff, failure)
             # No worker waits: the job does, in its queue.
             return datetime.timedelta(seconds=backoff) if backoff else True
         return False
@@ -88,15 +90,14 @@ class _Policy(persistent.Persistent):
         data_cache["used_oid"] = count
         return bool(count <= MOST_USED_OIDS)
 
-    def _log_retry(self, method: str, key: str, count: int, backoff: float, failure: Any) -> None:
+    def _log_retry(self, key: str, count: int, backoff: float, failure: Any) -> None:
         level = logging.CRITICAL if key == "other" else logging.WARNING
         utils.log.log(
             level,
-            "%s: %s error %d (%s), next try in %g s: %s",
+            "%s: %s error %d, next try in %g s: %s",
             self._job_repr(),
-            method,
-            count,
             key,
+            count,
             backoff,
             failure.getErrorMessage(),
         )
@@ -114,6 +115,8 @@ class _Policy(persistent.Persistent):
     def updateData(self, data_cache: dict[str, Any]) -> None:
         """See `zc.async_.interfaces.IRetryPolicy`."""
         for key, value in data_cache.items():
+            if isinstance(value, twisted.python.failure.Failure):
+                value = sanitize(value)
             if self.data.get(key) != value:
                 self.data[key] = value
 
@@ -132,7 +135,7 @@ class RetryCommonFourTimes(_Policy):
 
     internal_exceptions = (
         DISCONNECTED,
-        ("transaction_error", utils.TRANSIENT_ERRORS, 5, 0, 0, 0),
+        (utils.TRANSACTION_ERRORS, "transaction_error", 5, 0, 0, 0),
     )
     transaction_exceptions = internal_exceptions
     max_interruptions = 9
@@ -149,11 +152,11 @@ class RetryCommonForever(_Policy):
 
     internal_exceptions: tuple[ErrorRule, ...] = (
         DISCONNECTED,
-        ("transaction_error", utils.TRANSIENT_ERRORS, None, 0, 0, 0),
+        (utils.TRANSACTION_ERRORS, "transaction_error", None, 0, 0, 0),
     )
     transaction_exceptions: tuple[ErrorRule, ...] = (
         *internal_exceptions,
-        ("other", (Exception,), None, 0, 1, 60),
+        ((Exception,), "other", None, 0, 1, 60),
     )
 
 

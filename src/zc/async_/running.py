@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import persistent
 import transaction
 import ZEO.Exceptions
 from twisted.internet.defer import Deferred
@@ -20,6 +19,7 @@ from ZODB.POSException import POSKeyError, ReadConflictError
 from ZODB.utils import z64
 
 import zc.async_.answers
+import zc.async_.asking
 import zc.async_.awaiting
 import zc.async_.clock
 import zc.async_.interfaces
@@ -30,7 +30,7 @@ import zc.async_.storable
 import zc.async_.zeo
 import zc.twist
 from zc.async_ import utils
-from zc.async_.answers import At, Meaning
+from zc.async_.answers import At
 from zc.async_.awaiting import CannotWaitError
 from zc.async_.callback_runs import LONGEST_SLEEP, PostponedError, manager_of, run_callbacks
 from zc.async_.interfaces import (
@@ -198,11 +198,14 @@ class _Run:
         self.args = args
         self.kwargs = kwargs
         self.manager = manager_of(job)
-        self.data_cache: dict[str, Any] = {}
+        self.asking = zc.async_.asking.Asking(job, self.manager)
         #: When this run of an unclaimed job began (microseconds).
         self.start: int | None = None
         #: The Deferred or coroutine that the job returned, if it had no result.
         self.deferred: Any = None
+        #: Whether a commit had no answer, and was not done when that was looked for. Its storage
+        #: may have been at it still.
+        self.unsure = False
 
     def go(self) -> Any:
         while True:
@@ -226,8 +229,8 @@ class _Run:
     def _try(self) -> Any:
         job = self.job
         _tell_ending(False)
-        self._check()
-        if self.token is None and job._is_callback() and self._is_at_most_once():
+        utils.never_fail_to(self._check, "looking whose a job is", self.manager)
+        if self.token is None and job._is_callback() and self.asking.is_at_most_once():
             utils.never_fail_to(self._commit_start, f"starting {show(job)}", self.manager)
         setup_info = None
         try:
@@ -323,6 +326,7 @@ class _Run:
                 raise
             if not self._was_committed(serial, error):
                 raise
+        self.unsure = False
         return result
 
     def _end_anew(self, result: Any) -> Any:
@@ -413,7 +417,9 @@ class _Run:
             ours = job._start == self.start if self.token is None else job._token == self.token
             return bool(ours and job._p_serial != serial)
 
-        return bool(utils.never_fail_to(look, f"looking at {show(job)}", self.manager))
+        found = bool(utils.never_fail_to(look, f"looking at {show(job)}", self.manager))
+        self.unsure = not found
+        return found
 
     def _check(self) -> None:
         """See that the job is still ours to run, and that it is active."""
@@ -432,20 +438,18 @@ class _Run:
         job = self.job
         if self.token is None:
             self._check_unclaimed()
-        elif job._token != self.token or job.status != ACTIVE or job._waits_for_result():
-            # It waits for the result of another, or has ended: a commit whose answer was lost, and
-            # which could not be seen yet when it was looked for, was done after all.
+        elif job._token != self.token or job.status != ACTIVE or self._was_done_after_all():
             raise ReassignedError(f"{show(job)} is no longer the business of this worker")
 
-    def _is_at_most_once(self) -> bool:
-        """Whether the start is committed, so that whoever comes after a crash knows of it."""
-        try:
-            return bool(getattr(self._policy(), "at_most_once", False))
-        except utils.EXPLOSIVE_ERRORS:
-            raise
-        except Exception:
-            # It is asked again, and its error told, when there is something to decide.
-            return False
+    def _was_done_after_all(self) -> bool:
+        """Whether the job waits for another one, or is about to.
+
+        So it does, or it has ended, if a commit whose answer was lost, and which could not be seen
+        yet when it was looked for, was done all the same. Who comes to handle the interruption goes
+        on from there.
+        """
+        job = self.job
+        return bool(job._waits_for_result() or (self.unsure and job._joins is not None))
 
     def _commit_start(self) -> None:
         self._check()
@@ -470,8 +474,10 @@ class _Run:
         committed is no obstacle.
         """
         job = self.job
+        if job.status in (NEW, ASSIGNED):
+            return
         ours = ACTIVE, self.start, local.claimed
-        if job.status not in (NEW, ASSIGNED) and (job.status, job._start, job._runner) != ours:
+        if (job.status, job._start, job._runner) != ours or self._was_done_after_all():
             raise ReassignedError(f"somebody else has run {show(job)}")
 
     def _give_up(self, setup_info: Any) -> None:
@@ -553,8 +559,7 @@ class _Run:
             job._joins = inner
 
     def _end_with(self, result: Any) -> None:
-        if self.data_cache:
-            self._update_policy()
+        self.asking.note_at_end()
         self.job._end_with(result)
 
     def _defer(self, deferred: Any) -> None:
@@ -582,7 +587,7 @@ class _Run:
         self.manager.abort()
         self._tear_down(setup_info)
         self.manager.begin()
-        answer = self._ask_policy(method, failure)
+        answer = self.asking.ask(method, failure)
         self.manager.begin()
         if isinstance(answer, At):
             return self._try_at(answer, failure)
@@ -596,10 +601,10 @@ class _Run:
             utils.log.error("%r is in no queue that it could wait in: it fails", job)
             return self._end_failed(failure)
         if self.may_postpone:
-            self._renew(self._update_policy)
+            self._renew(self.asking.note)
             raise PostponedError(when)
         if not self._waits_here():
-            self._put_back(when, self._update_policy)
+            self._put_back(when, self.asking.note)
             return None
         time.sleep(wait / 1_000_000)
         self.manager.begin()
@@ -607,8 +612,12 @@ class _Run:
 
     def _waits_here(self) -> bool:
         """Whether the job can only be tried again by this thread: nobody else would."""
-        called = self.job._is_callback() and not self.may_postpone and self.token is None
-        return self.job.queue is None or called
+
+        def look() -> bool:
+            called = self.job._is_callback() and not self.may_postpone and self.token is None
+            return self.job.queue is None or called
+
+        return bool(utils.never_fail_to(look, "looking where a job is", self.manager))
 
     def _wait_for_code(self, error: Any) -> Any:
         """Have the job tried again later, unless it has waited long enough or cannot wait."""
@@ -626,32 +635,6 @@ class _Run:
             raise PostponedError(when)
         self._put_back(when, note)
         return None
-
-    def _ask_policy(self, method: str, failure: Any) -> Meaning:
-        job = self.job
-        try:
-            # The database may be out of reach: that says nothing of the policy.
-            policy = utils.never_fail_to(self._policy, "loading a retry policy", self.manager)
-            answer = getattr(policy, method)(failure, self.data_cache)
-            answer = zc.async_.answers.meaning(answer)
-        except utils.EXPLOSIVE_ERRORS:
-            raise
-        except Exception:
-            utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
-            return False
-        if answer is not False and zc.async_.answers.is_too_late(job, answer):
-            utils.log.info("%r is not tried again: its begin_by has passed", job)
-            return False
-        return answer
-
-    def _policy(self) -> Any:
-        self.job._p_activate()
-        policy = self.job.getRetryPolicy()
-        # What it counted is wanted, too.
-        for record in (policy, getattr(policy, "data", None)):
-            if isinstance(record, persistent.Persistent):
-                record._p_activate()
-        return policy
 
     def _end_failed(self, failure: Any) -> Any:
         return self._end_quietly(zc.twist.sanitize(failure), failure)
@@ -709,20 +692,6 @@ class _Run:
 
     def _note_missing(self, missing: Any) -> None:
         self.job._missing = missing
-
-    def _update_policy(self) -> None:
-        """Have the policy keep its counts; the job goes on without them if it cannot."""
-        try:
-            policy = self.job.getRetryPolicy()
-            policy.updateData(self.data_cache)
-            if self.job._p_jar is not None:
-                zc.async_.storable.check_new("the retry policy", policy, self.job._p_jar)
-        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
-            raise
-        except Exception:
-            utils.log.critical("retry policy of %r cannot note its data", self.job, exc_info=True)
-            return
-        self.job._policy = policy
 
     # -- the end of a Deferred
 

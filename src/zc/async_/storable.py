@@ -6,12 +6,15 @@ their own, and may be large.
 """
 
 import pickle
+import types
 from typing import Any
 
 import persistent
+import zodbpickle.pickle
 from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
+from ZODB.serialize import _protocol
 
 import zc.async_.growing
 import zc.async_.interfaces
@@ -19,12 +22,12 @@ from zc.async_.interfaces import AsyncError
 from zc.twist.showing import show, text_of
 
 #: Of these nothing has to be tried.
-_PLAIN = frozenset({type(None), bool, int, float, str, bytes})
+PLAIN = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def is_plain(value: Any) -> bool:
     """Whether a value is a number, a text or the like."""
-    return type(value) in _PLAIN
+    return type(value) in PLAIN
 
 
 class UnstorableError(AsyncError, TypeError):
@@ -38,21 +41,44 @@ class _Nowhere:
         return len(data)
 
 
-class _Pickler(pickle.Pickler):
-    """Pickles as a database does, but for persistent objects, which it passes over."""
+#: Python's own, and that of databases: another class of this name.
+_PICKLING_ERRORS = (pickle.PicklingError, zodbpickle.pickle.PicklingError)
+
+
+class _Pickler(zodbpickle.pickle.Pickler):
+    """The pickler of databases, which takes less than Python's: no method of a class, for one.
+
+    It passes over persistent objects.
+    """
 
     def __init__(self, connection: Any) -> None:
-        super().__init__(_Nowhere(), 3)
+        super().__init__(_Nowhere(), _protocol)
         self._connection = connection
 
     def persistent_id(self, obj: Any) -> Any:
-        if not isinstance(obj, (persistent.Persistent, WeakRef)):
-            return None
+        return _reference(obj, self._connection)
+
+
+class _NamingPickler(pickle.Pickler):
+    """Python's own, whose errors name what they are about."""
+
+    def __init__(self, connection: Any) -> None:
+        super().__init__(_Nowhere(), _protocol)
+        self._connection = connection
+
+    def persistent_id(self, obj: Any) -> Any:
+        return _reference(obj, self._connection)
+
+
+def _reference(obj: Any, own: Any) -> Any:
+    """What stands for an object in the record of another; None if it is part of that."""
+    if isinstance(obj, (persistent.Persistent, WeakRef)):
         jar = getattr(obj, "_p_jar", None)
-        own = self._connection
         if own is not None and jar is not None and not are_together(own, jar):
             raise pickle.PicklingError(f"{show(obj)} belongs to another connection")
-        return True
+        # A reference to a new object has its class, which may be none that can be found.
+        return True if isinstance(obj, WeakRef) or jar is not None else type(obj)
+    return None
 
 
 def are_together(connection: Any, other: Any) -> bool:
@@ -70,8 +96,34 @@ def check(what: str, value: Any, connection: Any = None) -> None:
     try:
         _Pickler(connection).dump(value)
     except Exception as error:  # whatever a __reduce__ may raise
-        kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        raise UnstorableError(f"{what} ({kind}) cannot be stored: {text_of(error)}") from error
+        text = _text_of_other_pickler(value, connection) or text_of(error)
+        raise UnstorableError(
+            f"{what} ({_kind_of(value)}) cannot be stored: {text}{_remedy(value, text)}"
+        ) from error
+
+
+def _text_of_other_pickler(value: Any, connection: Any) -> str | None:
+    """What Python's own pickler says of a value, None if it takes it."""
+    try:
+        _NamingPickler(connection).dump(value)
+    except Exception as error:
+        return text_of(error)
+    return None
+
+
+def _kind_of(value: Any) -> str:
+    """The name of a function or class, else that of the value's class."""
+    named = value if isinstance(value, (types.FunctionType, type)) else type(value)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _remedy(value: Any, text: str) -> str:
+    """What to do about a function or class that has no name by which it could be found."""
+    by_name = isinstance(value, (type, types.FunctionType))
+    if by_name or "<lambda>" in text or "<locals>" in text:
+        kind = "class" if isinstance(value, type) else "function"
+        return f"; use a {kind} of a module, which is found by its name, and no lambda or local one"
+    return ""
 
 
 def is_about_storing(error: BaseException) -> bool:
@@ -79,20 +131,73 @@ def is_about_storing(error: BaseException) -> bool:
 
     What is inside of new persistent objects is seen there only.
     """
-    if isinstance(error, pickle.PicklingError):
+    if isinstance(error, _PICKLING_ERRORS):
         return True
     # Of locks, open files and local functions, in the words of the Python versions.
     return isinstance(error, (TypeError, AttributeError)) and "pickle" in str(error).lower()
 
 
 def check_job(job: Any) -> None:
-    """Raise `UnstorableError` if what a job is to call, or to call it with, cannot be stored."""
+    """Raise `UnstorableError` if a new job, or what comes with it, cannot be stored.
+
+    That is what it is to call, and to call that with; its annotations; and the same of its
+    callbacks and of the jobs among its arguments.
+    """
     jobs = [job]
+    #: Jobs may refer to each other.
+    seen = set()
     # Not by recursion: chains of callbacks may be long.
     while jobs:
         job = jobs.pop()
+        if id(job) in seen:
+            continue
+        seen.add(id(job))
         _check_call(job)
+        for name, value in _new_annotations(job).items():
+            check(f"the name {show(name)} of an annotation", name)
+            check(f"annotation {show(name)}", value)
         jobs += _new_jobs(zc.async_.growing.items(job._callbacks, job._further_callbacks))
+        jobs += filter(_is_new_job, (*job._args, *job._kwargs.values()))
+
+
+def check_callback(callback: Any) -> None:
+    """As `check_job`, for a job or proxy that is going to be a callback."""
+    for job in _new_jobs([callback]):
+        check_job(job)
+
+
+def check_late(owner: Any, what: str, value: Any) -> None:
+    """As `check`, if what the value is for will be stored whatever happens: it was put, say."""
+    if not is_plain(value) and _will_be_stored(owner):
+        check(what, value)
+        if _is_new_job(value):
+            check_job(value)
+
+
+def check_late_callback(owner: Any, callback: Any) -> None:
+    """As `check_callback`, if the job or proxy that it is for will be stored whatever happens."""
+    if _will_be_stored(owner):
+        check_callback(callback)
+
+
+def _will_be_stored(owner: Any) -> bool:
+    """Whether a job or proxy has been put, is in a database, or belongs to such a job."""
+    while owner is not None and owner._p_jar is None:
+        if not zc.async_.interfaces.IAbstractJob.providedBy(owner):
+            return False
+        owner = owner.parent
+    return owner is not None
+
+
+def _is_new_job(value: Any) -> bool:
+    # By its class first: others are not to be loaded for this.
+    job = zc.async_.interfaces.IJob
+    return bool(job.implementedBy(type(value)) and value._p_jar is None)
+
+
+def _new_annotations(job: Any) -> dict[Any, Any]:
+    sidecar = getattr(job, "_sidecar", None)
+    return {} if sidecar is None or sidecar._p_jar is not None else dict(sidecar.annotations)
 
 
 def _check_call(job: Any) -> None:
@@ -117,7 +222,7 @@ def _new_jobs(callbacks: Any) -> list[Any]:
             jobs.append(callback)
             continue
         proxy: Any = callback
-        left += (proxy.success, proxy.failure)
+        left += proxy._choices()
         for behind, _level, factory in proxy._all_callbacks():
             check("the retry_policy_factory", factory)
             left.append(behind)

@@ -7,6 +7,7 @@ after the configuration was loaded. If both come, the second finds that all is d
 """
 
 import atexit
+import inspect
 import os
 import signal
 import threading
@@ -28,6 +29,7 @@ from zc.async_ import utils
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import reactors
 from zc.async_.queue import Queue, Queues
+from zc.twist.showing import show
 
 #: Real seconds that a dispatcher is given to stop, after the grace period of its jobs.
 PATIENCE = 3
@@ -43,14 +45,18 @@ class QueueInstaller:
     def __init__(
         self,
         queues: Iterable[str] = ("",),
-        factory: Callable[[], Any] = Queue,
+        factory: Callable[..., Any] = Queue,
         db_name: str | None = None,
     ) -> None:
-        """`queues`: their names. `factory`: makes a queue. `db_name`: the database that they belong
-        to, if it is another than the one that opens; that one then refers to them.
+        """`queues`: their names. `factory`: makes a queue; if it takes two arguments, it gets the
+        connection of the database that opened, and the name. `db_name`: the database that they
+        belong to, if it is another than the one that opens; that one then refers to them.
+
+        Raises TypeError for names or a factory that cannot be.
         """
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
-        self.queues = tuple(queues)
+        self.queues = _names("queues", queues)
+        self._takes_arguments = _takes_arguments(factory)
         self.factory = factory
         self.db_name = db_name
 
@@ -59,8 +65,9 @@ class QueueInstaller:
 
         A process that only puts jobs then has its ZEO clients watched over, as a dispatcher's are.
 
-        Raises KeyError if there is no database of that name.
+        Raises what `check` does.
         """
+        self.check(event.database)
         # Before anything is put, by jobs or by the application.
         zc.async_.oids.watch_database(event.database)
         zc.async_.zeo.watch(event.database)
@@ -72,6 +79,23 @@ class QueueInstaller:
             manager.abort()
             connection.close()
 
+    def check(self, database: Any) -> None:
+        """Raise an error if the queues cannot be had in a database. For any thread.
+
+        That is `ClosedDatabaseError` for one that is closed, and `MissingDatabaseError`, a
+        KeyError, if there is none of the name `db_name` beside it.
+        """
+        utils.check_is_open(database)
+        if self.db_name is None or self.db_name in database.databases:
+            return
+        raise zc.async_.interfaces.MissingDatabaseError(
+            f"there is no database named {self.db_name!r} beside {database.database_name!r} to "
+            "keep the queues in: open one with the same `databases` mapping and "
+            f"database_name={self.db_name!r} (in zope.conf: <zodb {self.db_name}>, or "
+            f"<zodb_db {self.db_name}>), or have them in the database itself, by leaving out "
+            "`db_name`, or by basic_dispatcher_policy.zcml"
+        )
+
     def _install(self, connection: Any) -> None:
         zc.async_.notes.add(connection.transaction_manager.get(), "installing queues")
         root = connection.root()
@@ -80,11 +104,15 @@ class QueueInstaller:
             queues = self._add_queues(connection)
         for name in self.queues:
             if name not in queues:
-                queue = queues[name] = self.factory()
-                queues._p_jar.add(queue)
+                queue = queues[name] = self._make(connection, name)
+                if queue._p_jar is None:
+                    queues._p_jar.add(queue)
                 zope.event.notify(zc.async_.interfaces.ObjectAdded(queue, queues, name))
         for queue in queues.values():
             self._prepare(queue)
+
+    def _make(self, connection: Any, name: str) -> Any:
+        return self.factory(connection, name) if self._takes_arguments else self.factory()
 
     def _add_queues(self, connection: Any) -> Any:
         queues = Queues()
@@ -106,6 +134,35 @@ class QueueInstaller:
             zc.async_.lane.prepare(queue._lanes, queue._p_jar.db().getPoolSize())
 
 
+def _names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Names that were given, checked."""
+    found = () if isinstance(names, str) else tuple(names)
+    if isinstance(names, str) or not all(isinstance(name, str) for name in found):
+        raise TypeError(f"{argument} is {show(names)}: give a tuple of names")
+    return found
+
+
+def _takes_arguments(factory: Callable[..., Any]) -> bool:
+    """Whether a factory of queues takes a connection and a name, or nothing."""
+    if not callable(factory):
+        raise TypeError(f"{show(factory)} makes no queue: give a function or a class")
+    try:
+        signature = inspect.signature(factory)
+    except ValueError:
+        # Of what is written in C nothing may be known.
+        return False
+    for arguments in (2, 0):
+        try:
+            signature.bind(*[None] * arguments)
+        except TypeError:
+            continue
+        return bool(arguments)
+    raise TypeError(
+        f"{show(factory)} is to be called as a factory of queues, with a connection and a name, or "
+        "without arguments"
+    )
+
+
 queue_installer = QueueInstaller()
 
 #: For applications whose database named 'async' is to have the queues.
@@ -122,12 +179,12 @@ class ThreadedDispatcherInstaller:
     def __init__(
         self,
         poll_interval: float = 5,
-        reactor_factory: Callable[[], Any] = reactors.SelectReactor,
+        reactor_factory: Callable[[], Any] = reactors.Reactor,
         uuid: Any = None,
         shutdown_grace_period: float = 0,
     ) -> None:
         """`poll_interval`: seconds. `reactor_factory`: makes a reactor as those of Twisted, with
-        `run` and `stop`; by default Twisted's `SelectReactor`, made to count by a monotonic clock.
+        `run` and `stop`; by default one that counts by a monotonic clock.
         `uuid`: by default the `IUUID` utility. `shutdown_grace_period`: seconds
         that running jobs are given at a stop.
         """
@@ -143,8 +200,10 @@ class ThreadedDispatcherInstaller:
         The thread is kept as `dispatcher.thread`. The dispatcher stops at the end of the process
         and, if this is the main thread, at a signal to end that nobody else handles.
 
-        Raises ValueError if the process has a dispatcher of that UUID on another database.
+        Raises ValueError if the process has a dispatcher of that UUID on another database, or if
+        this one is closed, and `NotConfiguredError` if the process has no UUID.
         """
+        utils.check_is_open(event.database)
         if _has_dispatcher(event.database, self.uuid):
             return
         dispatcher = zc.async_.dispatcher.Dispatcher(
@@ -189,8 +248,10 @@ class TwistedDispatcherInstaller:
 
         For the main thread. Signals are the reactor's business.
 
-        Raises ValueError if the process has a dispatcher of that UUID on another database.
+        Raises ValueError if the process has a dispatcher of that UUID on another database, or if
+        this one is closed, and `NotConfiguredError` if the process has no UUID.
         """
+        utils.check_is_open(event.database)
         if _has_dispatcher(event.database, self.uuid):
             return
         dispatcher = zc.async_.dispatcher.Dispatcher(
@@ -331,12 +392,19 @@ class AgentInstaller:
         queue_names: Iterable[str] | None = None,
         filter: Callable[[Any], Any] | None = None,
     ) -> None:
-        """`chooser`, `size` and `filter`: see `IAgent`. `queue_names`: None for all queues."""
+        """`chooser`, `size` and `filter`: see `IAgent`. `queue_names`: None for all queues.
+
+        Raises ValueError or TypeError if there can be no such agent.
+        """
+        # Now, and not when a dispatcher is activated.
+        Agent(chooser=chooser, filter=filter, size=size)
         zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)(self)
-        self.agent_name = agent_name
+        (self.agent_name,) = _names("agent_name", (agent_name,))
         self.chooser = chooser
         self.size = size
-        self.queue_names = None if queue_names is None else frozenset(queue_names)
+        self.queue_names = (
+            None if queue_names is None else frozenset(_names("queue_names", queue_names))
+        )
         self.filter = filter
 
     def __call__(self, event: Any) -> None:

@@ -42,28 +42,35 @@ class Local(threading.local):
     completed: list[Any] | None = None
 
     def getJob(self) -> Any:
+        """The job that runs in this thread; None if none does."""
+        return self.job
+
+    def _own_job(self) -> Any:
         """The job that runs in this thread; NoJobError if none does."""
         if self.job is None:
             raise NoJobError("no job runs in this thread: call this from the code of a job")
         return self.job
 
     def getQueue(self) -> Any:
-        """The queue of the job that runs in this thread."""
-        return self.getJob().queue
+        """The queue of the job that runs in this thread; NoJobError if none does."""
+        return self._own_job().queue
 
     def getAgentName(self) -> str | None:
         """The name of the agent for which this thread works."""
         return self.agent_name
 
     def getDispatcher(self) -> Any:
-        """The dispatcher whose worker this thread is; NoJobError if there is none."""
-        if self.dispatcher is None:
-            raise NoJobError("this thread is no worker of a dispatcher")
+        """The dispatcher whose worker this thread is; None if it is no worker."""
         return self.dispatcher
 
     def getReactor(self) -> Any:
-        """The reactor of the dispatcher whose worker this thread is."""
-        return self.getDispatcher().reactor
+        """The reactor of the dispatcher whose worker this thread is.
+
+        NoJobError if it is no worker.
+        """
+        if self.dispatcher is None:
+            raise NoJobError("this thread is no worker of a dispatcher")
+        return self.dispatcher.reactor
 
     def setLiveAnnotation(self, name: str, value: Any, job: Any = None) -> None:
         """Set an annotation of a job, by default this thread's, at once.
@@ -72,7 +79,7 @@ class Local(threading.local):
         stays if the transaction of the job is aborted. Values are best immutable; a mutable or
         persistent value must not be used again by the job.
         """
-        oid, database = _address(self.getJob() if job is None else job)
+        oid, database = _address(self._own_job() if job is None else job)
         connection = database.open(transaction_manager := transaction.TransactionManager())
         try:
             for attempt in transaction_manager.attempts(10):
@@ -96,7 +103,7 @@ class Local(threading.local):
         If there is none, look again about every `poll` seconds until `timeout` seconds have passed,
         in the time of the reactor, and then return `default`. Values are best immutable.
         """
-        oid, database = _address(self.getJob() if job is None else job)
+        oid, database = _address(self._own_job() if job is None else job)
         end = zc.async_.clock.monotonic() + timeout * 1_000_000
         while True:
             found, value = _look_up(database, oid, name)

@@ -1,7 +1,9 @@
 """Small things that several modules need: loggers, readable reprs, patient transactions."""
 
 import contextlib
+import datetime
 import logging
+import sys
 import threading
 import time
 import types
@@ -14,19 +16,22 @@ import transaction.interfaces
 import ZEO.Exceptions
 import ZODB
 import ZODB.POSException
+from ZODB.interfaces import IConnection
 from ZODB.utils import u64, z64
 
-import zc.async_.logrecords
-from zc.async_.interfaces import ReassignedError
+import zc.async_.clock
+import zc.twist
+from zc.async_.interfaces import ClosedDatabaseError, ReassignedError
+from zc.async_.logrecords import ShownArguments
 from zc.twist import showing
 
 #: Big events: start, stop, errors.
 log = logging.getLogger("zc.async.events")
-#: Every job and every poll.
+#: Every job, poll and thread.
 tracelog = logging.getLogger("zc.async.trace")
 
 #: Exceptions that no policy may swallow: they end a thread or a process.
-EXPLOSIVE_ERRORS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+EXPLOSIVE_ERRORS = zc.twist.EXPLOSIVE_ERRORS
 
 
 class DatabaseClosedError(SystemExit):
@@ -49,6 +54,12 @@ with contextlib.suppress(ImportError):  # what RelStorage says of a commit, wher
 TRANSIENT_ERRORS: tuple[type[BaseException], ...] = (
     transaction.interfaces.TransientError,
     ZODB.POSException.ConflictError,
+)
+
+#: Of these a retry policy is asked as of conflicts: also what was doomed, or had failed before.
+TRANSACTION_ERRORS: tuple[type[BaseException], ...] = (
+    transaction.interfaces.TransactionError,
+    *TRANSIENT_ERRORS,
 )
 
 #: Seconds that `try_five_times` waits for a database that is out of reach: first, step, most.
@@ -103,7 +114,7 @@ def _short_form(obj: object) -> str | None:
 
 
 for _logger in (log, tracelog):
-    _logger.addFilter(zc.async_.logrecords.ShownArguments())
+    _logger.addFilter(ShownArguments())
 
 
 def log_once_committed(
@@ -121,6 +132,40 @@ def log_once_committed(
     jar.transaction_manager.get().addAfterCommitHook(
         lambda committed: log.log(level, text, *arguments) if committed else None
     )
+
+
+def connection_of(context: Any) -> Any:
+    """The connection of a persistent object, or `context` itself.
+
+    LookupError if it has none, and `ClosedDatabaseError` if its database was closed.
+    """
+    connection = context
+    if not IConnection.providedBy(context):
+        connection = IConnection(context, None) or zc.twist.connection(context)
+    if connection is None:
+        raise LookupError(f"{showing.show(context)} is in no database: add it to one first")
+    check_is_open(connection.db())
+    return connection
+
+
+def told(error: BaseException) -> str:
+    """The class of an error, and its text if it has any."""
+    name = dotted_name(type(error))
+    text = showing.text_of(error)
+    return f"{name}: {text}" if text else name
+
+
+def dt_to_long(moment: datetime.datetime) -> int:
+    """An integer for a datetime: the later, the smaller. A naive one is in UTC.
+
+    So keys of polls and of completed jobs sort, the newest first.
+    """
+    return zc.async_.clock.LATEST - zc.async_.clock.to_microseconds(moment)
+
+
+def long_to_dt(key: int) -> datetime.datetime:
+    """The datetime of a key, in UTC and without a time zone. The opposite of `dt_to_long`."""
+    return zc.async_.clock.to_datetime(zc.async_.clock.LATEST - key).replace(tzinfo=None)
 
 
 def dotted_name(obj: Any) -> str:
@@ -161,10 +206,27 @@ def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bo
     return _persist(call_and_commit, identifier, tm, 5)
 
 
+#: What a database that was closed has for `close`.
+_closed_again = getattr(sys.modules[ZODB.DB.__module__], "noop", None)
+
+
 def is_closed(database: Any) -> bool:
     """Whether `ZODB.DB.close` of a database was called."""
-    # It then has no storage any more.
-    return isinstance(database, ZODB.DB) and not hasattr(database, "_mvcc_storage")
+    if not isinstance(database, ZODB.DB):
+        return False
+    # In the end it has no storage any more. Before that it takes the resources of connections away;
+    # and first of all it gets a `close` that does nothing.
+    begun = _closed_again is not None and vars(database).get("close") is _closed_again
+    return begun or not hasattr(database, "_mvcc_storage")
+
+
+def check_is_open(database: Any) -> None:
+    """Raise `ClosedDatabaseError` for a database that was closed."""
+    if is_closed(database):
+        raise ClosedDatabaseError(
+            f"the database {database.database_name!r} is closed: open it anew, and close it only "
+            "after zc.async_.configure.stop()"
+        )
 
 
 class _Work(threading.local):

@@ -33,6 +33,9 @@ MAX_TEXT = 20_000
 #: Exceptions kept of a chain, the nearest ones.
 MAX_CHAIN = 10
 
+#: Exceptions that nothing may swallow: they end a thread or a process.
+EXPLOSIVE_ERRORS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+
 CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import transaction
 import ZODB
-from twisted.internet.selectreactor import SelectReactor
 
 import zc.async_.clock
 import zc.async_.dispatcher
@@ -21,6 +20,7 @@ from zc.async_.demo.log import logging_to
 from zc.async_.demo.stopping import Stop, Stopped
 from zc.async_.demo.storage import Storage, open_storage, write_error
 from zc.async_.dispatcher.pool import Worker
+from zc.async_.dispatcher.reactors import Reactor
 from zc.async_.instanceuuid import getUUID
 from zc.async_.interfaces import COMPLETED
 from zc.async_.queue import Queue, Queues
@@ -183,7 +183,7 @@ class _Session:
     @contextlib.contextmanager
     def _dispatcher(self, identity: uuid.UUID) -> Iterator[None]:
         """Have a dispatcher work meanwhile, and give its jobs time to end in the end."""
-        reactor = SelectReactor()
+        reactor = Reactor()
         dispatcher = zc.async_.dispatcher.Dispatcher(
             self._database, reactor, uuid=identity, shutdown_grace_period=GRACE
         )

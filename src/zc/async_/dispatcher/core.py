@@ -70,12 +70,13 @@ class Dispatcher(Reports):
         installed one. `poll_interval`: seconds. `uuid`: by default the `IUUID` utility. `jobs_size`
         and `polls_size`: how many to remember. `shutdown_grace_period`: seconds.
 
-        Raises ValueError if this process has a dispatcher of that UUID.
+        Raises ValueError if this process has a dispatcher of that UUID, and `NotConfiguredError` if
+        it has no UUID.
         """
         if reactor is None:
             import twisted.internet.reactor as reactor
         if uuid is None:
-            uuid = zope.component.getUtility(zc.async_.interfaces.IUUID)
+            uuid = registry.own_uuid()
         self.db = db
         self.reactor = reactor
         self.poll_interval = poll_interval
@@ -365,16 +366,21 @@ class Dispatcher(Reports):
         lost, self._lost = self._lost, set()
         completed, self._completed = self._completed, {}
         busy = {(pool.queue_name, pool.agent_name): pool.busy for pool in self._pools()}
-        plan = Plan(busy, lost, completed, self._held(), self.poll_interval)
+        held_of = self._held_of()
+        held = frozenset(key for keys in held_of.values() for key in keys)
+        plan = Plan(busy, lost, completed, held, self.poll_interval, held_of)
         if self._threaded:
             self.reactor.callInThread(self._poll_in_thread, plan)
         else:
             self._take_outcome(plan, self._make_poll(plan))
 
-    def _held(self) -> frozenset[Any]:
-        """The jobs that threads have, those they wait for and those they have just begun."""
-        pools = self._pools()
-        return frozenset(key for pool in pools for tasks in pool.tasks() for key in tasks)
+    def _held_of(self) -> dict[str, list[Any]]:
+        """The jobs that threads have, wait for or have just begun, by the name of the queue."""
+        held: dict[str, list[Any]] = {}
+        for pool in self._pools():
+            for tasks in pool.tasks():
+                held.setdefault(pool.queue_name, []).extend(tasks)
+        return held
 
     def _make_poll(self, plan: Plan) -> Outcome:
         try:
@@ -414,10 +420,13 @@ class Dispatcher(Reports):
             self._leave_if_possible()
             return
         self._keep_undone(plan, outcome)
+        self._tell_reassigned(outcome)
         self._record(outcome)
         self._resize(outcome)
         for claimed in outcome.jobs:
             self._start(claimed)
+        if not outcome.failed:
+            utils.tracelog.debug("poll %d: %r", self._current.key, self._current)
         self._watch(outcome)
         self._plan_next(outcome)
 
@@ -429,6 +438,13 @@ class Dispatcher(Reports):
             is_there = outcome.failed or key[0] in outcome.info
             if is_there and key[0] not in outcome.done:
                 self._completed.setdefault(key, []).extend(ids)
+
+    def _tell_reassigned(self, outcome: Outcome) -> None:
+        """Tell of jobs that others took, whose threads may be at them for a long time still."""
+        for pool in self._pools() if outcome.reassigned else ():
+            for tasks in pool.tasks():
+                for key in outcome.reassigned & tasks.keys():
+                    tasks[key].info["reassigned"] = True
 
     def _record(self, outcome: Outcome) -> None:
         if self._periodic or not self._records.polls:
@@ -532,13 +548,16 @@ class Dispatcher(Reports):
         if watched == self._watched or outcome.failed:
             return
         # An oid may be another object's in another database: at worst that is a needless poll.
-        self._listener.oids = frozenset().union(*watched.values())
+        concerns: frozenset[bytes] = frozenset().union(*watched.values())
+        is_news = not concerns <= self._listener.oids or not watched.keys() <= self._watched.keys()
+        self._listener.oids = concerns
         heard = {database: wakeup.listen(database, self._listener) for database in watched}
         # Of a new queue, a poll will tell.
         self._deaf = not all(heard[database] for database in outcome.watched)
         self._watched = watched
-        # What was committed between the poll and now was not heard.
-        self._poll_wanted = True
+        if is_news:
+            # What was committed between the poll and now was not heard.
+            self._poll_wanted = True
 
     def _plan_next(self, outcome: Outcome) -> None:
         if outcome.again is not None and outcome.again > 0:

@@ -1,5 +1,6 @@
 """A dispatcher's place in the queues: it becomes active in each, and leaves them in the end."""
 
+import dataclasses
 import logging
 from typing import Any
 
@@ -7,6 +8,7 @@ import ZODB.utils
 
 import zc.async_.clock
 import zc.async_.disused
+import zc.async_.instanceuuid
 import zc.async_.interfaces
 import zc.async_.liveness
 import zc.async_.notes
@@ -18,6 +20,30 @@ TRIES_TO_LEAVE = 5
 
 #: Seconds, at least, between two tidyings of a queue.
 TIDYING_INTERVAL = 10.0
+
+#: Seconds until handlers that raised when a dispatcher was activated are called again: the first
+#: time, and at most. Each time it is twice as long.
+PATIENCE_WITH_HANDLERS = (5.0, 300.0)
+
+
+@dataclasses.dataclass
+class _Unheard:
+    """Handlers that raised when this dispatcher was activated in a queue."""
+
+    handlers: list[Any]
+    #: Seconds between the last call and the next one.
+    pause: float = PATIENCE_WITH_HANDLERS[0]
+    #: When the last call was (monotonic microseconds).
+    last: int = dataclasses.field(default_factory=zc.async_.clock.monotonic)
+
+    def is_due(self) -> bool:
+        return zc.async_.clock.monotonic() - self.last >= self.pause * 1_000_000
+
+    def called(self, handlers: list[Any]) -> None:
+        """They were called again; these raised again."""
+        self.handlers = handlers
+        self.pause = min(2 * self.pause, PATIENCE_WITH_HANDLERS[1])
+        self.last = zc.async_.clock.monotonic()
 
 
 class Membership:
@@ -40,6 +66,8 @@ class Membership:
         #: What processes that have ended held. Once this process has their lock that cannot be seen
         #: any more, and each queue has to know.
         self._gone: set[zc.async_.liveness.Holder] = set()
+        #: By the names of the queues.
+        self._unheard: dict[str, _Unheard] = {}
 
     def _queue(self, name: str) -> Any:
         return self._connection.root()[zc.async_.interfaces.KEY][name]
@@ -47,6 +75,8 @@ class Membership:
     def ensure(self, name: str) -> bool:
         """Register and activate this dispatcher in a queue; return whether it is active."""
         if name in self._active and self._uuid in self._queue(name).dispatchers:
+            if name in self._unheard and self._unheard[name].is_due():
+                self._notify_again(name)
             return True
         try:
             active = self._activate(name)
@@ -86,11 +116,31 @@ class Membership:
                 )
                 agents.deactivate()
             agents._holder = self.holder
-            agents.activate()
+            unheard = agents._activate()
             self._activated[name] = agents.activated
+            self._unheard.pop(name, None)
+            if unheard:
+                self._unheard[name] = _Unheard(unheard)
         self._active.add(name)
         utils.log.info("dispatcher %s is active in queue %r", self._uuid, name)
         return True
+
+    def _notify_again(self, name: str) -> None:
+        """Call once more the handlers that raised when this dispatcher was activated in a queue.
+
+        What was out of reach may be back. Without one of them there may be no agent, say.
+        """
+        unheard = self._unheard[name]
+        try:
+            with self._manager as transaction:
+                zc.async_.notes.add(transaction, "activation")
+                agents = self._queue(name).dispatchers[self._uuid]
+                left = agents._notify_again(unheard.handlers)
+        finally:
+            self._manager.begin()
+        unheard.called(left)
+        if not left:
+            del self._unheard[name]
 
     def _is_dead(self, agents: Any) -> bool:
         """Whether an earlier process of this identity works for a queue no more."""
@@ -127,16 +177,28 @@ class Membership:
                 self._manager.begin()
 
     def _say_that_there_is_another(self, name: str, details: str = "", *values: str) -> None:
+        # The second part is the historic text, which some look for.
         utils.log.error(
-            "UUID %s already activated in queue %s (oid %d): another process?%s  "
-            "(To stop poll attempts in this process, set "
-            "``zc.async.dispatcher.get().activated = False``.  To stop polls permanently, "
+            "UUID %s %s  (If its process has ended, this one takes over by itself: see "
+            "``ping_death_interval``.)  It is already activated in queue %s (oid %d): another "
+            "process?%s  (To stop poll attempts in this process, set "
+            "``zc.async_.dispatcher.get().activated = False``.  To stop polls permanently, "
             "don't start a zc.async.dispatcher!)",
             self._uuid,
+            self._what_to_do_about_uuid(),
             name,
             ZODB.utils.u64(self._queue(name)._p_oid),
             details.format(*values),
         )
+
+    def _what_to_do_about_uuid(self) -> str:
+        if self._uuid == zc.async_.instanceuuid.UUID:
+            return (
+                f"of {zc.async_.instanceuuid.UUID_PATH} is in use: each process with a dispatcher "
+                "needs a file of its own, so set the environment variable "
+                f"{zc.async_.instanceuuid.ENVIRONMENT_VARIABLE} to the path of another."
+            )
+        return "is in use: give each dispatcher another one."
 
     def leave(self, unstarted: list[tuple[JobId, int]]) -> None:
         """Hand back the jobs no thread has begun, and leave the queues."""

@@ -28,6 +28,8 @@ class Plan:
     held: frozenset[tuple[JobId, int]] | None = None
     #: Seconds between two polls when nothing else causes one.
     poll_interval: float = 0
+    #: Of those in `held`, the ones that came from a queue, by its name.
+    held_of: dict[str, list[tuple[JobId, int]]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -60,6 +62,8 @@ class Outcome:
     again: float | None = None
     #: The queues in which everything in the plan was done.
     done: set[str] = dataclasses.field(default_factory=set)
+    #: Jobs that threads have though they are somebody else's, with the tokens they had.
+    reassigned: set[tuple[JobId, int]] = dataclasses.field(default_factory=set)
     #: Whether not all queues could be looked at.
     failed: bool = False
     #: Whether that was because the database was closed.

@@ -103,7 +103,10 @@ class Poller:
             outcome.failed = True
             self._disconnects += 1
             utils.log.warning(
-                "poll: database out of reach, next try in %d s: %s", outcome.again, error
+                "poll: database out of reach, next try in %d s: %s; see whether its server runs, "
+                "and whether it can be reached from here",
+                outcome.again,
+                utils.told(error),
             )
         except utils.TRANSIENT_ERRORS:
             outcome.again, outcome.failed = self._conflict_backoff(), True
@@ -261,7 +264,7 @@ class Poller:
             self._connection.cacheMinimize()
 
     def _poll_queue(self, name: str, plan: Plan, outcome: Outcome) -> None:
-        if not self._membership.ensure(name):
+        if not self._is_member(name, outcome):
             outcome.info[name] = None
             self._note_watched(name, None)
             return
@@ -297,6 +300,19 @@ class Poller:
             self._manager.begin()
             self._membership.tidy_if_crowded(name)
             return
+
+    def _is_member(self, name: str, outcome: Outcome) -> bool:
+        """Whether this dispatcher is active in a queue by now."""
+        try:
+            return self._membership.ensure(name)
+        except utils.DISCONNECTED_ERRORS:
+            raise
+        except utils.TRANSIENT_ERRORS as error:
+            # It may be a handler's own, and come each time: the other queues have their turn.
+            utils.log.info("dispatcher %s is not active in %r yet: %s", self._uuid, name, error)
+            outcome.failed = True
+            outcome.wait_at_most(self._conflict_backoff())
+            return False
 
     def _conflict_backoff(self) -> float:
         self._conflicts += 1

@@ -180,6 +180,13 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Perform tasks until None comes or a job ends the thread."""
+        utils.tracelog.info("thread %r (%d) starts", self.name, threading.get_ident())
+        try:
+            self._work()
+        finally:
+            utils.tracelog.info("thread %r (%d) ends", self.name, threading.get_ident())
+
+    def _work(self) -> None:
         local.dispatcher = self.dispatcher
         local.agent_name = self._pool.agent_name
         local.fence = self._fence

@@ -16,6 +16,7 @@ from typing import Any
 import zc.async_.agent
 import zc.async_.clock
 import zc.async_.lane
+import zc.async_.limited
 from zc.async_.dispatcher.plans import Outcome, Plan
 from zc.async_.dispatcher.visit import Visit, watched_records
 from zc.async_.lanes import records_of_tree
@@ -174,8 +175,11 @@ def _is_quiet(queue: Any, agents: Any, visit: Visit) -> bool:
         return False
     if any(agent._running.jobs or not _is_plain(agent) for agent in agents._agents()):
         return False
-    # A claim has read the lanes, and put what it did not hand out into groups.
-    return not (any(queue._backlog.groups.values()) or any(zc.async_.lane.readable(queue._lanes)))
+    # A claim has read the lanes, and put what it did not hand out into groups and piles.
+    backlog = queue._backlog
+    limited = any(index for _key, index in zc.async_.limited.indices(backlog))
+    lanes = zc.async_.lane.readable(queue._lanes)
+    return not (limited or any(backlog.groups.values()) or any(lanes))
 
 
 def _is_plain(agent: Any) -> bool:
@@ -192,6 +196,11 @@ def _serials(queue: Any, agents: Any) -> Iterator[tuple[Any, bytes]]:
         records += records_of_tree(tree)
     for group in backlog.groups.values():
         records += (group, *group.shards)
+    # No quotas, since no job waits for them.
+    if backlog.limited is not None:
+        records += records_of_tree(backlog.limited)
+    for _key, index in zc.async_.limited.indices(backlog):
+        records += (index, index.open, index.parked)
     for tree in (*backlog.later_trees(), backlog.deadlines):
         # What is due first is in the first of them.
         records += [tree] if tree._firstbucket is None else [tree, tree._firstbucket]

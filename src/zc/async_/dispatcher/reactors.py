@@ -1,7 +1,8 @@
-"""Reactors that count seconds as they pass.
+"""Reactors for dispatchers.
 
 Those of Twisted count by `time.time`: where the clock is set back by an hour, what is to be called
-in a second is called in an hour and a second.
+in a second is called in an hour and a second. And its `SelectReactor` is deaf in a process that has
+more than 1,024 files and connections open: `select` takes no descriptor of a higher number.
 """
 
 import contextlib
@@ -9,11 +10,16 @@ import time
 from typing import Any
 
 import twisted.internet.error
-import twisted.internet.selectreactor
+
+try:
+    from twisted.internet.pollreactor import PollReactor as AnyReactor
+except ImportError:
+    # Windows, where `select` has no such limit.
+    from twisted.internet.selectreactor import SelectReactor as AnyReactor
 
 
-class SelectReactor(twisted.internet.selectreactor.SelectReactor):
-    """Twisted's reactor of that name, which a clock that is set does not disturb."""
+class Reactor(AnyReactor):
+    """A reactor of Twisted that neither a clock that is set disturbs, nor many open files."""
 
     #: All that a reactor knows of time it asks here.
     seconds = staticmethod(time.monotonic)

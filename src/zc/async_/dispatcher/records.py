@@ -13,6 +13,7 @@ from typing import Any
 import ZODB.utils
 
 import zc.async_.clock
+from zc.async_ import utils
 
 #: Jobs that are surely not active all at once.
 MOST_ACTIVE = 100
@@ -38,11 +39,11 @@ class PollInfo(dict[str, Any]):
     None). None instead of a queue's agents: the dispatcher is not active in it.
     """
 
-    def __init__(self, key: int) -> None:
+    def __init__(self, key: int, utc_timestamp: datetime.datetime | None = None) -> None:
         super().__init__()
-        #: Grows with time.
+        #: See `zc.async_.utils.dt_to_long`: the newer, the smaller.
         self.key = key
-        self.utc_timestamp = naive_now()
+        self.utc_timestamp = naive_now() if utc_timestamp is None else utc_timestamp
         #: When that was, by `zc.async_.clock.monotonic`.
         self.monotonic = zc.async_.clock.monotonic()
 
@@ -50,7 +51,7 @@ class PollInfo(dict[str, Any]):
 class JobInfo(dict[str, Any]):
     """What is told of a job. Knows besides how long it ran, whatever became of the clock.
 
-    Written by the thread that has the job.
+    Written by the thread that has the job; the reactor's may set 'reassigned'.
     """
 
     #: When it began and ended, by `zc.async_.clock.monotonic`.
@@ -83,14 +84,16 @@ class Records:
         self.polls: collections.deque[PollInfo] = collections.deque(maxlen=polls_size)
         #: The newest last.
         self._jobs: collections.OrderedDict[Reported, JobInfo] = collections.OrderedDict()
-        self._last_key = 0
+        self._last_key = 1 << 63
 
     # -- writing
 
     def new_poll(self) -> PollInfo:
         """Begin a poll."""
-        self._last_key = max(self._last_key + 1, zc.async_.clock.microseconds())
-        poll = PollInfo(self._last_key)
+        # Smaller than the last one, whatever became of the clock.
+        now = naive_now()
+        self._last_key = min(self._last_key - 1, utils.dt_to_long(now))
+        poll = PollInfo(self._last_key, now)
         self.polls.appendleft(poll)
         return poll
 
@@ -123,6 +126,10 @@ class Records:
         return False
 
     # -- reporting
+
+    def jobs(self) -> dict[Reported, dict[str, Any]]:
+        """What is known of all jobs, the newest last."""
+        return {key: dict(info) for key, info in list(self._jobs.items())}
 
     def job(self, oid: int, database_name: str | None) -> dict[str, Any]:
         """What is known of a job; KeyError if nothing is or if two databases have the oid."""
@@ -212,7 +219,7 @@ def _compare(poll: PollInfo, moment: Any) -> int:
     passed, whatever the clock was set to.
     """
     if isinstance(moment, int):
-        return poll.key - moment
+        return moment - poll.key
     if isinstance(moment, datetime.timedelta):
         ago = zc.async_.clock.interval_microseconds(moment)
         return poll.monotonic - (zc.async_.clock.monotonic() - ago)

@@ -12,9 +12,21 @@ _dispatchers: dict[uuid_module.UUID, Any] = {}
 _lock = threading.Lock()
 
 
+def own_uuid() -> Any:
+    """The `IUUID` utility. `NotConfiguredError` if there is none."""
+    uuid = zope.component.queryUtility(zc.async_.interfaces.IUUID)
+    if uuid is None:
+        raise zc.async_.interfaces.NotConfiguredError(
+            "this process has no UUID yet: call zc.async_.configure.base() first (or minimal(), "
+            "where persistent objects have an adapter to IConnection, as in Zope), or include "
+            "configure.zcml of the package zc.async"
+        )
+    return uuid
+
+
 def _default(uuid: Any) -> uuid_module.UUID:
     if uuid is None:
-        uuid = zope.component.getUtility(zc.async_.interfaces.IUUID)
+        uuid = own_uuid()
     return uuid_module.UUID(bytes=uuid.bytes)
 
 

@@ -26,6 +26,11 @@ class Reports:
         """See `zc.async_.interfaces.IDispatcher`."""
         return list(self._records.polls)
 
+    @property
+    def jobs(self) -> dict[tuple[int, str], dict[str, Any]]:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        return self._records.jobs()
+
     def getStatistics(
         self,
         at: Any = None,
@@ -70,7 +75,7 @@ class Reports:
     def getStatusInfo(self) -> dict[str, Any]:
         """See `zc.async_.interfaces.IDispatcher`."""
         polls = self._records.polls
-        since = _passed_since(polls[0].monotonic) if polls else None
+        since = _passed_since(polls[0].monotonic) if self.activated and polls else None
         return {
             "poll interval": datetime.timedelta(seconds=self.poll_interval),
             "status": self._status(since),

@@ -2,6 +2,7 @@
 
 - Jobs that its agents have, and no thread. Somebody undid the transaction in which such a job ended
   (`ZODB.DB.undo`): it is as it was while it ran.
+- Quotas of size 0 that have places again, and nobody noted that: the change to 0 was undone.
 - Jobs that are to wait for a while, such as a retry's back-off, and would wait for hours since the
   clock was set back meanwhile.
 """
@@ -15,6 +16,8 @@ from zc.async_ import utils
 from zc.async_.backlog import entry_of_later, time_of
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
+from zc.async_.limited import indices
+from zc.async_.places import Places
 
 #: Seconds between two thorough looks. What a first one finds, the second deals with.
 INTERVAL = 30.0
@@ -24,6 +27,9 @@ COMPLETED_LIMIT = 100
 
 #: How many of the jobs that are due next are looked at.
 LATER_LIMIT = 1000
+
+#: How many quotas of size 0 are looked at.
+CLOSED_LIMIT = 1000
 
 #: Seconds that a wait may be longer than it was to be. Clocks of machines differ a little.
 TOLERANCE = 10
@@ -52,7 +58,7 @@ def hand_back(dispatcher_agents: Any, agents: NamedAgents, forlorn: set[Key]) ->
                     job,
                 )
                 agent._forget(job)
-                agent.completed.remove(job)
+                agent._remove_from_history(job)
                 dispatcher_agents._hand_back_job(job)
 
 
@@ -68,12 +74,26 @@ def _begun(agent: Any) -> Iterator[Any]:
             # It was packed away, say: it certainly does not run.
             continue
         goes_on = job.status in (ASSIGNED, ACTIVE, CALLBACKS) and not job._waits()
-        if goes_on and job.agent is agent and job not in agent:
+        if goes_on and job.agent is agent._agent and job not in agent:
             yield job
 
 
 def _key(job: Any) -> Key:
     return job_id(job), job._token
+
+
+def note_reopened(queue: Any) -> int:
+    """Have claims ask quotas that they take for closed, and that are not; return how many."""
+    places = Places(queue.quotas)
+    reopened = {
+        name
+        for _key, index in indices(queue._backlog)
+        for name in index.some_closed(CLOSED_LIMIT)
+        if not places.is_closed(name)
+    }
+    for name in reopened:
+        queue.quotas._note_reopened(name)
+    return len(reopened)
 
 
 def shorten_waits(queue: Any) -> int:

@@ -1,9 +1,11 @@
 """The transaction of a poll in one queue."""
 
+import itertools
 from typing import Any
 
 import zc.async_.clock
 import zc.async_.lane
+import zc.async_.limited
 import zc.async_.sidecar
 from zc.async_ import utils
 from zc.async_.dispatcher import thorough
@@ -45,6 +47,8 @@ class Visit:
         self._word = "poll"
         #: Whether there is something to commit.
         self.changed = False
+        #: See `Outcome.reassigned`.
+        self.reassigned: set[tuple[JobId, int]] = set()
         #: See `Conditions.forlorn`: what this look found.
         self.forlorn: set[tuple[JobId, int]] = set()
 
@@ -61,6 +65,7 @@ class Visit:
     def work(self) -> None:
         self._ping()
         self._word = "ping" if self.changed else "poll"
+        self._look_for_reassigned()
         self._hand_back_lost()
         self._look_thoroughly()
         self._keep_books()
@@ -83,7 +88,35 @@ class Visit:
             self.changed = True
 
     def _named_agents(self) -> list[tuple[str, Any]]:
-        return [(SYSTEM, self._agents._system), *self._agents.items()]
+        return [(SYSTEM, self._agents._system), *self._agents._named_agents()]
+
+    def _look_for_reassigned(self) -> None:
+        """Look whether threads have jobs that are not this dispatcher's any more."""
+        held = self._plan.held_of.get(self.name, ())
+        agents = [agent for _name, agent in self._named_agents()]
+        ours = {
+            (job_id(job), job._token)
+            for agent in (agents if held else ())
+            for job in agent._running.jobs
+        }
+        for (oid, database_name), token in held:
+            key = (oid, database_name), token
+            if key not in ours and self._is_reassigned(oid, database_name, token):
+                self.reassigned.add(key)
+
+    def _is_reassigned(self, oid: bytes, database_name: str, token: int) -> bool:
+        # Most often it has just completed, or waits for another.
+        try:
+            job = self._agents._p_jar.get_connection(database_name).get(oid)
+            return bool(job._token != token)
+        except KeyError:
+            # It was removed and packed away; a POSKeyError is a KeyError.
+            return True
+        except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            # It cannot be read, which is told of where it is to be run.
+            return False
 
     def _hand_back_lost(self) -> None:
         unanswered = self._conditions.unanswered
@@ -113,11 +146,11 @@ class Visit:
                 thorough.hand_back(self._agents, self._named_agents(), again)
                 self.forlorn -= again
                 self.changed = True
-        if thorough.shorten_waits(self._queue):
+        if thorough.shorten_waits(self._queue) + thorough.note_reopened(self._queue):
             self.changed = True
 
     def _look_around(self) -> None:
-        for name, agent in self._agents.items():
+        for name, agent in self._agents._named_agents():
             active = [job_id(job) for job in agent]
             self.info[name] = {
                 "active jobs": active,
@@ -143,7 +176,7 @@ class Visit:
     def _put_back_left_over(self, claim: Any) -> None:
         """Put back what a chooser claimed and did not return."""
         for job in claim.taken:
-            if job.status == NEW and job.parent is None:
+            if job.status == NEW and (job.parent is None or job.agent is not None):
                 utils.log.error("%r was claimed by a chooser that did not return it", job)
                 self._queue.putBack(job)
 
@@ -202,8 +235,8 @@ class Visit:
         return any(released)
 
     def _remember(self, name: str, ids: list[JobId]) -> None:
-        agent = self._agents._system if name == SYSTEM else self._agents.get(name)
-        for oid, database_name in ids if agent is not None else ():
+        agents = [agent for known, agent in self._named_agents() if known == name]
+        for agent, (oid, database_name) in itertools.product(agents, ids):
             agent._remember(self._agents._p_jar.get_connection(database_name).get(oid))
 
     # -- reporting
@@ -225,6 +258,7 @@ class Visit:
         outcome.info[self.name] = self.info
         outcome.sizes.update(self.sizes)
         outcome.jobs += self._jobs
+        outcome.reassigned |= self.reassigned
         times = [t for t in (outcome.next_time, self.next_time) if t is not None]
         outcome.next_time = min(times, default=None)
         waits = [a for a in (outcome.again, self.again) if a is not None]
@@ -235,15 +269,24 @@ def watched_records(queue: Any, agents: Any) -> list[Any]:
     """The records whose change may mean that there is something to do."""
     objects = [
         *queue._lanes.records(),
-        *records_of_tree(queue.quotas._quotas),
         agents,
         *agents.values(),
     ]
     for lane in zc.async_.lane.readable(queue._lanes):
         objects += (lane, lane.newest)
-    for quota in queue.quotas.values():
-        objects += (quota, quota._members)
-    return objects
+    return objects + _of_quotas(queue)
+
+
+def _of_quotas(queue: Any) -> list[Any]:
+    """Of the quotas, however many there are, only those matter that hold back a waiting job."""
+    quotas = queue.quotas
+    records = [] if quotas._reopened is None else list(records_of_tree(quotas._reopened))
+    for _key, index in zc.async_.limited.indices(queue._backlog):
+        for name in index.held:
+            quota = quotas.get(name)
+            if quota is not None:
+                records += (quota, quota._members)
+    return records
 
 
 def _watched(queue: Any, agents: Any) -> set[bytes]:

@@ -7,8 +7,10 @@ from zc.async_.dispatcher.ending import close_wakers, join_workers
 from zc.async_.stopping import NotStoppedError
 from zc.async_.testing.reactor import Reactor
 
-#: Real seconds that the reactor's thread is given to end, and then all workers together.
+#: Real seconds that the reactor's thread is given to end.
 PATIENCE = 3
+#: Real seconds that all workers together are given to end after that.
+PATIENCE_WITH_JOBS = 3
 
 
 class TearDownDispatcherError(NotStoppedError):
@@ -31,7 +33,7 @@ def tear_down_dispatcher(dispatcher: Any) -> None:
     zc.async_.subscribers.restore_signal_handlers(dispatcher)
     if not problems:
         dispatcher._abandon()
-        problems = join_workers(dispatcher, PATIENCE)
+        problems = join_workers(dispatcher, PATIENCE_WITH_JOBS)
     if not problems:
         close_wakers(dispatcher.reactor)
     if problems:

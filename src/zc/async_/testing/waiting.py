@@ -104,10 +104,11 @@ def _has_begun(job: Any) -> bool:
     return any(oid == active for active, _database_name in dispatcher.getActiveJobIds())
 
 
-def wait_for_annotation(job: Any, key: Any, seconds: float = 6) -> None:
-    """Wait until `job` has an annotation of that name."""
+def wait_for_annotation(job: Any, key: Any, seconds: float = 6) -> Any:
+    """Wait until `job` has an annotation of that name, and return its value."""
     message = f"annotation {key!r} never set"
     _wait_to_see(job, lambda: key in job.annotations, seconds, message)
+    return job.annotations[key]
 
 
 def wait_for_deactivation(dispatcher: Any, seconds: float = 6) -> None:

@@ -1,0 +1,48 @@
+"""Records that the original, zc.async 1, has written under names that mean other classes here.
+
+Their attributes are other ones, and what numbers mean is, too: read as if they were ours, they
+would seem to work, and a job that has ended would seem to be at work. So they are refused, with
+words, by whatever loads them.
+"""
+
+from typing import Any
+
+from ZODB.POSException import POSError
+from ZODB.utils import u64
+
+from zc.async_.interfaces import AsyncError
+
+
+# A POSError passes through `ZODB.Connection` as it is; of others it keeps the cause alone.
+class NotBroughtOverError(AsyncError, POSError):
+    """A record was written by zc.async 1, and has not been brought over to this release."""
+
+
+def refuse(record: Any, state: Any, mark: str) -> None:
+    """Raise `NotBroughtOverError` if the state of a record is one of the original.
+
+    `mark`: the name of an attribute that each record of the original has, and none of ours.
+    """
+    if mark in attributes(state):
+        raise NotBroughtOverError(
+            f"{_described(record)} was written by zc.async 1, and has not been brought over to "
+            "this release, which would misread it. Nothing was changed. Have zc.async 1 complete "
+            "or remove the jobs, and delete root()['zc.async'] and what else refers to jobs; "
+            "queues are then made anew"
+        )
+
+
+def attributes(state: Any) -> dict[str, Any]:
+    """The attributes in the state of a persistent object, which may have slots besides."""
+    if isinstance(state, tuple):
+        state = state[0]
+    return state if isinstance(state, dict) else {}
+
+
+def _described(record: Any) -> str:
+    kind = type(record)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    oid, jar = record._p_oid, record._p_jar
+    if oid is None or jar is None:
+        return name
+    return f"{name} (oid {u64(oid)}, db {jar.db().database_name!r})"
