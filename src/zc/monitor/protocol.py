@@ -1,8 +1,8 @@
 """The conversation with one client.
 
-A protocol belongs to the thread of its reactor. It performs one line at a time, each in a thread of
-its own, and reads no further meanwhile. What that thread has to say goes through an `_Outlet`, which
-holds the thread up while the client reads slowly.
+A protocol belongs to the thread of its reactor. It performs one line at a time, each in a thread
+of its own. What that thread has to say goes through an `_Outlet`, which holds the thread up while
+the client reads slowly.
 """
 
 import threading
@@ -82,6 +82,8 @@ class MonitorProtocol(LineOnlyReceiver):
 
     delimiter = b"\n"
     MAX_LENGTH = LONGEST_LINE
+    #: Of Twisted, once there is a connection.
+    transport: Any
 
     def __init__(self, running: Any, clients: Any) -> None:
         """`running`: the reactor, see `zc.monitor.reactors`. `clients`: of the server, which is
