@@ -201,6 +201,14 @@ EXPLAINED = (
         "",
         *_FULL,
     ),
+    # Nor can a worker that is told to end just then leave the queue.
+    Explanation(
+        _EVENTS,
+        "could not deactivate; a sibling, or the next start, will clean up",
+        _REFUSED,
+        _TOO_LARGE,
+        *_FULL,
+    ),
     # Whether a job may fail with what it failed with, `kinds` says.
     Explanation(_EVENTS, r"(?s)<zc\.async_\.job\.Job .* failed:", _ANY, _ANY),
 )
