@@ -535,6 +535,13 @@ def test_whoever_was_killed_explains_that_a_sibling_buries_him():
     assert is_explained(met, ("kill for long", "worker-2"))
 
 
+def test_while_the_disk_is_full_no_worker_can_leave_its_queue():
+    leaving = "could not deactivate; a sibling, or the next start, will clean up"
+    refused = "ZEO.Exceptions.ServerException", "('builtins.OSError', (27, 'File too large'))"
+    assert not is_explained(met_by("worker-1", leaving, *refused))
+    assert is_explained(met_by("worker-1", leaving, *refused), ("disk full", "server"))
+
+
 def test_only_who_is_told_to_end_while_the_server_is_away_may_not_stop():
     met = met_by("worker-1", "dispatcher 1-2 did not stop; a sibling will clean up after it")
     assert not is_explained(met, ("terminate", "worker-1"), ("cut", "worker-2"))
