@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?=
 ARGS ?=
-# How many processes share the quick tests; "0" for none but this one.
+# How many processes share the tests; "0" for none but this one.
 JOBS ?= 2
 SECONDS ?= 120
 

@@ -268,23 +268,28 @@ def test_a_large_answer_arrives_whole(address):
     assert ask(address, "large\n") == text
 
 
+def talker(written, ended, size):
+    """A command that writes pieces of that size until it hears that the client is gone."""
+
+    def talk(connection):
+        try:
+            while True:
+                connection.write("x" * size)
+                written()
+        except ConnectionEndedError:
+            ended.set()
+            raise
+
+    return talk
+
+
 def test_a_client_that_does_not_read_holds_up_its_own_command_and_not_for_long(
     address, monkeypatch
 ):
     monkeypatch.setattr(protocol, "PATIENCE", 0.1)
     ended = threading.Event()
     written = []
-
-    def flood(connection):
-        try:
-            while True:
-                connection.write("x" * 100_000)
-                written.append(1)
-        except ConnectionEndedError:
-            ended.set()
-            raise
-
-    zc.monitor.register(flood)
+    zc.monitor.register(talker(lambda: written.append(1), ended, 100_000), "flood")
     with client(address) as lazy:
         lazy.sendall(b"flood\n")
         assert ended.wait(PATIENCE)
@@ -296,17 +301,7 @@ def test_a_client_that_does_not_read_holds_up_its_own_command_and_not_for_long(
 def test_a_command_whose_client_has_gone_hears_of_it(address):
     ended = threading.Event()
     begun = threading.Event()
-
-    def talk(connection):
-        begun.set()
-        try:
-            while True:
-                connection.write("x" * 1000)
-        except ConnectionEndedError:
-            ended.set()
-            raise
-
-    zc.monitor.register(talk)
+    zc.monitor.register(talker(begun.set, ended, 1000), "talk")
     with client(address) as gone:
         gone.sendall(b"talk\n")
         assert begun.wait(PATIENCE)

@@ -80,7 +80,7 @@ class Queue(Located, persistent.Persistent):
     _v_has_claimed = False
 
     def __init__(self) -> None:
-        #: Keys of leases to lanes.
+        #: Those of the connections that put jobs.
         self._lanes = Lanes()
         self._backlog = Backlog()
         #: How many entries of lanes and backlog no longer count. Changes of it are merged.

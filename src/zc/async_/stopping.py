@@ -10,8 +10,9 @@ from twisted.python.threadable import isInIOThread
 
 import zc.async_.subscribers
 from zc.async_.dispatcher import registry
-from zc.async_.dispatcher.ending import close_wakers, is_own_thread, join_workers
+from zc.async_.dispatcher.ending import is_own_thread, join_workers
 from zc.async_.interfaces import AsyncError
+from zc.twist.reactors import close_wakers
 
 
 class NotStoppedError(AsyncError):

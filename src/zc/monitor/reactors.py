@@ -6,11 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import maybeDeferred
 
-try:
-    # Unlike `select`, it has no limit of 1,024 descriptors in a process.
-    from twisted.internet.pollreactor import PollReactor as Reactor
-except ImportError:
-    from twisted.internet.selectreactor import SelectReactor as Reactor
+from zc.twist.reactors import AnyReactor, close_wakers
 
 #: Real seconds that the thread is given to do what it is asked, and to end.
 PATIENCE = 10.0
@@ -20,7 +16,7 @@ class Running:
     """A reactor that runs in a thread of its own."""
 
     def __init__(self) -> None:
-        self.reactor: Any = Reactor()
+        self.reactor: Any = AnyReactor()
         self._lock = threading.Lock()
         #: Whether it can be woken no more. Under the lock.
         self._ended = False
@@ -45,10 +41,7 @@ class Running:
         if not self.thread.is_alive():
             with self._lock:
                 self._ended = True
-            self.reactor.waker = None
-            for reader in list(self.reactor._internalReaders):
-                self.reactor._removeInternalReader(reader)
-                reader.connectionLost(None)
+            close_wakers(self.reactor)
 
 
 #: For whoever holds the lock of `zc.monitor.server`.

@@ -21,17 +21,6 @@ def join_workers(dispatcher: Any, seconds: float) -> list[str]:
     return problems
 
 
-def close_wakers(reactor: Any) -> None:
-    """Close the descriptors by which threads wake a reactor of Twisted, which keeps them for ever.
-
-    Only when no thread is left that might: the number of a closed descriptor is soon another's.
-    """
-    reactor.waker = None
-    for reader in list(getattr(reactor, "_internalReaders", ())):
-        reactor._removeInternalReader(reader)
-        reader.connectionLost(None)
-
-
 def is_own_thread(dispatcher: Any) -> bool:
     """Whether the present thread is one of a dispatcher, so that it cannot wait for its end."""
     current = threading.current_thread()

@@ -11,11 +11,7 @@ from typing import Any
 
 import twisted.internet.error
 
-try:
-    from twisted.internet.pollreactor import PollReactor as AnyReactor
-except ImportError:
-    # Windows, where `select` has no such limit.
-    from twisted.internet.selectreactor import SelectReactor as AnyReactor
+from zc.twist.reactors import AnyReactor
 
 
 class Reactor(AnyReactor):

@@ -3,9 +3,10 @@
 from typing import Any
 
 import zc.async_.subscribers
-from zc.async_.dispatcher.ending import close_wakers, join_workers
+from zc.async_.dispatcher.ending import join_workers
 from zc.async_.stopping import NotStoppedError
 from zc.async_.testing.reactor import Reactor
+from zc.twist.reactors import close_wakers
 
 #: Real seconds that the reactor's thread is given to end.
 PATIENCE = 3
