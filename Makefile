@@ -12,8 +12,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?=
 ARGS ?=
-# How many processes share the tests; "0" for none but this one.
-JOBS ?= 2
+# How many processes share the tests, which wait for half of their time; "0" for none but this one.
+JOBS ?= 4
 SECONDS ?= 120
 
 # Prints the first interpreter that really runs, is new enough and can make a virtual environment. Every match on PATH

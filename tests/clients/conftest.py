@@ -14,7 +14,7 @@ from zc.async_.interfaces import IQueue
 PATIENCE = 30
 
 
-@pytest.fixture(params=["file", "zeo"])
+@pytest.fixture(params=["file", pytest.param("zeo", marks=pytest.mark.slow)])
 def database(request, tmp_path):
     """A database that is empty."""
     if request.param == "file":

@@ -40,7 +40,7 @@ def clean_work(clean_process):
     work.gate.set()
 
 
-@pytest.fixture(params=["FileStorage", "ZEO"])
+@pytest.fixture(params=["FileStorage", pytest.param("ZEO", marks=pytest.mark.slow)])
 def databases(request, tmp_path):
     """A database with a queue, for the process that runs jobs and for the one that has the page.
 

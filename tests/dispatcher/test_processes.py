@@ -92,6 +92,7 @@ def test_two_processes_run_each_job_once(zeo, tmp_path, client, wait_for, see):
     assert sum(map(len, histories)) == 200
 
 
+@pytest.mark.slow
 def test_what_follows_a_job_on_another_process_completes_it(zeo, tmp_path, client, wait_for):
     """The parts of parallel jobs run in one process, all the rest in the other."""
     count = 9
@@ -119,6 +120,7 @@ def test_what_follows_a_job_on_another_process_completes_it(zeo, tmp_path, clien
     assert {entry.process for entry in entries} <= {parts.pid, rest.pid}
 
 
+@pytest.mark.slow
 def test_a_quota_is_never_overfilled(zeo, tmp_path, client, wait_for):
     ledger = tmp_path / "ledger"
     size = 2
@@ -160,6 +162,7 @@ def test_a_terminated_process_hands_back_its_work(zeo, tmp_path, client, wait_fo
     assert one.log.read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_rolling_restart_loses_nothing_and_interrupts_nothing(
     zeo, tmp_path, client, wait_for, see
 ):
@@ -204,6 +207,7 @@ def test_the_work_of_a_killed_process_is_done_by_another(zeo, tmp_path, client, 
     assert [int(pid) for (pid,) in lines(path)] == [one.pid, two.pid]
 
 
+@pytest.mark.slow
 def test_a_process_goes_on_where_its_killed_predecessor_was(zeo, tmp_path, client, wait_for):
     """At once, too."""
     path = tmp_path / "begun"
@@ -221,6 +225,7 @@ def test_a_process_goes_on_where_its_killed_predecessor_was(zeo, tmp_path, clien
     assert "an earlier process crashed; cleaning up" in second.log.read_text()
 
 
+@pytest.mark.slow
 def test_a_second_process_of_one_identity_says_so_and_claims_nothing(
     zeo, tmp_path, client, wait_for
 ):
@@ -239,10 +244,11 @@ def test_a_second_process_of_one_identity_says_so_and_claims_nothing(
         assert "set the environment variable ZC_ASYNC_UUID to the path of another" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bare",
     [
-        pytest.param(False, id="knows the project", marks=pytest.mark.slow),
+        pytest.param(False, id="knows the project"),
         pytest.param(True, id="lacks the project"),
     ],
 )
@@ -294,6 +300,7 @@ def completed(client):
     return sum(len(agents["main"].completed) for agents in client.queue.dispatchers.values())
 
 
+@pytest.mark.slow
 def test_a_client_hears_of_the_commits_of_others_and_not_of_the_poller_s_own(zeo, database, client):
     """ZEO tells of both in a thread of its own."""
     set_now(BEGINNING)

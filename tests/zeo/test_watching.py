@@ -32,6 +32,8 @@ from zc.async_.testing.reactor import Reactor
 from zc.async_.zeo import transports, watching
 from zc.async_.zeo.attempts import Stage
 
+pytestmark = pytest.mark.slow
+
 #: Real seconds that something is given which is to happen.
 PATIENCE = 30
 
