@@ -137,27 +137,28 @@ def test_what_is_short_is_shown_as_its_repr(value):
 
 
 @pytest.mark.parametrize(
-    "value",
+    "make",
     [
-        "x" * HUGE,
-        Text("x" * HUGE),
-        b"x" * HUGE,
-        bytearray(HUGE),
-        [0] * HUGE,
-        ["x" * HUGE],
-        {"a": "x" * HUGE},
-        {"x" * HUGE: 1},
-        ValueError("x" * HUGE),
-        User("x" * HUGE, ""),
-        Pair("x" * HUGE, ""),
-        UserList(["x" * HUGE]),
-        persistent.mapping.PersistentMapping(a="x" * HUGE),
-        OrderedDict(a="x" * HUGE),
-        SimpleNamespace(a="x" * HUGE),
+        str,
+        Text,
+        str.encode,
+        lambda text: bytearray(len(text)),
+        lambda text: [0] * len(text),
+        lambda text: [text],
+        lambda text: {"a": text},
+        lambda text: {text: 1},
+        ValueError,
+        lambda text: User(text, ""),
+        lambda text: Pair(text, ""),
+        lambda text: UserList([text]),
+        lambda text: persistent.mapping.PersistentMapping(a=text),
+        lambda text: OrderedDict(a=text),
+        lambda text: SimpleNamespace(a=text),
     ],
-    ids=lambda value: type(value).__name__,
+    ids=lambda make: type(make("")).__name__,
 )
-def test_what_is_long_is_cut_and_not_made_whole(value):
+def test_what_is_long_is_cut_and_not_made_whole(make):
+    value = make("x" * HUGE)
     with Memory() as memory:
         text = showing.show(value)
     assert len(text) == showing.MAX_LENGTH
