@@ -53,6 +53,26 @@ def test_no_descriptor_is_left_open(db, queue):
     assert descriptors() <= before
 
 
+def test_a_poll_that_is_under_way_in_a_thread_is_waited_for(db, queue, reactor):
+    dispatcher = zc.async_.dispatcher.Dispatcher(db, reactor)
+
+    def choose_when_stopped(agent):
+        begun.set()
+        while dispatcher.activated:
+            never.wait(0.01)
+
+    begun, never = threading.Event(), threading.Event()
+    dispatcher.activate(threaded=True)
+    reactor.time_flies(0)
+    zc.async_.testing.get_poll(dispatcher, 0)
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(zc.async_.agent.Agent, "claimJob", choose_when_stopped)
+        reactor.time_flies(dispatcher.poll_interval)
+        assert begun.wait(30)
+        tear_down_dispatcher(dispatcher)
+    assert not reactor.running
+
+
 @pytest.fixture
 def default_handlers():
     """The handlers are Python's; whatever measures the coverage may have put one of its own."""

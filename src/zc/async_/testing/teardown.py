@@ -1,5 +1,6 @@
 """Ending a dispatcher with its threads."""
 
+import time
 from typing import Any
 
 import zc.async_.subscribers
@@ -43,10 +44,19 @@ def tear_down_dispatcher(dispatcher: Any) -> None:
 
 def _stop_reactor(dispatcher: Any) -> list[str]:
     if isinstance(dispatcher.reactor, Reactor):
-        dispatcher.reactor.stop()
-        dispatcher.reactor.time_flies(dispatcher.shutdown_grace_period)
-        alive = dispatcher.reactor.running
+        alive = _stop_virtual(dispatcher.reactor, dispatcher.shutdown_grace_period)
     else:
         zc.async_.subscribers.stop(dispatcher, PATIENCE)
         alive = dispatcher.thread is not None and dispatcher.thread.is_alive()
     return [f"Dispatcher ({dispatcher.UUID}, {dispatcher.thread}) failed to stop."] if alive else []
+
+
+def _stop_virtual(reactor: Reactor, grace_period: float) -> bool:
+    """Return whether the reactor still runs."""
+    reactor.stop()
+    reactor.time_flies(grace_period)
+    # Where polls are made in threads, one may be under way: that takes real time.
+    end = time.monotonic() + PATIENCE
+    while reactor.running and reactor.wait_until_asked(end - time.monotonic()):
+        reactor.time_flies(0)
+    return reactor.running
