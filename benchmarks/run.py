@@ -9,11 +9,11 @@ from pathlib import Path
 
 import zope.component
 
-import zc.async_.instanceuuid
 import zc.async_.interfaces
 from benchmarks import measures, report
 from benchmarks.figures import Figure, median
 from benchmarks.scale import FULL, QUICK, Scale
+from zc.async_.process import instanceuuid
 
 
 def main(folder: Path, arguments: list[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def main(folder: Path, arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("zc.async").setLevel(logging.WARNING)
-    zope.component.provideUtility(zc.async_.instanceuuid.UUID, zc.async_.interfaces.IUUID)
+    zope.component.provideUtility(instanceuuid.UUID, zc.async_.interfaces.IUUID)
     started = time.monotonic()
     figures, broken = _run(options, folder)
     seconds = time.monotonic() - started

@@ -22,12 +22,12 @@ import zope.component.event  # has events reach their handlers
 
 import zc.async_.agent
 import zc.async_.dispatcher
-import zc.async_.dispatcher.registry
-import zc.async_.instanceuuid
 import zc.async_.interfaces
+import zc.async_.process.registry
 from benchmarks.children import child, said, wait_for_end_of_input
 from benchmarks.storages import Server
 from zc.async_.dispatcher.reactors import Reactor
+from zc.async_.process import instanceuuid
 
 #: Worker threads of a dispatcher, where a measure does not say otherwise.
 SIZE = 10
@@ -71,7 +71,7 @@ def local_dispatcher(
         finally:
             reactor.callFromThread(reactor.stop)
             thread.join(PATIENCE)
-            zc.async_.dispatcher.registry.pop(dispatcher.UUID)
+            zc.async_.process.registry.pop(dispatcher.UUID)
 
 
 def _live(dispatcher: Any) -> None:
@@ -121,7 +121,7 @@ def main(host: str, port: str, size: str) -> None:
     """Run a dispatcher until the standard input ends."""
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("zc.async").setLevel(logging.WARNING)
-    zope.component.provideUtility(zc.async_.instanceuuid.UUID, zc.async_.interfaces.IUUID)
+    zope.component.provideUtility(instanceuuid.UUID, zc.async_.interfaces.IUUID)
     with (
         Server((host, int(port))).database() as database,
         local_dispatcher(database, int(size), settle=False),

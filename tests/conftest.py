@@ -14,7 +14,7 @@ import uuid
 
 import pytest
 
-# Importing zc.async_.instanceuuid makes the file of the UUID: not in the checkout, please.
+# Importing zc.async_.process.instanceuuid makes the file of the UUID: not in the checkout, please.
 _folder = tempfile.TemporaryDirectory(prefix="zc.async-tests-")
 atexit.register(_folder.cleanup)
 os.environ.setdefault("ZC_ASYNC_UUID", os.path.join(_folder.name, "uuid.txt"))
@@ -27,10 +27,10 @@ import zope.testing.cleanup  # noqa: E402
 from ZODB.FileStorage import FileStorage  # noqa: E402
 
 import zc.async_.dispatcher  # noqa: E402
-import zc.async_.instanceuuid  # noqa: E402
-import zc.async_.interruptions  # noqa: E402
-import zc.async_.processslot  # noqa: E402
+import zc.async_.process.instanceuuid  # noqa: E402
+import zc.async_.process.processslot  # noqa: E402
 import zc.async_.queue  # noqa: E402
+import zc.async_.running.interruptions  # noqa: E402
 import zc.async_.subscribers  # noqa: E402
 import zc.async_.testing  # noqa: E402
 
@@ -41,13 +41,13 @@ PATIENCE = 5
 @pytest.fixture(autouse=True)
 def no_respite(monkeypatch):
     """Interrupted jobs of tests, whose time often stands still, need not wait."""
-    monkeypatch.setattr(zc.async_.interruptions, "RESPITE", 0)
+    monkeypatch.setattr(zc.async_.running.interruptions, "RESPITE", 0)
 
 
 @pytest.fixture(autouse=True)
 def no_puts_before(monkeypatch):
     """The time of a put is later than that of all before in this process, not in other tests."""
-    monkeypatch.setattr(zc.async_.queue, "_last_key", 0)
+    monkeypatch.setattr(zc.async_.queue.queue, "_last_key", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -57,10 +57,10 @@ def identity(tmp_path, monkeypatch):
     instance = uuid.uuid4()
     path.write_text(f"{instance}\n")
     monkeypatch.setenv("ZC_ASYNC_UUID", str(path))
-    monkeypatch.setattr(zc.async_.instanceuuid, "UUID", instance)
-    monkeypatch.setattr(zc.async_.instanceuuid, "UUID_PATH", str(path))
-    process = zc.async_.processslot._Process()
-    monkeypatch.setattr(zc.async_.processslot, "_process", process)
+    monkeypatch.setattr(zc.async_.process.instanceuuid, "UUID", instance)
+    monkeypatch.setattr(zc.async_.process.instanceuuid, "UUID_PATH", str(path))
+    process = zc.async_.process.processslot._Process()
+    monkeypatch.setattr(zc.async_.process.processslot, "_process", process)
     yield instance
     if process.lock is not None:
         process.lock.close()

@@ -170,7 +170,7 @@ def test_zcml_is_included_by_the_historic_name_and_finds_relative_handlers(alias
         """,
         execute=False,
     )
-    from zc.async_.instanceuuid import UUID
+    from zc.async_.process.instanceuuid import UUID
 
     registrations = [action["args"] for action in context.actions if action["args"]]
     assert any(UUID in args for args in registrations)
@@ -181,8 +181,8 @@ def test_zcml_is_included_by_the_historic_name_and_finds_relative_handlers(alias
 def test_a_module_can_be_run_by_the_historic_name():
     # Looked at rather than timed: the code of the real file runs, under the name __main__.
     names = runpy.run_module("zc.async.processslot", run_name="__main__")
-    assert names["__file__"] == importlib.import_module("zc.async_.processslot").__file__
-    assert names["MAX_SLOTS"] == importlib.import_module("zc.async_.processslot").MAX_SLOTS
+    assert names["__file__"] == importlib.import_module("zc.async_.process.processslot").__file__
+    assert names["MAX_SLOTS"] == importlib.import_module("zc.async_.process.processslot").MAX_SLOTS
 
 
 def test_python_m_runs_the_package_by_the_historic_name(run):

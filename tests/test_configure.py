@@ -17,13 +17,13 @@ from ZODB.interfaces import IConnection
 
 import zc.async_.configure
 import zc.async_.dispatcher
-import zc.async_.instanceuuid
 import zc.async_.queue
 import zc.async_.subscribers
 import zc.async_.testing
 import zc.twist
 from zc.async_.interfaces import IUUID, KEY, IJob, IQueue
 from zc.async_.job import Job
+from zc.async_.process import instanceuuid
 
 
 def choose(agent):
@@ -88,7 +88,7 @@ def test_what_can_be_called_is_adapted_to_jobs(configure, kind, callable):
 @pytest.mark.parametrize("configure", [zc.async_.configure.minimal, zc.async_.configure.base])
 def test_the_identity_of_the_instance_is_a_utility(configure):
     configure()
-    assert zope.component.getUtility(IUUID) is zc.async_.instanceuuid.UUID
+    assert zope.component.getUtility(IUUID) is instanceuuid.UUID
 
 
 @pytest.mark.parametrize("configure", [zc.async_.configure.minimal, zc.async_.configure.base])
@@ -272,13 +272,13 @@ def test_the_agents_of_a_later_start_are_those_that_it_asks_for(db, connection):
     zc.async_.configure.start(db, poll_interval=0.5, agent_size=2)
     zc.async_.configure.stop()
     transaction.begin()
-    IQueue(connection).dispatchers.unregister(zc.async_.instanceuuid.UUID)
+    IQueue(connection).dispatchers.unregister(instanceuuid.UUID)
     transaction.commit()
     zc.async_.configure.start(db, poll_interval=0.5, agent_size=5)
     assert run_one(connection) == 42
     zc.async_.configure.stop()
     transaction.begin()
-    assert IQueue(connection).dispatchers[zc.async_.instanceuuid.UUID]["main"].size == 5
+    assert IQueue(connection).dispatchers[instanceuuid.UUID]["main"].size == 5
 
 
 TWISTED = """

@@ -16,7 +16,6 @@ import ZODB
 import ZODB.FileStorage
 import zope.component
 
-import zc.async_.callables
 import zc.async_.clock
 import zc.async_.configure
 import zc.async_.dispatcher
@@ -26,6 +25,7 @@ from zc.async_.agent import Agent
 from zc.async_.interfaces import KEY
 from zc.async_.job import Job
 from zc.async_.queue import Queue, Queues, getDefaultQueue
+from zc.async_.storing import callables
 
 #: What each document has fail, on purpose.
 FAILURES = {
@@ -68,7 +68,7 @@ def run_document(path, module):
 def look_at_what_came_of_it(path, caplog):
     """See that nothing failed and nothing was logged but what the document speaks of."""
     failed = sorted(
-        zc.async_.callables.stored_repr(job._callable)
+        callables.stored_repr(job._callable)
         for job in stored_jobs("Data.fs")
         if isinstance(job.result, zc.twist.Failure)
     )

@@ -35,7 +35,7 @@ def path(folder, monkeypatch):
 @pytest.fixture
 def module(path):
     """The module; imported here so that it finds the environment of a test, not the checkout's."""
-    return importlib.import_module("zc.async_.instanceuuid")
+    return importlib.import_module("zc.async_.process.instanceuuid")
 
 
 def start(code, cwd, **environment):
@@ -59,7 +59,7 @@ def run(code, cwd, **environment):
     return process.returncode, out, err
 
 
-PRINT_UUID = "import zc.async_.instanceuuid as i; print(i.UUID, i.UUID_PATH)"
+PRINT_UUID = "import zc.async_.process.instanceuuid as i; print(i.UUID, i.UUID_PATH)"
 
 
 def test_importing_makes_the_file_in_the_working_directory(folder):
@@ -117,8 +117,8 @@ def test_processes_that_start_at_once_agree(folder, attempt):
     code = """
         import sys
         sys.stdin.read()  # until all are ready
-        import zc.async_.instanceuuid
-        print(zc.async_.instanceuuid.UUID)
+        from zc.async_.process import instanceuuid
+        print(instanceuuid.UUID)
     """
     processes = [start(code, folder) for _ in range(4)]
     for process in processes:
@@ -208,7 +208,7 @@ def test_importing_tells_why_the_file_cannot_be_made(folder):
     status, _, err = run(PRINT_UUID, folder, ZC_ASYNC_UUID="missing/uuid.txt")
     assert status == 1
     last = err.splitlines()[-1]
-    assert last.startswith("zc.async_.instanceuuid.UUIDFileError: zc.async UUID file ")
+    assert last.startswith("instanceuuid.UUIDFileError: zc.async UUID file ")
     assert "Set the environment variable ZC_ASYNC_UUID" in last
 
 

@@ -8,8 +8,8 @@ import ZODB.broken
 
 import zc.async_.job
 import zc.twist
-from zc.async_.partial import Partial
-from zc.async_.retry import RetryCommonForever
+from zc.async_.job.partial import Partial
+from zc.async_.running.retry import RetryCommonForever
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,14 @@ import uuid
 
 import pytest
 
-import zc.async_.instanceuuid
-from zc.async_ import liveness
-from zc.async_.liveness import HeldElsewhereError, Holder
+from zc.async_.process import instanceuuid, liveness
+from zc.async_.process.liveness import HeldElsewhereError, Holder
 
 UUID = uuid.UUID(int=5)
 
 HOLD = """
     import sys, uuid
-    from zc.async_ import liveness
+    from zc.async_.process import liveness
     holder = liveness.hold(uuid.UUID(int=5))
     print(*holder, flush=True)
     for line in sys.stdin:
@@ -42,7 +41,7 @@ HOLD = """
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """Where the UUID file is."""
-    monkeypatch.setattr(zc.async_.instanceuuid, "UUID_PATH", str(tmp_path / "uuid.txt"))
+    monkeypatch.setattr(instanceuuid, "UUID_PATH", str(tmp_path / "uuid.txt"))
     yield tmp_path
     liveness.release(UUID)
 
@@ -147,7 +146,7 @@ def test_a_holder_whose_file_is_being_written_lives(process):
 
 
 def test_where_there_is_no_place_for_a_file_nothing_is_held(monkeypatch, tmp_path):
-    monkeypatch.setattr(zc.async_.instanceuuid, "UUID_PATH", str(tmp_path / "none" / "uuid.txt"))
+    monkeypatch.setattr(instanceuuid, "UUID_PATH", str(tmp_path / "none" / "uuid.txt"))
     assert liveness.hold(UUID) is None
 
 

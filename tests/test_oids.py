@@ -13,12 +13,12 @@ from persistent.mapping import PersistentMapping
 from ZODB.POSException import ConflictError
 from ZODB.utils import p64, u64
 
-import zc.async_.oids
 from benchmarks.storages import add_queue
 from tests.unit import calls
 from zc.async_ import utils
 from zc.async_.interfaces import KEY
 from zc.async_.job import Job
+from zc.async_.storing import oids
 
 
 @pytest.fixture
@@ -162,8 +162,8 @@ def test_what_a_failed_commit_did_not_store_is_stored_by_the_next(db, order):
 
 def test_a_connection_that_is_opened_again_is_guarded_once(db):
     connection = db.open(transaction.TransactionManager())
-    zc.async_.oids.guard(connection)
+    oids.guard(connection)
     guarded = connection.new_oid
-    zc.async_.oids.guard(connection)
+    oids.guard(connection)
     assert connection.new_oid is guarded
     connection.close()

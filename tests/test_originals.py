@@ -22,7 +22,7 @@ from tests.dispatcher import work
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.interfaces import COMPLETED, KEY, NEW, IQueue
 from zc.async_.job import FIRST_NUMBER, Job
-from zc.async_.originals import NotBroughtOverError
+from zc.async_.storing.originals import NotBroughtOverError
 
 ORIGINAL = pathlib.Path(__file__).parent / "records" / "zc.async-1.5.4-converted.fs"
 

@@ -10,7 +10,7 @@ import pytest
 #: Prints its slot, and another line for each line it is sent; ends with its input.
 HOLD = """
     import sys
-    from zc.async_.processslot import process_slot
+    from zc.async_.process.processslot import process_slot
     print(process_slot(), flush=True)
     for line in sys.stdin:
         print(process_slot(), flush=True)
@@ -115,7 +115,7 @@ def test_threads_that_ask_at_once_get_one_slot(interpreters):
     printed = interpreters.run(
         """
         import sys, threading
-        from zc.async_.processslot import process_slot
+        from zc.async_.process.processslot import process_slot
         sys.setswitchinterval(1e-6)
         start = threading.Barrier(16)
         slots = []
@@ -141,7 +141,7 @@ def test_taking_a_slot_logs_nothing(interpreters):
         """
         import logging, sys
         logging.basicConfig(stream=sys.stdout, level=0)
-        from zc.async_.processslot import process_slot
+        from zc.async_.process.processslot import process_slot
         print(process_slot())
         """
     )
@@ -150,7 +150,7 @@ def test_taking_a_slot_logs_nothing(interpreters):
 
 FORK = """
     import os
-    from zc.async_.processslot import process_slot
+    from zc.async_.process.processslot import process_slot
 
     def in_child(function):
         # Return what `function` gave in a forked child that is still alive, and end the child.
@@ -204,7 +204,7 @@ class TestForking:
         parent = interpreters.start(
             """
     import os
-    from zc.async_.processslot import process_slot
+    from zc.async_.process.processslot import process_slot
     process_slot()
     parent_lives, held_by_parent = os.pipe()
     if os.fork():
@@ -236,7 +236,7 @@ class TestForking:
             + FORK
             + """
     import threading
-    import zc.async_.processslot as module
+    import zc.async_.process.processslot as module
     taking, go_on = threading.Event(), threading.Event()
     take = module._take_slot
 
@@ -285,8 +285,8 @@ def test_where_locks_cannot_be_had_the_slot_is_zero_and_that_is_logged_for_debug
     code = "\n".join(
         [
             "import logging, sys",
-            "import zc.async_.processslot as module",
-            "from zc.async_.processslot import lock_path, process_slot",
+            "import zc.async_.process.processslot as module",
+            "from zc.async_.process.processslot import lock_path, process_slot",
             "logging.basicConfig(stream=sys.stdout, level=0, format='%(levelname)s %(message)s')",
             obstacle,
             "print(process_slot(), process_slot())",

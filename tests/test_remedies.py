@@ -15,7 +15,6 @@ from zope.interface.interfaces import ComponentLookupError
 import zc.async_
 import zc.async_.configure
 import zc.async_.dispatcher
-import zc.async_.instanceuuid
 import zc.async_.subscribers
 import zc.async_.testing
 from tests.unit import calls
@@ -30,8 +29,9 @@ from zc.async_.interfaces import (
     NotConfiguredError,
 )
 from zc.async_.job import Job
+from zc.async_.process import instanceuuid
 from zc.async_.queue import Queue, Queues
-from zc.async_.storable import UnstorableError
+from zc.async_.storing.storable import UnstorableError
 from zc.async_.subscribers import (
     QueueInstaller,
     ThreadedDispatcherInstaller,
@@ -192,7 +192,7 @@ def test_a_uuid_in_use_names_the_file_and_the_variable_and_code_that_can_be_run(
     reactors[1].time_flies(1)
     messages = {r.getMessage() for r in caplog.records if r.levelno == logging.ERROR}
     (message,) = messages
-    path = zc.async_.instanceuuid.UUID_PATH
+    path = instanceuuid.UUID_PATH
     assert message.startswith(
         f"UUID {first.UUID} of {path} is in use: each process with a dispatcher needs a file of "
         "its own, so set the environment variable ZC_ASYNC_UUID to the path of another.  "

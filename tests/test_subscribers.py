@@ -85,7 +85,7 @@ def look():
 def started():
     """Gives the dispatcher that was started; it is stopped in the end."""
     yield zc.async_.dispatcher.get
-    for dispatcher in zc.async_.dispatcher.registry.dispatchers():
+    for dispatcher in zc.async_.process.registry.dispatchers():
         zc.async_.testing.tear_down_dispatcher(dispatcher)
 
 
@@ -370,7 +370,7 @@ def test_one_dispatcher_is_started_for_both_events(db, started):
     for event in (DatabaseOpened(db), DatabaseOpenedWithRoot(db), DatabaseOpened(db)):
         zc.async_.subscribers.queue_installer(event)
         zc.async_.subscribers.threaded_dispatcher_installer(event)
-    assert len(zc.async_.dispatcher.registry.dispatchers()) == 1
+    assert len(zc.async_.process.registry.dispatchers()) == 1
     threads = [t for t in threading.enumerate() if t.name.startswith("zc.async dispatcher")]
     assert threads == [started().thread]
 

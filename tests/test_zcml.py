@@ -14,10 +14,10 @@ from ZODB.interfaces import IConnection
 from zope.configuration import xmlconfig
 
 import zc.async_.dispatcher
-import zc.async_.instanceuuid
 import zc.async_.testing
 from zc.async_.interfaces import IUUID, KEY, DatabaseOpened, DatabaseOpenedWithRoot, IJob, IQueue
 from zc.async_.job import Job
+from zc.async_.process import instanceuuid
 
 SITE = """
 <configure xmlns="http://namespaces.zope.org/zope">
@@ -45,7 +45,7 @@ def databases(tmp_path):
     for name in ("", "async"):
         ZODB.DB(FileStorage(str(tmp_path / f"{name}.fs")), databases=databases, database_name=name)
     yield databases
-    for dispatcher in zc.async_.dispatcher.registry.dispatchers():
+    for dispatcher in zc.async_.process.registry.dispatchers():
         zc.async_.testing.tear_down_dispatcher(dispatcher)
     transaction.abort()
     for database in list(databases.values()):
@@ -68,7 +68,7 @@ def test_a_client_has_what_it_needs(connection):
     assert ITransactionManager(connection) is connection.transaction_manager
     assert ITransactionManager(connection.root()) is connection.transaction_manager
     assert IConnection(connection.root()) is connection
-    assert zope.component.getUtility(IUUID) == zc.async_.instanceuuid.UUID
+    assert zope.component.getUtility(IUUID) == instanceuuid.UUID
     assert zc.async_.dispatcher.get() is None
 
 
@@ -123,7 +123,7 @@ def test_a_policy_starts_all_when_the_database_opens(policy, events, databases, 
     load(policy)
     for event in events:
         zope.event.notify(event(databases[""]))
-    assert len(zc.async_.dispatcher.registry.dispatchers()) == 1
+    assert len(zc.async_.process.registry.dispatchers()) == 1
     dispatcher = zc.async_.dispatcher.get()
     assert zc.async_.testing.get_poll(dispatcher, 0) == {
         "": {"main": {"active jobs": [], "error": None, "len": 0, "new jobs": [], "size": 3}}

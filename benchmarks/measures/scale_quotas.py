@@ -22,7 +22,7 @@ from zc.async_.dispatcher.plans import Plan
 from zc.async_.dispatcher.polling import CACHE_SIZE, Poller
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.job import Job
-from zc.async_.limited import indices
+from zc.async_.queue.limited import indices
 
 #: Quotas made, or jobs put, in one transaction.
 BATCH = 2000

@@ -10,7 +10,7 @@ import zope.component
 import zope.interface
 from persistent.list import PersistentList
 
-from zc.async_.history import Completed
+from zc.async_.agent.history import Completed
 from zc.async_.interfaces import IAgent, IDispatcherActivated, IQueue
 from zc.async_.job import Job, serial
 from zc.async_.testing import wait_for_start

@@ -13,7 +13,7 @@ import ZODB
 from tests.demo.tools import demo, figure, make_files, what_counts
 from zc.async_.demo import files, report, search, session, storage
 from zc.async_.demo.stopping import Stop
-from zc.async_.instanceuuid import getUUID
+from zc.async_.process.instanceuuid import getUUID
 
 
 @pytest.fixture(autouse=True)

@@ -12,11 +12,12 @@ import zc.async_.configure
 import zc.async_.testing
 from tests.dispatcher import work
 from tests.races.parties import Client, make_queue
-from zc.async_.dispatcher import Dispatcher, registry
+from zc.async_.dispatcher import Dispatcher
 from zc.async_.dispatcher.plans import Plan
 from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.interfaces import COMPLETED, KEY, DatabaseOpened
+from zc.async_.process import registry
 from zc.async_.subscribers import AgentInstaller, QueueInstaller
 
 #: Real seconds that worker threads are given for what they were asked to do.

@@ -6,12 +6,12 @@ import pytest
 import transaction
 import ZODB
 
-import zc.async_.notes
-import zc.async_.receipts
+import zc.async_.running.notes
 from tests.dispatcher import work
 from zc.async_ import local
 from zc.async_.interfaces import DatabaseOpened
 from zc.async_.job import Job
+from zc.async_.running import receipts
 from zc.async_.subscribers import QueueInstaller
 
 
@@ -125,7 +125,7 @@ def test_the_ends_of_dispatchers_and_pings_are_noted(notes, dispatcher, reactor)
 def test_what_is_installed_is_noted(base):
     database = ZODB.DB(None)
     QueueInstaller()(DatabaseOpened(database))
-    zc.async_.receipts.install(database)
+    receipts.install(database)
     notes = [record.description for record in database.storage.iterator()]
     assert notes[1:] == [b"zc.async: installing queues", b"zc.async: installing receipts"]
     database.close()
@@ -134,7 +134,7 @@ def test_what_is_installed_is_noted(base):
 def test_a_note_leaves_room_for_the_applications(client):
     client.root["counter"].increase()
     client.manager.get().note("x" * 65_500)
-    zc.async_.notes.add(client.manager.get(), "claim")
+    zc.async_.running.notes.add(client.manager.get(), "claim")
     client.manager.commit()
 
 
@@ -151,4 +151,4 @@ def test_a_note_leaves_room_for_the_applications(client):
     ],
 )
 def test_callables_are_noted_by_their_dotted_names(callable, name):
-    assert zc.async_.notes.name_of(Job(callable)) == name
+    assert zc.async_.running.notes.name_of(Job(callable)) == name

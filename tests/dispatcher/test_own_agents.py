@@ -12,7 +12,7 @@ from zope.interface.verify import verifyClass
 import zc.async_.clock
 from tests.dispatcher import work
 from zc.async_.agent import Agent
-from zc.async_.history import Completed
+from zc.async_.agent.history import Completed
 from zc.async_.interfaces import (
     ASSIGNED,
     COMPLETED,

@@ -14,10 +14,7 @@ from BTrees.OOBTree import OOBTree
 from ZODB.POSException import ConflictError
 from ZODB.utils import u64
 
-import zc.async_.claim
 import zc.async_.clock
-import zc.async_.disused
-import zc.async_.liveness
 from tests.dispatcher import work
 from tests.races import parties
 from zc.async_.agent import Agent
@@ -32,11 +29,12 @@ from zc.async_.interfaces import (
     PENDING,
     IDispatcherDeactivated,
 )
-from zc.async_.lane import Lane
-from zc.async_.lanes import Lanes
-from zc.async_.queue import Queue, Queues
-from zc.async_.quota import Quota, _Members
-from zc.async_.retry import NeverRetry
+from zc.async_.process import liveness
+from zc.async_.queue import Queue, Queues, claim, disused
+from zc.async_.queue.lane import Lane
+from zc.async_.queue.lanes import Lanes
+from zc.async_.queue.quota import Quota, _Members
+from zc.async_.running.retry import NeverRetry
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 from zc.twist import Failure
 
@@ -143,7 +141,7 @@ def test_the_first_poll_registers_and_activates(make_poller, agents, install_age
 @pytest.fixture
 def disused_lane(client, monkeypatch):
     """A lane that nobody has used for long, since nothing is long."""
-    monkeypatch.setattr(zc.async_.disused, "DISUSED_AFTER", 0)
+    monkeypatch.setattr(disused, "DISUSED_AFTER", 0)
     client.queue.put(work.answer)
     client.manager.commit()
     client.queue.claim()
@@ -160,7 +158,7 @@ def test_an_activation_removes_lanes_that_nobody_uses(make_poller, client, disus
 def test_an_activation_removes_no_lanes_if_others_are_in_the_way(
     make_poller, client, disused_lane, monkeypatch, agents
 ):
-    remove = zc.async_.disused.remove_disused
+    remove = disused.remove_disused
 
     def remove_while_another_puts(lanes, living):
         client.manager.begin()
@@ -168,7 +166,7 @@ def test_an_activation_removes_no_lanes_if_others_are_in_the_way(
         client.manager.commit()
         return remove(lanes, living)
 
-    monkeypatch.setattr(zc.async_.disused, "remove_disused", remove_while_another_puts)
+    monkeypatch.setattr(disused, "remove_disused", remove_while_another_puts)
     poller = make_poller()
     outcome = poller.poll()
     assert not outcome.failed
@@ -180,8 +178,8 @@ def test_an_activation_removes_no_lanes_if_others_are_in_the_way(
 def test_polls_remove_unused_lanes_now_and_then_where_there_are_many(
     make_poller, client, monkeypatch
 ):
-    monkeypatch.setattr(zc.async_.disused, "MANY", 1)
-    monkeypatch.setattr(zc.async_.disused, "DISUSED_AFTER_OF_MANY", 0)
+    monkeypatch.setattr(disused, "MANY", 1)
+    monkeypatch.setattr(disused, "DISUSED_AFTER_OF_MANY", 0)
     poller = make_poller()
     poller.poll()
     others = [parties.Client(client.connection.db()) for _number in range(3)]
@@ -409,7 +407,7 @@ def test_the_next_time_is_the_earliest_of_all_queues(active, put, client):
 
 
 def test_a_poll_that_could_not_read_everything_wants_another_at_once(active, put, monkeypatch):
-    monkeypatch.setattr(zc.async_.claim, "SWEEP_LIMIT", 2)
+    monkeypatch.setattr(claim, "SWEEP_LIMIT", 2)
     poller = active()
     for _ in range(3):
         put(work.answer)
@@ -629,7 +627,7 @@ def test_the_next_process_of_an_instance_need_not_wait_for_the_pings(active, age
     """What the operating system does with a process that ends, a release of the lock does here."""
     poller = active()
     assert not agents(poller).dead
-    zc.async_.liveness.release(poller.uuid)
+    liveness.release(poller.uuid)
     assert agents(poller).dead
 
 
@@ -637,7 +635,7 @@ def test_a_sibling_cleans_up_at_its_next_poll(active, put, client):
     poller, sibling = active(), active(size=0)
     job = put(work.answer)
     assert len(poller.poll().jobs) == 1
-    zc.async_.liveness.release(poller.uuid)
+    liveness.release(poller.uuid)
     (claimed,) = sibling.poll().jobs
     assert claimed.agent == ("", SYSTEM)
     client.manager.begin()

@@ -7,12 +7,12 @@ import pytest
 import zope.component
 
 import zc.async_.clock
-import zc.async_.liveness
 from tests.dispatcher import work
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import quiet, visit, wakeup
 from zc.async_.dispatcher.plans import SYSTEM
 from zc.async_.interfaces import KEY
+from zc.async_.process import liveness
 from zc.async_.queue import Queue
 from zc.async_.subscribers import AgentInstaller
 from zc.async_.testing import BEGINNING, set_now, virtualtime
@@ -309,7 +309,7 @@ def test_a_dead_sibling_is_buried_in_all_queues_at_the_next_poll_but_one(
     for _poll in range(4):
         # The queue does not get quiet before the sibling is done, for all that it knows.
         poller.poll()
-    zc.async_.liveness.release(sibling.uuid)
+    liveness.release(sibling.uuid)
     assert poller.poll().again == 0
     jobs = [job for _poll in range(2) for job in poller.poll().jobs]
     assert [job.agent for job in jobs] == [("q005", SYSTEM)]

@@ -18,7 +18,6 @@ from twisted.internet.selectreactor import SelectReactor
 from ZODB.FileStorage import FileStorage
 
 import zc.async_
-import zc.async_.dispatcher.registry
 import zc.async_.subscribers
 import zc.async_.testing
 from tests.dispatcher import work
@@ -27,6 +26,7 @@ from zc.async_.agent import Agent
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.interfaces import COMPLETED, KEY, DatabaseOpened
 from zc.async_.job import Job, parallel
+from zc.async_.process import registry
 from zc.async_.queue import Queue
 from zc.async_.subscribers import QueueInstaller
 from zc.async_.testing import wait_for_result
@@ -182,7 +182,7 @@ def _stop(reactor):
 
 def defer_to_reactor():
     deferred = Deferred()
-    reactor = zc.async_.dispatcher.registry.dispatchers()[0].reactor
+    reactor = registry.dispatchers()[0].reactor
     reactor.callFromThread(reactor.callLater, 0, deferred.callback, 42)
     return deferred
 

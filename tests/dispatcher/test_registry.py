@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 import zc.async_.dispatcher
-from zc.async_.dispatcher import registry
+from zc.async_.process import registry
 
 
 @pytest.fixture

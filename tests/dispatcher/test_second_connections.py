@@ -13,7 +13,7 @@ from tests.dispatcher import work
 from tests.races.parties import make_queue
 from zc.async_.interfaces import COMPLETED, KEY
 from zc.async_.job import Job, RetryCommonForever
-from zc.async_.participants import TwoConnectionsError
+from zc.async_.running.participants import TwoConnectionsError
 from zc.twist import Failure
 
 

@@ -9,6 +9,7 @@ from ZODB.POSException import ConflictError
 
 from tests.dispatcher import work
 from zc.async_.agent import Agent
+from zc.async_.agent.notifying import name_of, notify
 from zc.async_.interfaces import (
     DispatcherActivated,
     IDispatcherActivated,
@@ -16,7 +17,6 @@ from zc.async_.interfaces import (
     IDispatcherDeactivated,
     IDispatcherReactivated,
 )
-from zc.async_.notifying import name_of, notify
 from zc.async_.queue import Queue
 
 

@@ -9,15 +9,15 @@ import pytest
 from persistent.mapping import PersistentMapping
 from ZODB.Connection import TransactionMetaData
 
-import zc.async_.disused
-import zc.async_.lane
+import zc.async_.queue.lane
 from tests.dispatcher import work
 from zc.async_.interfaces import COMPLETED
+from zc.async_.queue import disused
 
 
 @pytest.fixture(autouse=True)
 def nothing_told(monkeypatch):
-    monkeypatch.setattr(zc.async_.lane, "_told", set())
+    monkeypatch.setattr(zc.async_.queue.lane, "_told", set())
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def spoil(database, client, other):
 
 
 def lane_of(client):
-    return zc.async_.lane.lease(client.queue._lanes, client.connection)
+    return zc.async_.queue.lane.lease(client.queue._lanes, client.connection)
 
 
 def whole_lane(lane):
@@ -97,12 +97,12 @@ def test_a_dispatcher_goes_on_in_a_queue_with_a_spoilt_lane(
 
 
 def test_what_is_behind_a_spoilt_segment_is_read_as_far_as_it_is_found(client, put, spoil):
-    for _job in range(3 * zc.async_.lane.SEGMENT_SIZE):
+    for _job in range(3 * zc.async_.queue.lane.SEGMENT_SIZE):
         put(work.answer)
     lane = lane_of(client)
     jobs = list(client.queue)
     spoil(lane.cursor.segment.next)
-    size = zc.async_.lane.SEGMENT_SIZE
+    size = zc.async_.queue.lane.SEGMENT_SIZE
     assert list(client.queue) == jobs[:size] + jobs[2 * size :]
     with client.queue._claiming() as claim:
         while claim.next() is not None:
@@ -148,7 +148,7 @@ def claim_all(client):
 
 @pytest.mark.parametrize("part", [*PARTS, second_segment])
 def test_a_storage_that_is_in_trouble_has_nothing_passed_over(client, put, trouble, part, caplog):
-    jobs = [put(work.answer) for _job in range(3 * zc.async_.lane.SEGMENT_SIZE)]
+    jobs = [put(work.answer) for _job in range(3 * zc.async_.queue.lane.SEGMENT_SIZE)]
     oid = part(lane_of(client))._p_oid
     trouble(oid, times=1000)
     with pytest.raises(OSError, match="Input/output"):
@@ -164,7 +164,7 @@ def test_a_disused_lane_that_is_spoilt_is_left_for_who_restores_it(client, put, 
     lanes = client.queue._lanes
     spoil(lane_of(client).newest)
     before = list(lanes)
-    zc.async_.disused.remove_disused(lanes, [])
+    disused.remove_disused(lanes, [])
     assert [key for key in before if key in lanes] == before
 
 

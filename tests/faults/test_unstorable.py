@@ -15,7 +15,7 @@ import zc.async_
 from tests.dispatcher import work
 from zc.async_.interfaces import NEW
 from zc.async_.job import Job, RetryCommonFourTimes, parallel, serial
-from zc.async_.storable import UnstorableError
+from zc.async_.storing.storable import UnstorableError
 
 #: Objects that a job of a test returns.
 returned = []

@@ -9,7 +9,6 @@ from typing import Any
 
 import transaction
 
-import zc.async_.running
 from zc.async_.agent import Agent
 from zc.async_.dispatcher.fence import Fence
 from zc.async_.dispatcher.plans import Outcome, Plan
@@ -17,6 +16,7 @@ from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.interfaces import KEY
 from zc.async_.queue import Queue, Queues
+from zc.async_.running import tries
 
 #: What `call_hook` and `hooked_chooser` do in the middle of things.
 hook: Any = None
@@ -97,7 +97,7 @@ class Dispatcher(Client):
         job = self.connection.get(claimed.job_id[0])
         self._fence.enclose(job, claimed.token)
         try:
-            return zc.async_.running.run_claimed(job, claimed.token)
+            return tries.run_claimed(job, claimed.token)
         finally:
             self._fence.open()
             self.manager.abort()

@@ -10,17 +10,16 @@ import pytest
 import ZODB
 from ZODB.FileStorage import FileStorage
 
-import zc.async_.history
 import zc.async_.testing
 import zc.async_.threadlocal
 from tests.races import parties
 from zc.async_ import local
-from zc.async_.agent import Agent
+from zc.async_.agent import Agent, history
+from zc.async_.agent.history import SEGMENT_SIZE, Completed
 from zc.async_.clock import to_datetime
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.dispatcher.pool import Pool, Task, Worker
 from zc.async_.dispatcher.records import MOST_ACTIVE, Records
-from zc.async_.history import SEGMENT_SIZE, Completed
 from zc.async_.interfaces import COMPLETED
 
 #: Real seconds that threads are given.
@@ -191,7 +190,7 @@ def test_what_is_told_of_jobs_does_not_grow_though_many_never_end():
 class Stopwatch:
     """A clock that stands until it is set."""
 
-    time = 10_000 * zc.async_.history.PERIOD + zc.async_.history.PERIOD // 2
+    time = 10_000 * history.PERIOD + history.PERIOD // 2
 
     def __call__(self):
         return self.time
@@ -208,7 +207,7 @@ def stopwatch():
 SECOND = 1_000_000
 
 
-@pytest.mark.parametrize("jump", [0, -1, -600 * SECOND, -2 * zc.async_.history.PERIOD])
+@pytest.mark.parametrize("jump", [0, -1, -600 * SECOND, -2 * history.PERIOD])
 def test_segments_of_the_history_stay_short_though_the_clock_stands_or_is_set_back(stopwatch, jump):
     completed = Completed()
     first = stopwatch.time

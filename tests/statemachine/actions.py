@@ -14,8 +14,8 @@ import zc.async_.clock
 from tests.statemachine import work
 from tests.statemachine.model import Known
 from tests.statemachine.work import Effect, StagedJob
-from zc.async_.composition import run_parallel, run_serial
 from zc.async_.interfaces import CALLBACKS, COMPLETED, NEW, PENDING
+from zc.async_.job.composition import run_parallel, run_serial
 
 #: What is to be done to the model when a transaction has been committed.
 Changes = list[Callable[[], None]]

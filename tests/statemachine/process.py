@@ -6,8 +6,6 @@ It does what `zc.async_.dispatcher.core` and `pool` do with their threads.
 import math
 from typing import Any
 
-import zc.async_.liveness
-import zc.async_.running
 from tests.races.parties import Client
 from zc.async_ import local
 from zc.async_.dispatcher.fence import Fence
@@ -16,6 +14,8 @@ from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.pool import job_id
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.interfaces import ReassignedError
+from zc.async_.process import liveness
+from zc.async_.running import tries
 
 
 class Crash(GeneratorExit):
@@ -33,11 +33,11 @@ class Worker(Client):
 
     def run(self, claimed: Claimed) -> Any:
         """Run a claimed job; return the Deferred that it waits for, if any."""
-        return self._perform(claimed, zc.async_.running.run_claimed)
+        return self._perform(claimed, tries.run_claimed)
 
     def finish(self, claimed: Claimed, value: Any) -> Any:
         """End a job whose Deferred has fired."""
-        return self._perform(claimed, zc.async_.running.finish_deferred, value)
+        return self._perform(claimed, tries.finish_deferred, value)
 
     def _perform(self, claimed: Claimed, perform: Any, *args: Any) -> Any:
         self.manager.begin()
@@ -130,7 +130,7 @@ class Process:
         self.alive = False
         if known and not self.stopped:
             # As the operating system does.
-            zc.async_.liveness.release(self.uuid)
+            liveness.release(self.uuid)
         if not (self.polling or self.under_way):
             self._let_go()
 

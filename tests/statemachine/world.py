@@ -12,7 +12,6 @@ from ZODB.DemoStorage import DemoStorage
 from ZODB.POSException import ConflictError
 
 import zc.async_.clock
-import zc.async_.liveness
 import zc.async_.queue
 from tests.races import parties
 from tests.statemachine import claims, ends, promises, work
@@ -21,6 +20,7 @@ from tests.statemachine.process import Crash, Process
 from tests.statemachine.view import View
 from zc.async_.dispatcher.plans import Claimed
 from zc.async_.interfaces import IDispatcherDeactivated
+from zc.async_.process import liveness
 
 #: Seconds after which a dispatcher that does not poll is dead.
 DEATH = 61
@@ -89,7 +89,7 @@ class World:
         logging.getLogger("zc.async.events").addHandler(self._troubles)
         zope.component.provideHandler(work.let_act_while_handed_back, (IDispatcherDeactivated,))
         # Else the keys of entries would depend on what was before.
-        zc.async_.queue._last_key = 0
+        zc.async_.queue.queue._last_key = 0
         self.clock = Clock()
         zc.async_.clock.replace_source(self.clock)
         self.stage = work.set_new_stage()
@@ -133,7 +133,7 @@ class World:
             client.close()
         self.database.close()
         for identity in self.uuids:
-            zc.async_.liveness.release(identity)
+            liveness.release(identity)
         zc.async_.clock.replace_source(None)
         zope.component.getGlobalSiteManager().unregisterHandler(
             work.let_act_while_handed_back, (IDispatcherDeactivated,)

@@ -29,7 +29,7 @@ from benchmarks.workers import wait_until
 from zc.async_ import utils
 from zc.async_.dispatcher import polling
 from zc.async_.interfaces import DatabaseOpened, IDispatcherActivated, IJob, IRetryPolicy
-from zc.async_.retry import RetryCommonForever, RetryCommonFourTimes
+from zc.async_.running.retry import RetryCommonForever, RetryCommonFourTimes
 
 #: Of the dispatchers: short, so that what takes long in production happens often.
 POLL_INTERVAL = 0.3

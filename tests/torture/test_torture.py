@@ -31,9 +31,9 @@ from tests.torture.proxy import Proxy
 from tests.torture.putting import prepare
 from tests.torture.run import options
 from tests.torture.watching import Watcher
-from zc.async_.callbacks import CallbackProxy
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
 from zc.async_.job import Job
+from zc.async_.job.callbacks import CallbackProxy
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -43,7 +43,7 @@ class Clock:
 def clock(monkeypatch):
     """The clock of the package, standing."""
     clock = Clock()
-    monkeypatch.setattr(zc.async_.queue, "_last_key", 0)
+    monkeypatch.setattr(zc.async_.queue.queue, "_last_key", 0)
     zc.async_.clock.replace_source(clock)
     yield clock
     zc.async_.clock.replace_source(None)

@@ -8,7 +8,6 @@ import zope.interface
 from ZODB.POSException import ConflictError, ReadConflictError
 
 import zc.async_.agent
-import zc.async_.sidecar
 from tests.unit import calls
 from zc.async_.agent import Agent, addMainAgentActivationHandler, chooseFirst
 from zc.async_.interfaces import (
@@ -21,7 +20,7 @@ from zc.async_.interfaces import (
     IAgent,
     IFilterAgent,
 )
-from zc.async_.job import Job
+from zc.async_.job import Job, sidecar
 from zc.async_.queue import Queue
 
 
@@ -398,7 +397,7 @@ def test_a_late_callback_that_nobody_performed_is_performed_by_the_bookkeeping(
     calls.run_next(agent)
     callback = Job(calls.happen)
     callback._set_up_as_callback(job, None, None)
-    zc.async_.sidecar.need(job).callbacks += (callback,)
+    sidecar.need(job).callbacks += (callback,)
     client.commit()
     agent._keep_books()
     client.commit()

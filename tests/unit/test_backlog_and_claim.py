@@ -5,13 +5,14 @@ import datetime
 import pytest
 from ZODB.POSException import ConflictError
 
-import zc.async_.claim
+import zc.async_.queue.claim
 from tests.unit import calls
 from zc.async_.agent import Agent
-from zc.async_.backlog import Backlog, Group, GroupKey
 from zc.async_.interfaces import COMPLETED, NEW, PENDING
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.job import Job
+from zc.async_.job.order import GroupKey
+from zc.async_.queue.backlog import Backlog, Group
 
 HOUR = datetime.timedelta(hours=1)
 
@@ -98,7 +99,7 @@ def test_a_claim_of_an_empty_queue_knows_no_next_time(client):
 
 
 def test_a_claim_reads_a_bounded_number_of_entries(client, monkeypatch):
-    monkeypatch.setattr(zc.async_.claim, "SWEEP_LIMIT", 10)
+    monkeypatch.setattr(zc.async_.queue.claim, "SWEEP_LIMIT", 10)
     for _number in range(25):
         client.queue.put(calls.nothing)
     client.commit()
@@ -113,7 +114,7 @@ def test_a_claim_reads_a_bounded_number_of_entries(client, monkeypatch):
 
 
 def test_a_claim_takes_a_bounded_number_of_jobs_that_fell_due(client, clock, monkeypatch):
-    monkeypatch.setattr(zc.async_.claim, "SWEEP_LIMIT", 10)
+    monkeypatch.setattr(zc.async_.queue.claim, "SWEEP_LIMIT", 10)
     for _number in range(25):
         client.put(calls.nothing, clock.after(hours=1))
         to_backlog(client)
@@ -128,7 +129,7 @@ def test_a_claim_takes_a_bounded_number_of_jobs_that_fell_due(client, clock, mon
 
 
 def test_a_claim_fails_a_bounded_number_of_overdue_jobs(client, clock, monkeypatch):
-    monkeypatch.setattr(zc.async_.claim, "SWEEP_LIMIT", 10)
+    monkeypatch.setattr(zc.async_.queue.claim, "SWEEP_LIMIT", 10)
     jobs = [client.queue.put(calls.nothing, None, HOUR) for _number in range(25)]
     client.commit()
     for _sweep in range(3):
@@ -146,7 +147,7 @@ def test_a_claim_reads_few_of_many_waiting_jobs(client, connect):
     for number in range(2000):
         client.queue.put(Job(calls.echo, number))
     client.commit()
-    for _sweep in range(2000 // zc.async_.claim.SWEEP_LIMIT + 1):
+    for _sweep in range(2000 // zc.async_.queue.claim.SWEEP_LIMIT + 1):
         to_backlog(client)
     fresh = connect()
     fresh.connection.cacheMinimize()
@@ -749,14 +750,14 @@ def test_a_claim_for_several_agents_offers_each_the_jobs_the_others_refused(clie
 def test_many_refused_jobs_cost_each_claim_a_bounded_number_of_questions(client, refusing):
     count = 5000
     put_numbers(client, *range(count))
-    most = zc.async_.claim.FILTER_LIMIT
+    most = zc.async_.queue.claim.FILTER_LIMIT
     claims = 0
     while len(Counting.asked) < count:
         before = len(Counting.asked)
         calls.run_next(refusing)
         assert len(Counting.asked) - before <= most
         claims += 1
-        assert claims <= count // zc.async_.claim.SWEEP_LIMIT + 1
+        assert claims <= count // zc.async_.queue.claim.SWEEP_LIMIT + 1
     assert len(set(Counting.asked)) == count
     Counting.accepted = {count}
     (job,) = put_numbers(client, count)
@@ -768,7 +769,7 @@ def test_many_refused_jobs_cost_each_claim_a_bounded_number_of_questions(client,
 
 
 def test_a_changed_filter_is_asked_in_slices(client, refusing, monkeypatch):
-    monkeypatch.setattr(zc.async_.claim, "FILTER_LIMIT", 10)
+    monkeypatch.setattr(zc.async_.queue.claim, "FILTER_LIMIT", 10)
     put_numbers(client, *range(25))
     for asked in (10, 20, 25, 25):
         assert calls.run_next(refusing) is None
@@ -784,7 +785,7 @@ def test_a_changed_filter_is_asked_in_slices(client, refusing, monkeypatch):
 
 
 def test_a_slice_that_was_cut_off_says_that_there_is_more(client, refusing, monkeypatch):
-    monkeypatch.setattr(zc.async_.claim, "FILTER_LIMIT", 2)
+    monkeypatch.setattr(zc.async_.queue.claim, "FILTER_LIMIT", 2)
     put_numbers(client, *range(3))
     with client.queue._claiming() as claim:
         assert refusing.claimJob() is None

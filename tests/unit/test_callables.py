@@ -12,9 +12,9 @@ from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 
 from tests.unit import calls
-from zc.async_ import callables
 from zc.async_.interfaces import MissingCallableError
 from zc.async_.job import Job
+from zc.async_.storing import callables
 
 LAMBDA = lambda: 1  # noqa: E731
 

@@ -7,8 +7,6 @@ from ZODB.POSException import ConflictError, ReadConflictError
 
 import zc.twist
 from tests.unit import calls
-from zc.async_ import callback_runs, running
-from zc.async_.callbacks import CallbackProxy, performed
 from zc.async_.interfaces import (
     ACTIVE,
     ASSIGNED,
@@ -24,8 +22,12 @@ from zc.async_.job import (
     SuccessFailureCallbackProxy,
     success_or_failure,
 )
-from zc.async_.retry import NeverRetry
-from zc.async_.storable import UnstorableError
+from zc.async_.job.callbacks import CallbackProxy
+from zc.async_.running import callback_runs
+from zc.async_.running import tries as running
+from zc.async_.running.chains import performed
+from zc.async_.running.retry import NeverRetry
+from zc.async_.storing.storable import UnstorableError
 
 
 def scribble(text):

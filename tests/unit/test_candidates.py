@@ -2,8 +2,9 @@
 
 import pytest
 
-from zc.async_.backlog import SHARDS, STRETCH, Group, GroupKey, sort_key
-from zc.async_.candidates import MOST_AHEAD, Candidates
+from zc.async_.job.order import GroupKey, sort_key
+from zc.async_.queue.backlog import SHARDS, STRETCH, Group
+from zc.async_.queue.candidates import MOST_AHEAD, Candidates
 
 PLAIN = GroupKey(False, (), ())
 

@@ -4,12 +4,11 @@ import pytest
 import ZODB.utils
 from ZODB.POSException import ConflictError
 
-import zc.async_.running
 from tests.unit import calls
-from zc.async_ import composition
 from zc.async_.interfaces import ACTIVE, COMPLETED
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
-from zc.async_.job import Job, parallel, serial
+from zc.async_.job import Job, composition, parallel, serial
+from zc.async_.running import tries
 from zc.async_.threadlocal import local
 
 
@@ -190,7 +189,7 @@ def test_the_composed_job_waits_while_its_parts_run(client, agent, compose):
     job = client.put(compose(one, two))
     assert calls.run_next(agent) is job
     assert job.status == ACTIVE
-    assert job.result.callable is zc.async_.composition.collect
+    assert job.result.callable is composition.collect
     assert len(agent) == 0
     calls.run_next(agent)
     assert job.status == ACTIVE
@@ -275,7 +274,7 @@ def work(other, part):
     """Run a job as a worker does."""
     other.begin()
     there = other.mine(part)
-    zc.async_.running.run_claimed(there, there._token)
+    tries.run_claimed(there, there._token)
 
 
 def keep_books(client, agent):

@@ -22,7 +22,7 @@ from zc.async_.interfaces import (
     BadStatusError,
 )
 from zc.async_.job import Job
-from zc.async_.retry import NeverRetry
+from zc.async_.running.retry import NeverRetry
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from tests.unit import calls
-from zc.async_.history import BUCKETS, SEGMENT_SIZE, Completed
+from zc.async_.agent.history import BUCKETS, SEGMENT_SIZE, Completed
 from zc.async_.job import Job
 
 DAY = datetime.timedelta(days=1)

@@ -17,11 +17,10 @@ from ZODB.POSException import StateLoadError
 from ZODB.utils import p64, u64
 
 import zc.async_
-import zc.async_.ids
 from benchmarks.storages import server
 from tests.unit import calls
 from zc.async_.interfaces import AsyncError, BadJobIdError, JobNotFoundError
-from zc.async_.job import Job
+from zc.async_.job import Job, ids
 
 
 class Loud(persistent.Persistent):
@@ -181,7 +180,7 @@ def test_an_object_that_is_no_job_is_refused_and_not_loaded(client, other):
     loud = client.connection.root()["loud"] = Loud()
     client.commit()
     other.begin()
-    text = zc.async_.ids.make_id(loud)
+    text = ids.make_id(loud)
     with pytest.raises(JobNotFoundError, match=r"is no job but a .*Loud: take an id from"):
         zc.async_.find(other.connection, text)
     with pytest.raises(StateLoadError):
@@ -199,16 +198,16 @@ def test_a_database_that_is_not_of_the_group_is_named_with_those_that_are(group)
 
 @hypothesis.given(st.integers(0, (1 << 64) - 1), st.text(st.characters(codec="utf-8")))
 def test_ids_say_what_they_are_of_and_need_no_quoting_in_urls(oid, name):
-    text = zc.async_.ids._joined(oid, name)
-    assert zc.async_.ids._parse(text) == (p64(oid), name)
+    text = ids._joined(oid, name)
+    assert ids._parse(text) == (p64(oid), name)
     assert urllib.parse.quote(text, safe="") == text
     assert re.fullmatch(r"[0-9]+(-.*)?", text)
 
 
 def test_ids_of_databases_with_odd_names_are_readable():
-    assert zc.async_.ids._joined(7, "unnamed") == "7"
-    assert zc.async_.ids._joined(7, "") == "7-"
-    assert zc.async_.ids._joined(7, "my data/ü") == "7-my~20data~2f~c3~bc"
+    assert ids._joined(7, "unnamed") == "7"
+    assert ids._joined(7, "") == "7-"
+    assert ids._joined(7, "my data/ü") == "7-my~20data~2f~c3~bc"
 
 
 def test_what_find_reads_belongs_to_the_transaction_of_who_asks(group):

@@ -8,18 +8,18 @@ from twisted.internet.selectreactor import SelectReactor
 from zope.interface.interfaces import IObjectEvent
 from zope.interface.verify import verifyClass, verifyObject
 
-import zc.async_.instanceuuid
 from tests.unit import calls
 from zc.async_ import interfaces
 from zc.async_.agent import Agent, SystemAgent
-from zc.async_.callbacks import CallbackProxy, ConditionalCallbackProxy
+from zc.async_.agent.dispatchers import DispatcherAgents, Dispatchers
+from zc.async_.agent.history import Completed
 from zc.async_.dispatcher import Dispatcher
-from zc.async_.dispatchers import DispatcherAgents, Dispatchers
-from zc.async_.history import Completed
 from zc.async_.job import Job
+from zc.async_.job.callbacks import CallbackProxy, ConditionalCallbackProxy
+from zc.async_.process import instanceuuid
 from zc.async_.queue import Queue, Queues
-from zc.async_.quota import Quota, Quotas
-from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes
+from zc.async_.queue.quota import Quota, Quotas
+from zc.async_.running.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes
 
 IMPLEMENTERS = [
     (interfaces.IAgent, Agent, Agent),
@@ -106,7 +106,7 @@ def test_the_reactors_of_twisted_have_what_a_dispatcher_asks_for():
 
 
 def test_the_identity_of_the_instance_is_a_uuid():
-    assert verifyObject(interfaces.IUUID, zc.async_.instanceuuid.UUID)
+    assert verifyObject(interfaces.IUUID, instanceuuid.UUID)
 
 
 def test_every_error_has_the_one_root_and_its_usual_base():

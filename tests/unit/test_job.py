@@ -11,7 +11,6 @@ import zope.interface
 from tests.unit import calls
 from zc.async_ import interfaces, utils
 from zc.async_ import job as job_module
-from zc.async_.callables import to_stored
 from zc.async_.interfaces import (
     ACTIVE,
     ASSIGNED,
@@ -26,7 +25,8 @@ from zc.async_.interfaces import (
 )
 from zc.async_.job import Job, as_job
 from zc.async_.queue import Queue
-from zc.async_.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes
+from zc.async_.running.retry import NeverRetry, RetryCommonForever, RetryCommonFourTimes
+from zc.async_.storing.callables import to_stored
 
 HOUR = datetime.timedelta(hours=1)
 

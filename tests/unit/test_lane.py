@@ -13,11 +13,11 @@ from ZODB.DemoStorage import DemoStorage
 from ZODB.POSException import ConflictError
 
 from tests.unit import calls
-from zc.async_ import lane as lane_module
 from zc.async_.interfaces import IUUID
 from zc.async_.job import Job
-from zc.async_.lane import SEGMENT_SIZE, Lane
 from zc.async_.queue import Queue
+from zc.async_.queue import lane as lane_module
+from zc.async_.queue.lane import SEGMENT_SIZE, Lane
 
 
 def numbers(lane):

@@ -9,11 +9,11 @@ from ZEO.Exceptions import ClientDisconnected
 from ZODB.POSException import ConflictError
 
 from tests.unit import calls
-from zc.async_ import disused
 from zc.async_.interfaces import IUUID
 from zc.async_.job import Job
-from zc.async_.lane import SEGMENT_SIZE, Lane
-from zc.async_.lanes import Lanes
+from zc.async_.queue import disused
+from zc.async_.queue.lane import SEGMENT_SIZE, Lane
+from zc.async_.queue.lanes import Lanes
 
 
 def lane_keys(client):

@@ -10,16 +10,16 @@ import ZODB
 from ZODB.DemoStorage import DemoStorage
 from ZODB.POSException import ConflictError
 
-import zc.async_.claim
-import zc.async_.contenders
-import zc.async_.limited
+import zc.async_.queue.claim
 from tests.unit import calls
-from zc.async_.backlog import Backlog, Group, GroupKey
 from zc.async_.interfaces import COMPLETED, NEW, PENDING
 from zc.async_.job import Job
-from zc.async_.limited import Limited, Pile, indices
-from zc.async_.places import Places
-from zc.async_.quota import Quota, _Members
+from zc.async_.job.order import GroupKey
+from zc.async_.queue import contenders, limited
+from zc.async_.queue.backlog import Backlog, Group
+from zc.async_.queue.limited import Limited, Pile, indices
+from zc.async_.queue.places import Places
+from zc.async_.queue.quota import Quota, _Members
 
 
 def refuse(job):
@@ -180,9 +180,9 @@ def test_a_claim_gives_the_first_job_that_no_quota_holds_back(clock, seed, are_l
     clients = [calls.Client(database), calls.Client(database)]
     patch = pytest.MonkeyPatch()
     if are_limits_low:
-        patch.setattr(zc.async_.limited, "FEW", 2)
-        patch.setattr(zc.async_.contenders, "OPENED_AT_ONCE", 2)
-        patch.setattr(zc.async_.contenders, "MOVES", 1)
+        patch.setattr(limited, "FEW", 2)
+        patch.setattr(contenders, "OPENED_AT_ONCE", 2)
+        patch.setattr(contenders, "MOVES", 1)
     try:
         calls.make_queue(clients[0])
         for name in NAMES:
@@ -232,7 +232,7 @@ def test_a_more_urgent_job_goes_before_the_others_of_its_quota_and_of_others(cli
 def test_a_pile_grows_beyond_its_record_and_shrinks_to_nothing(client, quotas):
     quotas(100, "a")
     jobs = []
-    for _number in range(zc.async_.limited.FEW + 3):
+    for _number in range(limited.FEW + 3):
         jobs.append(put(client, "a"))
         to_backlog(client)
         check(client)
@@ -350,7 +350,7 @@ def test_a_claim_looks_at_few_of_many_quotas_with_room(client, connect, quotas):
     fresh.connection.cacheMinimize()
     # So that none is asked for beforehand.
     assert fresh.claim() is fresh.mine(jobs[0])
-    most = zc.async_.claim.PREFETCH_STORED + 1
+    most = zc.async_.queue.claim.PREFETCH_STORED + 1
     assert len(loaded(fresh, Quota)) <= most
     assert len(loaded(fresh, _Members)) <= most
     assert len(loaded(fresh, Job)) <= most
@@ -437,7 +437,7 @@ def test_a_quota_made_later_holds_back_jobs_that_name_it(client, quotas):
 
 
 def test_claims_see_to_a_bounded_number_of_opened_quotas(client, quotas, monkeypatch):
-    monkeypatch.setattr(zc.async_.claim, "MOVES", 10)
+    monkeypatch.setattr(zc.async_.queue.claim, "MOVES", 10)
     names = [f"q{number:02}" for number in range(25)]
     quotas(0, *names)
     jobs = [put(client, name) for name in names]
@@ -456,7 +456,7 @@ def test_claims_see_to_a_bounded_number_of_opened_quotas(client, quotas, monkeyp
 
 
 def test_claims_park_a_bounded_number_of_piles_and_pass_over_all(client, quotas, monkeypatch):
-    monkeypatch.setattr(zc.async_.contenders, "MOVES", 10)
+    monkeypatch.setattr(contenders, "MOVES", 10)
     names = [f"q{number:02}" for number in range(25)]
     quotas(1, *names)
     for name in names:
@@ -545,7 +545,7 @@ def add_unread(client, *names):
     index = index_of(client)
     pile = index.pile(names) or Pile(names)
     pile.add(job._sort_key(), job)
-    zc.async_.limited.change_count(client.queue._backlog, 1)
+    limited.change_count(client.queue._backlog, 1)
     index.file(pile, Places(client.queue.quotas))
     return job
 
@@ -734,7 +734,7 @@ def test_jobs_in_groups_of_older_versions_are_looked_at(client, old):
 
 @pytest.mark.parametrize("limit", [1000, 1, 0], ids=["at once", "one by one", "none"])
 def test_jobs_in_groups_of_older_versions_are_claimed(client, old, monkeypatch, limit):
-    monkeypatch.setattr(zc.async_.claim, "TAKE_OVER_LIMIT", limit)
+    monkeypatch.setattr(zc.async_.queue.claim, "TAKE_OVER_LIMIT", limit)
     jobs, running = old
     groups = client.queue._backlog.groups
     jobs.append(put(client, "one"))
@@ -763,7 +763,7 @@ def test_jobs_in_groups_of_older_versions_are_claimed(client, old, monkeypatch, 
 
 
 def test_a_claim_says_that_there_are_more_groups_to_take_over(client, old, monkeypatch):
-    monkeypatch.setattr(zc.async_.claim, "TAKE_OVER_LIMIT", 3)
+    monkeypatch.setattr(zc.async_.queue.claim, "TAKE_OVER_LIMIT", 3)
     for more in (True, False):
         client.begin()
         with client.queue._claiming() as claim:
@@ -810,4 +810,4 @@ def test_a_backlog_of_an_older_version_counts():
     del backlog.limited_count
     assert backlog.count() == 0
     assert indices(backlog) == []
-    assert isinstance(zc.async_.limited.index_of(backlog, False, ()), Limited)
+    assert isinstance(limited.index_of(backlog, False, ()), Limited)

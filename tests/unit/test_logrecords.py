@@ -10,7 +10,7 @@ import zc.async_.job
 from tests.unit import calls
 from zc.async_ import utils
 from zc.async_.job import Job
-from zc.async_.storable import UnstorableError
+from zc.async_.storing.storable import UnstorableError
 from zc.twist import showing
 
 #: More than any record of a few values has.

@@ -9,13 +9,12 @@ import pytest
 import ZODB
 from ZODB.DemoStorage import DemoStorage
 
-import zc.async_.backlog
 import zc.async_.clock
-import zc.async_.looking
+import zc.async_.queue.backlog
 from tests.unit import calls
 from zc.async_.interfaces import NEW, PENDING
 from zc.async_.job import Job
-from zc.async_.lane import SEGMENT_SIZE, Lane
+from zc.async_.queue.lane import SEGMENT_SIZE, Lane
 
 SECOND = datetime.timedelta(seconds=1)
 
@@ -128,12 +127,12 @@ def test_an_iteration_gives_what_waits_sorted_as_the_jobs_say(clock, seed, tell_
 
 def test_jobs_due_later_come_by_priority_first_though_there_are_many_priorities(client, clock):
     jobs = []
-    for number in range(3 * zc.async_.backlog.LATER_RANKS):
+    for number in range(3 * zc.async_.queue.backlog.LATER_RANKS):
         jobs.append(
             client.put(calls.nothing, clock.after(seconds=100 - number), priority=number // 2)
         )
     to_backlog(client)
-    assert len(client.queue._backlog.later_by_rank) == zc.async_.backlog.LATER_RANKS
+    assert len(client.queue._backlog.later_by_rank) == zc.async_.queue.backlog.LATER_RANKS
     assert list(client.queue) == expected(jobs)
     clock.advance(hours=1)
     assert len(client.claim_all()) == len(jobs)

@@ -13,14 +13,14 @@ import pytest
 from tests.unit import calls
 from zc.async_.interfaces import COMPLETED
 from zc.async_.job import Job, NeverRetry, parallel
-from zc.async_.mainprogram import MainProgramWarning
+from zc.async_.job.mainprogram import MainProgramWarning
 from zc.async_.threadlocal import local
 
 MESSAGE = (
     "the job needs {0} of __main__, the main program, and a process that runs another program "
     "waits for it, for a day, and then fails the job. Put it into a module and import it from "
     "there (from MODULE import {1}). If each process that runs jobs runs this very program, filter "
-    "this warning: warnings.simplefilter('ignore', zc.async_.mainprogram.MainProgramWarning)"
+    "this warning: warnings.simplefilter('ignore', zc.async_.job.mainprogram.MainProgramWarning)"
 )
 
 
@@ -183,7 +183,7 @@ def test_a_program_that_runs_its_own_functions_is_warned_once_and_works(tmp_path
     if way == "filtered":
         # Errors, but for this one.
         start = ["-W", "error", *start]
-        ignore = "from zc.async_.mainprogram import MainProgramWarning as W\n"
+        ignore = "from zc.async_.job.mainprogram import MainProgramWarning as W\n"
         ignore += "import warnings; warnings.simplefilter('ignore', W)\n"
         program.write_text(ignore + program.read_text())
     done = subprocess.run(

@@ -3,12 +3,12 @@
 import pytest
 import ZODB.broken
 
-import zc.async_.missing
 from tests.unit import calls
-from zc.async_.callables import from_stored
 from zc.async_.interfaces import MissingCallableError
 from zc.async_.job import Job
-from zc.async_.missing import MissingCodeError, delay, find_callable
+from zc.async_.running import missing
+from zc.async_.running.missing import MissingCodeError, delay, find_callable
+from zc.async_.storing.callables import from_stored
 
 
 @pytest.fixture
@@ -58,4 +58,4 @@ def test_an_attribute_that_fails_is_not_missing():
 
 def test_delays_grow_and_have_an_end():
     assert [delay(count) for count in (0, 1, 9, 10, 1000)] == [1, 2, 512, 600, 600]
-    assert zc.async_.missing.PATIENCE.total_seconds() == 24 * 60 * 60
+    assert missing.PATIENCE.total_seconds() == 24 * 60 * 60

@@ -2,9 +2,8 @@
 
 import pytest
 
-import zc.async_.mistyped
 from tests.unit import calls
-from zc.async_.job import Job
+from zc.async_.job import Job, mistyped
 
 
 class Titled(Job):
@@ -59,4 +58,4 @@ def test_all_that_can_be_set_is_thought_of():
         for name, value in vars(class_).items()
         if isinstance(value, property) and value.fset is not None and not name.startswith("_")
     }
-    assert set(zc.async_.mistyped.SETTABLE) == settable - {"parent"} | {"annotations"}
+    assert set(mistyped.SETTABLE) == settable - {"parent"} | {"annotations"}

@@ -5,8 +5,8 @@ import datetime
 import pytest
 
 import zc.async_.clock
-from zc.async_ import observing
-from zc.async_.observing import Observation, Sight
+from zc.async_.process import observing
+from zc.async_.process.observing import Observation, Sight
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 
 SECOND = 1_000_000

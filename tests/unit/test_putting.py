@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-import zc.async_.mistyped
 from tests.unit import calls
 from zc.async_.interfaces import NEW, PENDING, IQueue
-from zc.async_.job import Job, NeverRetry
+from zc.async_.job import Job, NeverRetry, mistyped
 from zc.async_.queue import Queue
-from zc.async_.storable import UnstorableError
+from zc.async_.storing.storable import UnstorableError
 
 ROOT = Path(__file__).parent.parent.parent
 HOUR = datetime.timedelta(hours=1)
@@ -37,7 +36,7 @@ def test_all_that_can_be_set_on_a_job_can_be_given_to_put(queue, clock):
     assert {name: getattr(job, name) for name in values} == values
     # The rest is the call itself, and everybody's notes.
     the_call = {"annotations", "args", "callable", "kwargs"}
-    assert set(zc.async_.mistyped.SETTABLE) == set(values) | the_call
+    assert set(mistyped.SETTABLE) == set(values) | the_call
 
 
 def test_the_contract_and_the_queue_take_the_same():

@@ -29,7 +29,7 @@ from zc.async_.interfaces import (
 )
 from zc.async_.job import Job
 from zc.async_.queue import Queue, Queues, getDefaultQueue
-from zc.async_.retry import NeverRetry
+from zc.async_.running.retry import NeverRetry
 
 UTC = datetime.UTC
 
@@ -329,7 +329,7 @@ def test_jobs_of_several_connections_are_merged_by_time(client, connect, clock):
 
 
 def test_the_order_of_a_connection_holds_over_many_sweeps(client, other, monkeypatch):
-    monkeypatch.setattr("zc.async_.claim.SWEEP_LIMIT", 7)
+    monkeypatch.setattr("zc.async_.queue.claim.SWEEP_LIMIT", 7)
     jobs = [client.put(calls.nothing) for _number in range(50)]
     assert other.claim_all() == [other.mine(job) for job in jobs]
 
@@ -758,7 +758,7 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
         self.clock = Clock()
-        zc.async_.queue._last_key = 0
+        zc.async_.queue.queue._last_key = 0
         zc.async_.clock.replace_source(self.clock)
         self.database = ZODB.DB(DemoStorage())
         self.clients = [calls.Client(self.database) for _number in range(3)]

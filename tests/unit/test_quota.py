@@ -8,7 +8,7 @@ from ZODB.POSException import ConflictError
 from tests.unit import calls
 from zc.async_.interfaces import COMPLETED
 from zc.async_.job import Job
-from zc.async_.quota import Quota, Quotas
+from zc.async_.queue.quota import Quota, Quotas
 
 
 @pytest.fixture

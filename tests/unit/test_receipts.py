@@ -5,12 +5,12 @@ import uuid
 import pytest
 import ZODB
 
-import zc.async_.receipts
+import zc.async_.running.receipts
 from tests.unit import calls
-from zc.async_ import running
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, PENDING
 from zc.async_.job import Job
-from zc.async_.retry import NeverRetry
+from zc.async_.running import tries as running
+from zc.async_.running.retry import NeverRetry
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def databases(clock):
 @pytest.fixture
 def receipts(databases):
     """Have jobs leave receipts."""
-    zc.async_.receipts.install(databases["content"])
-    zc.async_.receipts.install(databases["content"])
+    zc.async_.running.receipts.install(databases["content"])
+    zc.async_.running.receipts.install(databases["content"])
 
 
 @pytest.fixture
@@ -231,7 +231,7 @@ def test_a_job_that_changes_the_queues_database_only_leaves_none(client, clock, 
     worker.run()
     assert job._receipts == ()
     content = client.connection.get_connection("content").root()
-    assert len(content[zc.async_.receipts.KEY].current) == 1
+    assert len(content[zc.async_.running.receipts.KEY].current) == 1
 
 
 def test_a_process_without_the_other_database_says_so(client, clock, receipts, caplog):
@@ -239,7 +239,7 @@ def test_a_process_without_the_other_database_says_so(client, clock, receipts, c
     job = client.put(count)
     worker.run()
     job._receipts = ("elsewhere",)
-    assert not zc.async_.receipts.is_without_effect(job)
+    assert not zc.async_.running.receipts.is_without_effect(job)
     assert "has no database 'elsewhere'" in caplog.text
 
 
@@ -251,14 +251,14 @@ def test_the_last_of_many_callbacks_in_a_row_may_be_the_one_without_effect(clien
     client.queue.remove(job)
     client.commit()
     job()
-    assert not zc.async_.receipts.undo_without_effect(job)
+    assert not zc.async_.running.receipts.undo_without_effect(job)
     last._receipts = ("content",)
-    assert zc.async_.receipts.undo_without_effect(job)
+    assert zc.async_.running.receipts.undo_without_effect(job)
     assert (job.status, last.status) == (CALLBACKS, ACTIVE)
 
 
 def test_old_receipts_are_dropped(clock):
-    receipts = zc.async_.receipts.Receipts()
+    receipts = zc.async_.running.receipts.Receipts()
     receipts.add(b"a", (1, None))
     clock.advance(days=8)
     receipts.add(b"b", (1, None))

@@ -15,7 +15,7 @@ import zc.twist
 from tests.unit import calls
 from zc.async_.interfaces import COMPLETED, IJob, IRetryPolicy
 from zc.async_.job import Job
-from zc.async_.retry import (
+from zc.async_.running.retry import (
     DISCONNECTED,
     NeverRetry,
     RetryCommonForever,

@@ -13,14 +13,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.selectreactor import SelectReactor
 from ZODB.POSException import ConflictError, POSKeyError
 
-import zc.async_.answers
-import zc.async_.awaiting
 import zc.async_.dispatcher
-import zc.async_.interruptions
+import zc.async_.running.answers
 import zc.twist
 from tests.unit import calls
-from zc.async_ import running
-from zc.async_.awaiting import CannotWaitError
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.interfaces import (
     ACTIVE,
@@ -37,7 +33,10 @@ from zc.async_.interfaces import (
 )
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.job import Job
-from zc.async_.retry import NeverRetry, RetryCommonForever
+from zc.async_.running import awaiting, interruptions
+from zc.async_.running import tries as running
+from zc.async_.running.awaiting import CannotWaitError
+from zc.async_.running.retry import NeverRetry, RetryCommonForever
 from zc.async_.threadlocal import local
 
 
@@ -858,7 +857,7 @@ def test_only_a_job_that_somebody_had_is_interrupted(status, happened):
 def test_an_interrupted_job_is_given_a_moment_and_then_runs_before_others(
     client, agent, clock, monkeypatch
 ):
-    monkeypatch.setattr(zc.async_.interruptions, "RESPITE", 250_000)
+    monkeypatch.setattr(interruptions, "RESPITE", 250_000)
     job, other = client.put(calls.nothing), client.put(calls.nothing)
     agent.claimJob()._activate(clock.time)
     client.commit()
@@ -887,7 +886,7 @@ def test_the_policy_of_an_interrupted_job_is_kept(client, agent, clock):
 def test_a_job_in_no_queue_cannot_be_rescheduled():
     job = Job(calls.nothing)
     with pytest.raises(AsyncError, match="has no queue"):
-        zc.async_.answers.reschedule(job, True)
+        zc.async_.running.answers.reschedule(job, True)
 
 
 # -- setUp and tearDown
@@ -1151,8 +1150,8 @@ def paused():
 @pytest.fixture
 def short_patience(monkeypatch):
     """Where no reactor runs, nobody waits for long."""
-    monkeypatch.setattr(zc.async_.awaiting, "PATIENCE", 0.01)
-    monkeypatch.setattr(zc.async_.awaiting, "LOOK", 0.01)
+    monkeypatch.setattr(awaiting, "PATIENCE", 0.01)
+    monkeypatch.setattr(awaiting, "LOOK", 0.01)
 
 
 @pytest.mark.parametrize("make", [Deferred, paused])
@@ -1454,7 +1453,7 @@ def test_a_job_does_not_wait_for_its_code_for_ever(client, agent, clock, caplog)
     client.commit()
     calls.run_next(agent)
     clock.advance(hours=24)
-    for _try in range(zc.async_.missing.LEAST_TRIES):
+    for _try in range(zc.async_.running.missing.LEAST_TRIES):
         assert job.status == PENDING
         client.begin()
         calls.run_next(agent)

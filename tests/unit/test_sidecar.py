@@ -5,11 +5,10 @@ import transaction
 import ZODB
 from ZODB.POSException import ReadConflictError
 
-import zc.async_.sidecar
 from tests.unit import calls
 from zc.async_.interfaces import COMPLETED
-from zc.async_.job import Job
-from zc.async_.sidecar import SHARED_BY, Places, Sidecar
+from zc.async_.job import Job, sidecar
+from zc.async_.job.sidecar import SHARED_BY, Places, Sidecar
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def running(client, agent):
 
 def test_a_job_that_runs_has_a_place_and_no_sidecar(running):
     (job,) = running(1)
-    assert zc.async_.sidecar.find(job) is None
+    assert sidecar.find(job) is None
     assert dict(job.annotations) == {}
     assert job.callbacks == ()
 
@@ -73,7 +72,7 @@ def test_a_callback_conflicts_with_who_saw_that_there_is_none(running, client, o
         client.commit()
     other.begin()
     assert other.mine(job).callbacks == ()
-    zc.async_.sidecar.see(other.mine(job))
+    sidecar.see(other.mine(job))
     other.root["x"] = 1
     job.addCallback(calls.nothing)
     client.commit()

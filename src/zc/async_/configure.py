@@ -14,13 +14,13 @@ import ZODB.interfaces
 import zope.component
 
 import zc.async_.dispatcher
-import zc.async_.instanceuuid
 import zc.async_.interfaces
 import zc.async_.job
 import zc.async_.queue
 import zc.async_.stopping
 import zc.async_.subscribers
 import zc.twist
+from zc.async_.process import instanceuuid
 
 
 class _Started(NamedTuple):
@@ -56,7 +56,7 @@ def minimal() -> None:
     provide(zc.twist.transactionManager, adapts=(ZODB.interfaces.IConnection,))
     for kind in CALLABLE_TYPES:
         provide(zc.async_.job.Job, adapts=(kind,), provides=zc.async_.interfaces.IJob)
-    zope.component.provideUtility(zc.async_.instanceuuid.UUID, zc.async_.interfaces.IUUID)
+    zope.component.provideUtility(instanceuuid.UUID, zc.async_.interfaces.IUUID)
 
 
 def base() -> None:
@@ -109,7 +109,7 @@ def start(
         NotConfiguredError: neither `base` nor `minimal` was called. A LookupError.
     """
     # First of all, so that nothing is half done.
-    zc.async_.dispatcher.registry.own_uuid()
+    zc.async_.process.registry.own_uuid()
     installer: Any = zc.async_.subscribers.QueueInstaller(db_name=db_name)
     installer.check(db)
     _provide_queue()

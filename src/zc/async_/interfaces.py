@@ -502,9 +502,10 @@ class IJob(IAbstractJob):
         else may.
 
         A Deferred or coroutine that a job returns is waited for: as long as it takes where a
-        reactor runs in another thread, else for `zc.async_.awaiting.PATIENCE` seconds, since only
-        another thread can bring it. The result is a Failure of `CannotWaitError` where that is
-        known to be in vain: in the thread of the reactor itself, or without any other thread.
+        reactor runs in another thread, else for `zc.async_.running.awaiting.PATIENCE` seconds,
+        since only another thread can bring it. The result is a Failure of `CannotWaitError` where
+        that is known to be in vain: in the thread of the reactor itself, or without any other
+        thread.
         """
 
     def bind(*args: Any, **kwargs: Any) -> Any:
@@ -633,7 +634,7 @@ class IQueue(Interface):
         Raises `BadStatusError` for a job that is or was in a queue already and cannot run now,
         ValueError for a quota that does not exist, TypeError for what cannot be called or stored
         and `ClosedDatabaseError` if the database of the queue was closed. Warns of functions and
-        classes of the main program, with `zc.async_.mainprogram.MainProgramWarning`.
+        classes of the main program, with `zc.async_.job.mainprogram.MainProgramWarning`.
         """
 
     def call(

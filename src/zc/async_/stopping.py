@@ -9,9 +9,9 @@ from twisted.internet.threads import blockingCallFromThread
 from twisted.python.threadable import isInIOThread
 
 import zc.async_.subscribers
-from zc.async_.dispatcher import registry
-from zc.async_.dispatcher.ending import is_own_thread, join_workers
+from zc.async_.dispatcher import is_own_thread, join_workers
 from zc.async_.interfaces import AsyncError
+from zc.async_.process import registry
 from zc.twist.reactors import close_wakers
 
 

@@ -21,14 +21,13 @@ import zope.event
 
 import zc.async_.dispatcher
 import zc.async_.interfaces
-import zc.async_.lane
-import zc.async_.notes
-import zc.async_.oids
 import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import reactors
-from zc.async_.queue import Queue, Queues
+from zc.async_.queue import Queue, Queues, lane
+from zc.async_.running import notes
+from zc.async_.storing import oids
 from zc.twist.showing import show
 
 #: Real seconds that a dispatcher is given to stop, after the grace period of its jobs.
@@ -69,7 +68,7 @@ class QueueInstaller:
         """
         self.check(event.database)
         # Before anything is put, by jobs or by the application.
-        zc.async_.oids.watch_database(event.database)
+        oids.watch_database(event.database)
         zc.async_.zeo.watch(event.database)
         manager = transaction.TransactionManager()
         connection = event.database.open(manager)
@@ -97,7 +96,7 @@ class QueueInstaller:
         )
 
     def _install(self, connection: Any) -> None:
-        zc.async_.notes.add(connection.transaction_manager.get(), "installing queues")
+        notes.add(connection.transaction_manager.get(), "installing queues")
         root = connection.root()
         queues = root.get(zc.async_.interfaces.KEY)
         if queues is None:
@@ -131,7 +130,7 @@ class QueueInstaller:
     def _prepare(self, queue: Any) -> None:
         """Make the lanes of this process's usual number of connections."""
         if isinstance(queue, Queue):
-            zc.async_.lane.prepare(queue._lanes, queue._p_jar.db().getPoolSize())
+            lane.prepare(queue._lanes, queue._p_jar.db().getPoolSize())
 
 
 def _names(argument: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -22,8 +22,8 @@ from ZODB.utils import u64, z64
 import zc.async_.clock
 import zc.twist
 from zc.async_.interfaces import ClosedDatabaseError, ReassignedError
-from zc.async_.logrecords import ShownArguments
 from zc.twist import showing
+from zc.twist.logrecords import ShownArguments
 
 #: Big events: start, stop, errors.
 log = logging.getLogger("zc.async.events")
@@ -75,7 +75,7 @@ def is_of_used_oid(error: BaseException | None) -> bool:
     """Whether a new object could not be stored because there was another of its oid.
 
     A ZEO server that was started again does not know which oids its clients have got and not used
-    yet, and gives them out again; see `zc.async_.oids`. The next try uses others.
+    yet, and gives them out again; see `zc.async_.storing.oids`. The next try uses others.
     """
     if isinstance(error, ZODB.POSException.ConflictError):
         return bool(error.serials) and error.serials[-1] == z64

@@ -15,7 +15,7 @@ LOG = "events.log"
 #: The identity of the dispatcher.
 UUID = "uuid.txt"
 
-#: The variable that says where `zc.async_.instanceuuid` finds the identity.
+#: The variable that says where `zc.async_.process.instanceuuid` finds the identity.
 _UUID_VARIABLE = "ZC_ASYNC_UUID"
 
 

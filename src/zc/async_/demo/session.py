@@ -19,10 +19,9 @@ from zc.async_.demo.folder import LOG, not_an_instance
 from zc.async_.demo.log import logging_to
 from zc.async_.demo.stopping import Stop, Stopped
 from zc.async_.demo.storage import Storage, open_storage, write_error
-from zc.async_.dispatcher.pool import Worker
-from zc.async_.dispatcher.reactors import Reactor
-from zc.async_.instanceuuid import getUUID
+from zc.async_.dispatcher import Reactor, Worker
 from zc.async_.interfaces import COMPLETED
+from zc.async_.process import getUUID
 from zc.async_.queue import Queue, Queues
 
 #: Jobs that run at the same time. Reading waits for the disk now and then, the rest for the

@@ -8,8 +8,8 @@ import functools
 import threading
 from typing import Any
 
-import zc.async_.oids
 from zc.async_.interfaces import AsyncError
+from zc.async_.storing import oids
 from zc.async_.threadlocal import local
 
 _lock = threading.Lock()
@@ -75,7 +75,7 @@ def close_for_worker(connection: Any) -> None:
 
 
 def _guard(connection: Any) -> None:
-    zc.async_.oids.guard(connection)
+    oids.guard(connection)
     connection.close = _Refusal(connection)
     connection.get_connection = functools.partial(
         _get_guarded, connection, connection.get_connection

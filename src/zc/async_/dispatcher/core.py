@@ -18,19 +18,19 @@ import zope.component
 import zope.interface
 from twisted.internet.defer import Deferred
 
-import zc.async_.awaiting
 import zc.async_.clock
 import zc.async_.interfaces
-import zc.async_.liveness
 import zc.async_.zeo
 from zc.async_ import utils
-from zc.async_.dispatcher import reactors, registry, wakeup
+from zc.async_.dispatcher import reactors, wakeup
 from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Outcome, Plan
 from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.pool import Pool, Task, Worker
 from zc.async_.dispatcher.records import JobInfo, Records, reported
 from zc.async_.dispatcher.reports import Reports
 from zc.async_.dispatcher.timers import Timers
+from zc.async_.process import liveness, registry
+from zc.async_.running import awaiting
 
 #: Connections beyond those of workers: the poller's, and some for live annotations.
 SPARE_CONNECTIONS = 4
@@ -237,7 +237,7 @@ class Dispatcher(Reports):
         self.activated = False
         self._abandon()
         # Whoever opens the database next cleans up at once.
-        zc.async_.liveness.release(self.UUID)
+        liveness.release(self.UUID)
         stopped, self._stopped = self._stopped, None
         if stopped is not None:
             stopped.callback(None)
@@ -300,7 +300,7 @@ class Dispatcher(Reports):
         """Have the result of a Deferred or coroutine committed by a worker when it is there."""
 
         def fired(value: Any) -> None:
-            task.value = zc.async_.awaiting.to_result(value)
+            task.value = awaiting.to_result(value)
             task.fired = True
             self.reactor.callFromThread(self._resume, pool, task)
 

@@ -7,10 +7,9 @@ import transaction
 from transaction._transaction import Status
 from ZODB.POSException import POSKeyError, ReadConflictError
 
-import zc.async_.notes
-from zc.async_ import participants, utils
+from zc.async_ import utils
 from zc.async_.interfaces import ReassignedError
-from zc.async_.participants import Objection
+from zc.async_.running import Objection, notes, participants
 from zc.twist.showing import show
 
 
@@ -65,7 +64,7 @@ class Fence:
         job, jar = self._job, self._job._p_jar
         if not transaction._resources:
             return
-        zc.async_.notes.add_job(transaction, job)
+        notes.add_job(transaction, job)
         participants.check(transaction)
         if job._token != self._token:
             raise ReassignedError(f"{show(job)} was given to somebody else")

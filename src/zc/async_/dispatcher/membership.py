@@ -7,13 +7,12 @@ from typing import Any
 import ZODB.utils
 
 import zc.async_.clock
-import zc.async_.disused
-import zc.async_.instanceuuid
 import zc.async_.interfaces
-import zc.async_.liveness
-import zc.async_.notes
 from zc.async_ import utils
 from zc.async_.dispatcher.pool import JobId, job_id
+from zc.async_.process import instanceuuid, liveness
+from zc.async_.queue import disused
+from zc.async_.running import notes
 
 #: How often to try to leave the queues when others are in the way.
 TRIES_TO_LEAVE = 5
@@ -58,14 +57,14 @@ class Membership:
         #: When this dispatcher activated itself in a queue; it may not know whether that worked.
         self._activated: dict[str, Any] = {}
         #: What this process holds as long as it lives.
-        self.holder: zc.async_.liveness.Holder | None = None
+        self.holder: liveness.Holder | None = None
         #: When each queue was tidied (monotonic microseconds).
         self._tidied: dict[str, int] = {}
         #: Seconds between two polls.
         self.poll_interval = poll_interval
         #: What processes that have ended held. Once this process has their lock that cannot be seen
         #: any more, and each queue has to know.
-        self._gone: set[zc.async_.liveness.Holder] = set()
+        self._gone: set[liveness.Holder] = set()
         #: By the names of the queues.
         self._unheard: dict[str, _Unheard] = {}
 
@@ -88,7 +87,7 @@ class Membership:
 
     def _activate(self, name: str) -> bool:
         with self._manager as transaction:
-            zc.async_.notes.add(transaction, "activation")
+            notes.add(transaction, "activation")
             dispatchers = self._queue(name).dispatchers
             if self._uuid not in dispatchers:
                 dispatchers.register(self._uuid)
@@ -96,8 +95,8 @@ class Membership:
             # Before the lock is taken, which is taken for life.
             dead = self._is_dead(agents)
             try:
-                self.holder = zc.async_.liveness.hold(self._uuid)
-            except zc.async_.liveness.HeldElsewhereError as error:
+                self.holder = liveness.hold(self._uuid)
+            except liveness.HeldElsewhereError as error:
                 self._say_that_there_is_another(name, " (process {1} has locked {0})", *error.args)
                 return False
             if agents.activated and agents.activated == self._activated.get(name):
@@ -133,7 +132,7 @@ class Membership:
         unheard = self._unheard[name]
         try:
             with self._manager as transaction:
-                zc.async_.notes.add(transaction, "activation")
+                notes.add(transaction, "activation")
                 agents = self._queue(name).dispatchers[self._uuid]
                 left = agents._notify_again(unheard.handlers)
         finally:
@@ -145,7 +144,7 @@ class Membership:
     def _is_dead(self, agents: Any) -> bool:
         """Whether an earlier process of this identity works for a queue no more."""
         holder = agents._holder
-        if holder is not None and zc.async_.liveness.is_gone(holder):
+        if holder is not None and liveness.is_gone(holder):
             self._gone.add(holder)
         return bool(agents._is_dead(self.poll_interval) or holder in self._gone)
 
@@ -154,11 +153,11 @@ class Membership:
         self._tidied[name] = zc.async_.clock.monotonic()
         try:
             with self._manager as transaction:
-                zc.async_.notes.add(transaction, "tidying")
+                notes.add(transaction, "tidying")
                 queue = self._queue(name)
                 members = queue.dispatchers.items()
                 living = [uuid for uuid, agents in members if agents.activated and not agents.dead]
-                zc.async_.disused.remove_disused(queue._lanes, living)
+                disused.remove_disused(queue._lanes, living)
                 if queue._lanes.is_of_older_version:
                     queue._lanes = queue._lanes.with_buckets()
         except utils.TRANSIENT_ERRORS as error:
@@ -168,7 +167,7 @@ class Membership:
         """Tidy once more, some time after the last time, if each look reads many lanes."""
         now = zc.async_.clock.monotonic()
         last = self._tidied.get(name, now)
-        if now - last >= TIDYING_INTERVAL * 1_000_000 and zc.async_.disused.are_many(
+        if now - last >= TIDYING_INTERVAL * 1_000_000 and disused.are_many(
             self._queue(name)._lanes
         ):
             try:
@@ -192,11 +191,11 @@ class Membership:
         )
 
     def _what_to_do_about_uuid(self) -> str:
-        if self._uuid == zc.async_.instanceuuid.UUID:
+        if self._uuid == instanceuuid.UUID:
             return (
-                f"of {zc.async_.instanceuuid.UUID_PATH} is in use: each process with a dispatcher "
+                f"of {instanceuuid.UUID_PATH} is in use: each process with a dispatcher "
                 "needs a file of its own, so set the environment variable "
-                f"{zc.async_.instanceuuid.ENVIRONMENT_VARIABLE} to the path of another."
+                f"{instanceuuid.ENVIRONMENT_VARIABLE} to the path of another."
             )
         return "is in use: give each dispatcher another one."
 
@@ -217,9 +216,9 @@ class Membership:
                         if (job_id(job), job._token) in started_not:
                             agents.queue.putBack(job)
                 agents.deactivate()
-            zc.async_.notes.add(self._manager.get(), "deactivation")
+            notes.add(self._manager.get(), "deactivation")
             self._manager.commit()
-            zc.async_.liveness.release(self._uuid)
+            liveness.release(self._uuid)
 
         started_not = set(unstarted)
         for attempt in range(TRIES_TO_LEAVE):

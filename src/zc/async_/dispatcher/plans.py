@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zc.async_.dispatcher.pool import JobId
-from zc.async_.liveness import Holder
+from zc.async_.process import Holder
 
 #: Of a queue and an agent, by their names.
 AgentKey = tuple[str, str]
@@ -85,7 +85,7 @@ class Conditions:
     unanswered: set[tuple[JobId, int]]
     #: Of how many idle workers, how many are to get jobs.
     most_jobs: Callable[[int], int]
-    #: See `zc.async_.claim.Claim`; called with the dispatchers of the queue.
+    #: See `zc.async_.queue.claim.Claim`; called with the dispatchers of the queue.
     share: Callable[[Any], int | None]
     #: Jobs that an earlier look found with the agents and with no thread, with their tokens; None:
     #: this is no time to look.

@@ -14,10 +14,7 @@ import transaction
 
 import zc.async_.clock
 import zc.async_.interfaces
-import zc.async_.liveness
-import zc.async_.notes
-import zc.async_.observing
-import zc.async_.oids
+import zc.async_.storing
 from zc.async_ import utils
 from zc.async_.dispatcher import thorough
 from zc.async_.dispatcher.membership import Membership
@@ -26,6 +23,8 @@ from zc.async_.dispatcher.pool import JobId
 from zc.async_.dispatcher.quiet import QuietQueues
 from zc.async_.dispatcher.visit import AgentFailed, Visit
 from zc.async_.dispatcher.wakeup import Listener
+from zc.async_.process import liveness, observing
+from zc.async_.running import notes
 
 #: Seconds to wait after a conflict, at random up to this for the first, and at most.
 CONFLICT_BACKOFF = 0.003
@@ -54,9 +53,9 @@ class Poller:
         self._database = database
         self._listener = listener
         self._manager = transaction.TransactionManager()
-        zc.async_.oids.watch_database(database)
+        zc.async_.storing.oids.watch_database(database)
         self._connection = database.open(self._manager)
-        zc.async_.oids.guard(self._connection)
+        zc.async_.storing.oids.guard(self._connection)
         listener.ignore(self._connection)
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
@@ -97,7 +96,7 @@ class Poller:
             self._disconnects = 0
         except utils.DISCONNECTED_ERRORS as error:
             # Who could not see anything did not see that siblings were silent.
-            zc.async_.observing.begin_anew(self._database)
+            observing.begin_anew(self._database)
             first, step, longest = DISCONNECTED_BACKOFF
             outcome.again = min(longest, first + step * self._disconnects)
             outcome.failed = True
@@ -213,7 +212,7 @@ class Poller:
     def _commit(self, visit: Visit) -> None:
         # What is committed here is known: it must not cause another poll.
         self._listener.ignore(self._connection)
-        zc.async_.notes.add(self._manager.get(), visit.word)
+        notes.add(self._manager.get(), visit.word)
         try:
             self._manager.commit()
         except BaseException as error:
@@ -352,7 +351,7 @@ class Poller:
                 "before. A sibling, or the next start, will clean up after it",
                 self._uuid,
             )
-            zc.async_.liveness.release(self._uuid)
+            liveness.release(self._uuid)
             return
         self._membership.leave(unstarted)
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import transaction
 
-import zc.async_.running
 from zc.async_ import utils
 from zc.async_.dispatcher.connections import close_for_worker, open_for_worker
 from zc.async_.dispatcher.fence import Fence
 from zc.async_.dispatcher.records import JobInfo, naive_now
 from zc.async_.interfaces import COMPLETED, ReassignedError
+from zc.async_.running import tries
 from zc.async_.threadlocal import local
 from zc.twist import Failure
 from zc.twist.showing import show
@@ -223,10 +223,10 @@ class Worker(threading.Thread):
             if task.fired:
                 # Whatever comes now, the old one is not to be waited for again.
                 task.fired, task.deferred = False, None
-                task.deferred = zc.async_.running.finish_deferred(job, task.token, task.value)
+                task.deferred = tries.finish_deferred(job, task.token, task.value)
             else:
                 info["call"] = show(job)
-                task.deferred = zc.async_.running.run_claimed(job, task.token)
+                task.deferred = tries.run_claimed(job, task.token)
             if job.status == COMPLETED:
                 info.end(_outcome(job))
             task.outcomes = {job_id(other): _outcome(other) for other in local.completed}

@@ -15,11 +15,10 @@ from typing import Any
 
 import zc.async_.agent
 import zc.async_.clock
-import zc.async_.lane
-import zc.async_.limited
+import zc.async_.queue
 from zc.async_.dispatcher.plans import Outcome, Plan
 from zc.async_.dispatcher.visit import Visit, watched_records
-from zc.async_.lanes import records_of_tree
+from zc.async_.queue import lane, records_of_tree
 
 #: Quiet queues that a poll visits in turn: where there are no more, each poll visits all.
 VISITS = 3
@@ -177,8 +176,8 @@ def _is_quiet(queue: Any, agents: Any, visit: Visit) -> bool:
         return False
     # A claim has read the lanes, and put what it did not hand out into groups and piles.
     backlog = queue._backlog
-    limited = any(index for _key, index in zc.async_.limited.indices(backlog))
-    lanes = zc.async_.lane.readable(queue._lanes)
+    limited = any(index for _key, index in zc.async_.queue.limited.indices(backlog))
+    lanes = lane.readable(queue._lanes)
     return not (limited or any(backlog.groups.values()) or any(lanes))
 
 
@@ -199,7 +198,7 @@ def _serials(queue: Any, agents: Any) -> Iterator[tuple[Any, bytes]]:
     # No quotas, since no job waits for them.
     if backlog.limited is not None:
         records += records_of_tree(backlog.limited)
-    for _key, index in zc.async_.limited.indices(backlog):
+    for _key, index in zc.async_.queue.limited.indices(backlog):
         records += (index, index.open, index.parked)
     for tree in (*backlog.later_trees(), backlog.deadlines):
         # What is due first is in the first of them.

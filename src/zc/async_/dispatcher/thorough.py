@@ -13,11 +13,10 @@ from typing import Any
 
 import zc.async_.clock
 from zc.async_ import utils
-from zc.async_.backlog import entry_of_later, time_of
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
-from zc.async_.limited import indices
-from zc.async_.places import Places
+from zc.async_.job import entry_of_later, time_of
+from zc.async_.queue import Places, indices
 
 #: Seconds between two thorough looks. What a first one finds, the second deals with.
 INTERVAL = 30.0

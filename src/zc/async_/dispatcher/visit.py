@@ -4,15 +4,14 @@ import itertools
 from typing import Any
 
 import zc.async_.clock
-import zc.async_.lane
-import zc.async_.limited
-import zc.async_.sidecar
+import zc.async_.queue
 from zc.async_ import utils
 from zc.async_.dispatcher import thorough
 from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import NEW
-from zc.async_.lanes import records_of_tree
+from zc.async_.job import sidecar
+from zc.async_.queue import limited, records_of_tree
 from zc.twist import Failure
 
 
@@ -71,7 +70,7 @@ class Visit:
         self._keep_books()
         self._look_around()
         self._claim()
-        if self.changed and zc.async_.lane.has_unread(self._queue._lanes, self._queue._p_jar):
+        if self.changed and zc.async_.queue.lane.has_unread(self._queue._lanes, self._queue._p_jar):
             # What this transaction itself put (jobs of the system): its commit wakes nobody here.
             self.again = 0
 
@@ -184,7 +183,7 @@ class Visit:
         idle = agent.size - self._plan.busy.get((self.name, name), 0)
         most = self._conditions.most_jobs(max(0, idle))
         now = zc.async_.clock.microseconds()
-        places = zc.async_.sidecar.Places()
+        places = sidecar.Places()
         for _place in range(most):
             job = self._ask(name, agent)
             if job is None:
@@ -272,7 +271,7 @@ def watched_records(queue: Any, agents: Any) -> list[Any]:
         agents,
         *agents.values(),
     ]
-    for lane in zc.async_.lane.readable(queue._lanes):
+    for lane in zc.async_.queue.lane.readable(queue._lanes):
         objects += (lane, lane.newest)
     return objects + _of_quotas(queue)
 
@@ -281,7 +280,7 @@ def _of_quotas(queue: Any) -> list[Any]:
     """Of the quotas, however many there are, only those matter that hold back a waiting job."""
     quotas = queue.quotas
     records = [] if quotas._reopened is None else list(records_of_tree(quotas._reopened))
-    for _key, index in zc.async_.limited.indices(queue._backlog):
+    for _key, index in limited.indices(queue._backlog):
         for name in index.held:
             quota = quotas.get(name)
             if quota is not None:

@@ -16,8 +16,8 @@ import zope.interface
 from twisted.internet.defer import Deferred, DeferredList
 
 import zc.async_.interfaces
-from zc.async_.dispatcher import registry
 from zc.async_.interfaces import COMPLETED
+from zc.async_.process import registry
 from zc.async_.testing import virtualtime
 from zc.async_.testing.looking import look_anew, see_news
 

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import zc.async_.subscribers
-from zc.async_.dispatcher.ending import join_workers
+from zc.async_.dispatcher import join_workers
 from zc.async_.stopping import NotStoppedError
 from zc.async_.testing.reactor import Reactor
 from zc.twist.reactors import close_wakers

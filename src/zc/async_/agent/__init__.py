@@ -1,0 +1,50 @@
+"""Who serves a queue: agents, their dispatchers as stored, and the history of their jobs."""
+
+from zc.async_.agent import ledger
+from zc.async_.agent.agent import (
+    Agent,
+    Books,
+    Running,
+    SystemAgent,
+    addMainAgentActivationHandler,
+    chooseFirst,
+)
+from zc.async_.agent.dispatchers import DispatcherAgents, Dispatchers, Ping
+from zc.async_.agent.history import Completed, HistoryBucket, HistorySegment
+from zc.async_.agent.ledger import Ledger
+from zc.async_.storing import record_as
+
+__all__ = [
+    "Agent",
+    "Books",
+    "Completed",
+    "DispatcherAgents",
+    "Dispatchers",
+    "HistoryBucket",
+    "HistorySegment",
+    "Ledger",
+    "Ping",
+    "Running",
+    "SystemAgent",
+    "addMainAgentActivationHandler",
+    "chooseFirst",
+    "ledger",
+]
+
+# What databases know by name. A name that is here once stays.
+record_as(
+    __name__,
+    Agent,
+    Books,
+    Completed,
+    DispatcherAgents,
+    Dispatchers,
+    HistoryBucket,
+    HistorySegment,
+    Ledger,
+    Ping,
+    Running,
+    SystemAgent,
+    addMainAgentActivationHandler,
+    chooseFirst,
+)

@@ -1,0 +1,352 @@
+"""Agents: who of a dispatcher takes which jobs."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import persistent
+import zope.component
+import zope.interface
+from zope.interface.declarations import Provides
+
+import zc.async_.clock
+import zc.async_.interfaces
+from zc.async_ import utils
+from zc.async_.agent.history import Completed
+from zc.async_.interfaces import COMPLETED, NEW, PENDING, MissingCallableError
+from zc.async_.job import composition
+from zc.async_.storing import Located, callables, originals
+from zc.twist.showing import show
+
+
+class Running(persistent.Persistent):
+    """The claimed jobs of an agent: written by its dispatcher, or a sibling that buries it."""
+
+    jobs: tuple[Any, ...] = ()
+
+
+def _runs(job: Any) -> bool:
+    return job.status not in (NEW, PENDING, COMPLETED) and not job._waits()
+
+
+class Books(persistent.Persistent):
+    """The books of an agent: the jobs that it has claimed. What dispatchers use of any agent."""
+
+    name: str | None = None
+    parent: Any = None
+    #: What chooses its jobs, for errors.
+    _chooser_name = "the chooser"
+
+    def __init__(self) -> None:
+        self._running = Running()
+
+    @property
+    def queue(self) -> Any:
+        """The queue of the agent."""
+        raise NotImplementedError
+
+    @property
+    def _agent(self) -> Any:
+        """The agent that these are the books of."""
+        return self
+
+    # -- claiming
+
+    def _may_claim(self) -> bool:
+        """Whether the dispatcher works for the queue. Fails this transaction if that changes."""
+        agents = self.parent
+        if not agents.activated or agents._says_nothing():
+            return False
+        jar = agents._p_jar
+        if jar is not None:
+            jar.readCurrent(agents)
+        return True
+
+    def _take(self, job: Any) -> None:
+        """Note that the agent has claimed a job."""
+        claimed = (
+            zc.async_.interfaces.IJob.providedBy(job)
+            and job.status == NEW
+            and (job.parent is None or job.parent is self._agent)
+            and (self._p_jar is None or getattr(job, "_p_jar", None) is not None)
+        )
+        if not claimed:
+            raise zc.async_.interfaces.BadStatusError(
+                f"{self._chooser_name} of agent {self.name!r} answered {utils.custom_repr(job)}: "
+                "it has to return a job that it got from queue.claim(), or None"
+            )
+        job._assign(self._agent)
+        self._running.jobs += (job,)
+
+    # -- the claimed jobs
+
+    def __len__(self) -> int:
+        return sum(1 for job in self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (job for job in self._running.jobs if _runs(job))
+
+    def __contains__(self, job: object) -> bool:
+        return any(running is job for running in self)
+
+    def _forget(self, job: Any) -> None:
+        if any(running is job for running in self._running.jobs):
+            self._running.jobs = tuple(j for j in self._running.jobs if j is not job)
+
+    def _take_all(self) -> list[Any]:
+        """Take all jobs that have not completed, and put the others into the history."""
+        self._keep_books()
+        jobs = list(self._running.jobs)
+        if jobs:
+            self._running.jobs = ()
+        elif self._running._p_jar is not None:
+            # Nor may a claim that commits before this transaction leave a job here unseen.
+            self._running._p_jar.readCurrent(self._running)
+        return jobs
+
+    def _ended(self) -> list[Any]:
+        """The jobs that need no place here any more, as of the last bookkeeping."""
+        return [job for job in self._running.jobs if not _runs(job)]
+
+    def _keep_books(self) -> list[Any]:
+        """Move completed jobs to the history and drop waiting ones; return those that left."""
+        running = self._running.jobs
+        left = self._ended()
+        if not left:
+            return left
+        gone = {id(job) for job in left}
+        self._running.jobs = tuple(job for job in running if id(job) not in gone)
+        for job in left:
+            if job.status == COMPLETED and job.agent is self._agent:
+                self._tell_completed(job)
+                self._see_to_rest(job)
+            else:
+                self._tell_gone(job)
+        return left
+
+    def _tell_completed(self, job: Any) -> None:
+        """Have the agent know that one of its jobs has completed."""
+        # A poll, or a burial, must not fail of what an application makes of it, for ever.
+        self._tell("jobCompleted", lambda: self._agent.jobCompleted(job))
+
+    def _tell(self, method: str, call: Callable[[], Any]) -> None:
+        """Call a method of the agent; if it raises, a poll or a burial does not fail of it."""
+        try:
+            call()
+        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            utils.log.critical(
+                "%s of agent %r raised: its dispatcher goes on", method, self.name, exc_info=True
+            )
+
+    def _tell_gone(self, job: Any) -> None:
+        """Have the agent know that a job is with it no more."""
+
+    def _add_to_history(self, job: Any) -> None:
+        """Have the agent know that a job has completed that it has had."""
+        self._agent.completed.add(job)
+
+    def _remove_from_history(self, job: Any) -> None:
+        """Have the agent know that a job has not completed after all."""
+        self._agent.completed.remove(job)
+
+    def _remember(self, job: Any) -> None:
+        """Add a job that some other job completed to the history, and see to its callbacks.
+
+        Who adds a callback conflicts with the completion of the job, unless he commits before it.
+        So callbacks that the job's own transaction did not see are seen here: this transaction
+        began when the job was completed.
+        """
+        if job.status == COMPLETED:
+            self._add_to_history(job)
+            self._see_to_rest(job)
+
+    def _see_to_rest(self, job: Any) -> None:
+        if job._part is not None:
+            self._note_end_of_part(job)
+        if any(c.status == NEW and not c._on_its_own for c in job._callbacks_from(0)):
+            job._start_callbacks()
+
+    def _note_end_of_part(self, job: Any) -> None:
+        try:
+            composition.part_ended(job)
+        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            # A poll must not fail of it, for ever.
+            utils.log.critical(
+                "the end of %r could not be noted, which the job that it is a part of waits for; "
+                "a job of the system tries again",
+                job,
+                exc_info=True,
+            )
+            self.queue.put(job._system_job(job.noteEnd))
+
+
+@zope.interface.implementer(zc.async_.interfaces.IAgent)
+class Agent(Located, Books):
+    """See `zc.async_.interfaces.IAgent`.
+
+    This record is what operators change, apart from what claims write.
+    """
+
+    #: The queue, if the agent was removed: its jobs go on, and may wait for others.
+    _queue: Any = None
+    _filter: Any = None
+    _chooser: Any = None
+    _filter_version = 0
+
+    def __init__(
+        self,
+        chooser: Callable[[Any], Any] | None = None,
+        filter: Callable[[Any], Any] | int | None = None,
+        size: int = 3,
+    ) -> None:
+        if isinstance(filter, int):
+            # The historic order of arguments, which the documents use: (chooser, size).
+            size, filter = filter, None  # noqa: A001
+        super().__init__()
+        self.completed = Completed()
+        self.size = size
+        self.filter = filter
+        self.chooser = chooser
+
+    def __setstate__(self, state: Any) -> None:
+        originals.refuse(self, state, "_data")
+        super().__setstate__(state)
+        filters = zc.async_.interfaces.IFilterAgent
+        provides = self.__dict__.get("__provides__")
+        if self.__dict__.get("_chooser") is None and not (
+            provides and provides.isOrExtends(filters)
+        ):
+            # Written before there was this interface. What the class provides is the last base.
+            others = provides.__bases__[:-1] if provides else ()
+            self.__dict__["__provides__"] = Provides(type(self), *others, filters)
+
+    # -- settings
+
+    @property
+    def size(self) -> int:
+        """See `zc.async_.interfaces.IAgent`."""
+        return self._size
+
+    @size.setter
+    def size(self, value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"the size of an agent is an integer of at least 0, not {show(value)}")
+        self._size = value
+
+    @property
+    def filter(self) -> Any:
+        """See `zc.async_.interfaces.IAgent`."""
+        return None if self._filter is None else callables.from_stored(self._filter)
+
+    @filter.setter
+    def filter(self, value: Any) -> None:
+        if value is not None and self._chooser is not None:
+            raise ValueError("set the chooser to None first: an agent has a filter or a chooser")
+        self._filter = None if value is None else callables.to_stored(value)
+        # What the old filter refused is offered to the new one.
+        self._filter_version += 1
+
+    @property
+    def chooser(self) -> Any:
+        """See `zc.async_.interfaces.IAgent`."""
+        return None if self._chooser is None else callables.from_stored(self._chooser)
+
+    @chooser.setter
+    def chooser(self, value: Any) -> None:
+        if value is not None and self._filter is not None:
+            raise ValueError("set the filter to None first: an agent has a filter or a chooser")
+        self._chooser = None if value is None else callables.to_stored(value)
+        provided = zope.interface.directlyProvidedBy(self) - zc.async_.interfaces.IFilterAgent
+        if value is None:
+            provided += zc.async_.interfaces.IFilterAgent
+        zope.interface.directlyProvides(self, provided)
+
+    @property
+    def queue(self) -> Any:
+        """See `zc.async_.interfaces.IAgent`."""
+        return self._queue if self.parent is None else self.parent.queue
+
+    # -- claiming
+
+    def claimJob(self) -> Any:
+        """See `zc.async_.interfaces.IAgent`."""
+        # Most often the list itself is short enough, and no job needs to be looked at.
+        if len(self._running.jobs) >= self.size and len(self) >= self.size:
+            return None
+        if not self._may_claim():
+            return None
+        job = self._choose()
+        if job is not None:
+            self._take(job)
+        return job
+
+    def _choose(self) -> Any:
+        """Claim and return a job, or return None. For subclasses that prefer some jobs."""
+        if self._chooser is not None:
+            return self.chooser(self)
+        if self._filter is None:
+            return self.queue.claim()
+        try:
+            accepts = self.filter
+        except MissingCallableError as error:
+            utils.log.error("agent %r takes no job: its filter is missing: %s", self.name, error)
+            return None
+        # Refusals are remembered under the oid; an agent that has none yet asks each time.
+        refusal = None if self._p_oid is None else (self._p_oid, self._filter_version)
+        return self.queue._claim(accepts, refusal=refusal)
+
+    # -- the claimed jobs
+
+    @property
+    def _data(self) -> tuple[Any, ...]:
+        """The claimed jobs, as the original kept them."""
+        return tuple(self)
+
+    def __getitem__(self, index: Any) -> Any:
+        return list(self)[index]
+
+    def index(self, job: Any) -> int:
+        """See `zc.async_.interfaces.IAgent`."""
+        return list(self).index(job)
+
+    def remove(self, job: Any) -> None:
+        """See `zc.async_.interfaces.IAgent`."""
+        if job not in self:
+            raise ValueError(f"{show(job)} is not with this agent")
+        self._forget(job)
+        # A worker may be at it, whose dispatcher keeps books of what its agents have.
+        job._leave_books()
+
+    def jobCompleted(self, job: Any) -> None:
+        """See `zc.async_.interfaces.IAgent`."""
+        self._forget(job)
+        self.completed.add(job)
+
+
+class SystemAgent(Agent):
+    """Takes the jobs of the system, on behalf of every dispatcher that is active."""
+
+    def __init__(self) -> None:
+        super().__init__(size=2)
+
+    def _choose(self) -> Any:
+        return self.queue._claim(None, system=True)
+
+
+def chooseFirst(agent: Any) -> Any:
+    """A chooser that takes the first job, as an agent without chooser and filter does.
+
+    Kept for agents in old databases.
+    """
+    return agent.queue.claim()
+
+
+@zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)
+def addMainAgentActivationHandler(event: Any) -> None:
+    """Give a dispatcher that is activated an agent named 'main', if it has none of that name."""
+    agents = event.object
+    if "main" not in agents:
+        agents["main"] = Agent()

@@ -1,0 +1,106 @@
+"""Functions and classes of the main program, which other processes may not find.
+
+A job keeps them by name, and the module `__main__` is another one in each program: a process that
+runs another program waits for the code, as long as for any that is missing (see
+`zc.async_.running.missing`). It may be meant nevertheless, where each process that runs jobs runs
+this very program. So it is a warning, and whoever knows better filters it.
+"""
+
+import sys
+import types
+from typing import Any
+
+import persistent
+
+import zc.async_.warners
+from zc.async_.interfaces import ICallbackProxy, IJob
+from zc.async_.storing import PLAIN
+from zc.async_.threadlocal import local
+
+_MAIN = "__main__"
+
+#: Of a name as `zc.async_.storing.callables` keeps it.
+_BEGINNING = _MAIN + ":"
+
+
+class MainProgramWarning(UserWarning):
+    """A job needs a function or class of the main program, which other programs do not have."""
+
+
+def warn_of(job: Any) -> None:
+    """Warn of what a job needs of the main program that is put, or added as a callback.
+
+    For the thread that does so. Callbacks are seen when they are added, whether their job was put
+    or not: to find out would cost more the longer a chain is.
+
+    Not of what the library puts by itself, nor of what a running job puts: its process has the
+    code, and was started by somebody who saw the warning.
+    """
+    if job._system or local.claimed is not None:
+        return
+    jobs, known = [job], {id(job)}
+    # Not by recursion: composed jobs may be deep. A job may be its own argument.
+    for job in jobs:
+        values = [job, *(value for value in job._args if type(value) not in PLAIN)]
+        # The parts of a composed job, which it puts when it runs.
+        for value in values[1:]:
+            if _is_new_job(value) and id(value) not in known:
+                known.add(id(value))
+                jobs.append(value)
+        for name in _names(job, values):
+            zc.async_.warners.warn(_message(name), MainProgramWarning)
+
+
+def warn_of_callback(callback: Any) -> None:
+    """As `warn_of`, of a job or a proxy that is added as a callback."""
+    if ICallbackProxy.providedBy(callback):
+        both: tuple[Any, ...] = (callback.success, callback.failure)
+    else:
+        both = (callback,)
+    for job in both:
+        if job is not None:
+            warn_of(job)
+
+
+def _is_new_job(value: Any) -> bool:
+    return isinstance(value, persistent.Persistent) and (
+        value._p_jar is None and IJob.implementedBy(type(value))
+    )
+
+
+def _names(job: Any, values: list[Any]) -> list[str]:
+    """The names in `__main__` that a job would have to find, which is stored with `values`."""
+    names = []
+    stored = getattr(job, "_callable", None)
+    policy = job._retry_policy_factory
+    # A text is the name of an adapter.
+    for kept in (stored, policy[0]) if type(policy) is tuple else (stored,):
+        if type(kept) is tuple:
+            values.append(kept[0])
+        elif kept is not None and kept.startswith(_BEGINNING):
+            names.append(kept[len(_BEGINNING) :])
+    if job._kwargs:
+        values += job._kwargs.values()
+    for value in values:
+        # Functions and classes are stored by their names, and others with those of their classes.
+        named = value if isinstance(value, (type, types.FunctionType)) else type(value)
+        if named.__module__ == _MAIN:
+            names.append(named.__qualname__)
+    return names
+
+
+def _message(name: str) -> str:
+    first = name.partition(".")[0]
+    spec = getattr(sys.modules.get(_MAIN), "__spec__", None)
+    # A folder or archive that is run has one, too, by which nothing can be imported.
+    if spec is None or spec.name == _MAIN:
+        remedy = f"Put it into a module and import it from there (from MODULE import {first})"
+    else:
+        # Run by `python -m`: the module can be imported by its proper name.
+        remedy = f"Import it by the name of its module (from {spec.name} import {first})"
+    return (
+        f"the job needs {name} of __main__, the main program, and a process that runs another "
+        f"program waits for it, for a day, and then fails the job. {remedy}. If each process that "
+        "runs jobs runs this very program, filter this warning: "
+        "warnings.simplefilter('ignore', zc.async_.job.mainprogram.MainProgramWarning)"
+    )

@@ -1,0 +1,86 @@
+"""What of a job may be written while it runs: annotations and callbacks that come from outside.
+
+The thread that runs the job does not write it, unless the code of the job does, so that what comes
+from outside does not make the job conflict. A claim provides a place for it before the job starts;
+the record itself is made when it is needed, which it seldom is.
+"""
+
+from typing import Any
+
+import persistent
+from BTrees.OOBTree import OOBTree
+
+from zc.async_.storing import growing
+
+#: Most jobs that share a place: so few that the tree stays one record, and `readCurrent` sees it
+#: all.
+SHARED_BY = 16
+
+
+class Sidecar(persistent.Persistent):
+    """Annotations, and callbacks that were added after the job was claimed."""
+
+    #: See `zc.async_.storing.growing`.
+    further_callbacks: Any = None
+    #: How often a callback that had been done with got something to call.
+    renewed = 0
+
+    def __init__(self) -> None:
+        self.annotations: dict[Any, Any] = {}
+        self.callbacks: tuple[Any, ...] = ()
+
+    def add_callback(self, callback: Any) -> None:
+        """Add one behind the others. Writes this record."""
+        self.callbacks, self.further_callbacks = growing.extended(
+            self.callbacks, self.further_callbacks, callback
+        )
+        self._p_changed = True
+
+
+class Places:
+    """Gives out places for the sidecars of jobs that are claimed in one transaction."""
+
+    def __init__(self) -> None:
+        #: By connection, the tree and how many more places it has. A tree belongs to the database
+        #: of its jobs.
+        self._trees: dict[Any, tuple[OOBTree, int]] = {}
+
+    def next(self, job: Any) -> OOBTree:
+        """A tree for sidecars, by the oids of their jobs. Additions to it are merged."""
+        # The first addition to an empty tree could not be merged with another.
+        tree, free = self._trees.get(job._p_jar) or (OOBTree({b"": None}), SHARED_BY)
+        self._trees[job._p_jar] = (tree, free - 1)
+        if free == 1:
+            del self._trees[job._p_jar]
+        return tree
+
+
+def find(job: Any) -> Sidecar | None:
+    """The sidecar of a job, None if it needed none so far."""
+    if job._sidecar is None and job._sidecars is not None:
+        return job._sidecars.get(job._p_oid)
+    return job._sidecar
+
+
+def need(job: Any) -> Sidecar:
+    """The sidecar of a job, made if it is not there."""
+    sidecar = find(job)
+    if sidecar is None:
+        sidecar = Sidecar()
+        if job._sidecars is None:
+            job._sidecar = sidecar
+        else:
+            job._sidecars[job._p_oid] = sidecar
+    return sidecar
+
+
+def see(job: Any) -> None:
+    """Have this transaction conflict with what is written into the sidecar meanwhile."""
+    record = find(job)
+    if record is None:
+        # It would be added here.
+        record = job._sidecars
+    if record is not None and record._p_jar is not None:
+        # Of an object that is not loaded, nothing would be checked.
+        record._p_activate()
+        record._p_jar.readCurrent(record)

@@ -1,0 +1,119 @@
+"""Places in quotas of jobs that wait for others.
+
+A job that waits keeps its places, so that a quota of one really has one composed job run after the
+other. In quotas that the jobs name for which it waits it gives its place up, else these could never
+begin. A place that was given up does not come back: somebody else may have it.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import zc.async_.interfaces
+from zc.async_.interfaces import COMPLETED
+
+_COMPOSED = frozenset(f"zc.async_.job:{name}" for name in ("run_serial", "run_parallel"))
+_PART_ENDED = frozenset(
+    f"zc.async_.job:{name}" for name in ("serial_part_ended", "parallel_part_ended")
+)
+
+
+def names_awaited(jobs: Iterable[Any]) -> set[str]:
+    """The quotas that jobs name, or those that they wait for or are composed of."""
+    names: set[str] = set()
+    seen = set()
+    left = list(jobs)
+    while left:
+        job = left.pop()
+        if id(job) in seen or not _is_job(job) or job.status == COMPLETED:
+            continue
+        seen.add(id(job))
+        names.update(job.quota_names)
+        left += (job._inner, job._joins)
+        if job._callable in _COMPOSED:
+            left += (*job._args, job._kwargs.get("postprocess"))
+    return names
+
+
+def _is_job(value: Any) -> bool:
+    # By its class: others are not to be loaded for this.
+    return bool(zc.async_.interfaces.IJob.implementedBy(type(value)))
+
+
+def begin_to_wait(job: Any) -> None:
+    """A job begins to wait for another: note the places that it gives up.
+
+    Those that wait for this job give up theirs in a transaction of its own, which sees who they
+    are: some may have come meanwhile.
+    """
+    parts = job._args if job._callable in _COMPOSED else ()
+    names = names_awaited((job._inner, *parts))
+    if job.quota_names:
+        job._given_up = ()
+        _give_up(job, names)
+    queue = job.queue if names else None
+    if queue is not None:
+        queue.put(job._system_job(job.noteAwaited))
+
+
+def note_above(job: Any, names: Iterable[str] | None = None) -> None:
+    """Have all who wait for a job give up their places in the quotas that it comes to need.
+
+    `names`: these; by default what it names, and the jobs that it waits for.
+    """
+    names = names_awaited([job]) if names is None else set(names)
+    left = list(_waiters(job)) if names else []
+    seen = set()
+    while left:
+        waiter = left.pop()
+        if id(waiter) in seen:
+            continue
+        seen.add(id(waiter))
+        if waiter._waits_for_result():
+            release(waiter, _give_up(waiter, names))
+            left += _waiters(waiter)
+
+
+def note_started(composed: Any, part: Any) -> None:
+    """A part of a composed job has been put into its queue, perhaps one that was added late."""
+    if composed._waits_for_result():
+        names = names_awaited([part])
+        release(composed, _give_up(composed, names))
+        note_above(composed, names)
+
+
+def _waiters(job: Any) -> Iterator[Any]:
+    """The jobs that a job is part of, or that returned it."""
+    if job._part is not None:
+        tally = job._part[0]
+        while hasattr(tally, "above"):
+            tally = tally.above
+        yield tally.composed
+    for callback in job._callbacks_from(0):
+        stored = getattr(callback, "_callable", None)
+        if isinstance(stored, tuple) and stored[1] == "_receive":
+            yield stored[0]
+        elif stored in _PART_ENDED:
+            yield callback._args[0]
+
+
+def _give_up(job: Any, names: set[str]) -> list[str]:
+    """Note what of its places a job gives up; return the names that are new."""
+    before = job._given_up
+    if before is None:
+        # It has no places.
+        return []
+    new = [name for name in job.quota_names if name in names and name not in before]
+    if new:
+        job._given_up = (*before, *new)
+    return new
+
+
+def release(job: Any, names: Iterable[str]) -> None:
+    """Take a job that needs no place any more out of quotas, so that claims hear of it."""
+    queue = job.queue if names else None
+    if queue is None:
+        return
+    for name in names:
+        quota = queue.quotas.get(name)
+        if quota is not None:
+            quota._release([job])

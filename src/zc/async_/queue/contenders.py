@@ -1,0 +1,155 @@
+"""The jobs with quotas, as a claim goes through them: see `zc.async_.queue.limited`."""
+
+import heapq
+import itertools
+import operator
+from collections.abc import Iterable, Iterator
+
+from zc.async_.job import GroupKey, Refusal, SortKey
+from zc.async_.queue.candidates import Candidates, Waiting
+from zc.async_.queue.limited import Limited, Pile
+from zc.async_.queue.places import Places
+
+#: Most piles that one claim files elsewhere though it neither takes from them nor adds to them, and
+#: most notes of quotas that were opened to which it sees. The rest is for the next claim.
+MOVES = 20_000
+
+#: Where fewer piles than this are parked under a quota that has room, they are opened at once.
+#: More stay there, so that a quota that many share is emptied and filled without moving them all.
+OPENED_AT_ONCE = 16
+
+
+class Contenders:
+    """The jobs of one index, in order. Only piles that may be next are looked into."""
+
+    def __init__(
+        self, system: bool, refusals: tuple[Refusal, ...], index: Limited | None, places: Places
+    ) -> None:
+        self._system = system
+        self._refusals = refusals
+        self._index = index
+        self._places = places
+        #: What was looked into: the jobs, and of piles that are stored, these and their lengths.
+        self._groups: dict[tuple[str, ...], Candidates] = {}
+        self._piles: dict[tuple[str, ...], tuple[Pile, int]] = {}
+        #: Of groups, the first key at the time that it was added.
+        self._heap: list[tuple[SortKey, tuple[str, ...]]] = []
+        #: Those that a full quota holds back, for the rest of the claim.
+        self._blocked: set[tuple[str, ...]] = set()
+        #: Whether the index was written.
+        self.changed = False
+        #: Whether there is more to file elsewhere.
+        self.more = False
+        #: What has not been looked into, and the first of that. (None: nobody asked for a job.)
+        self._heads: Iterator[tuple[SortKey, Pile]] | None = None
+        self._next: tuple[SortKey, Pile] | None = None
+
+    def _begin(self) -> Iterator[tuple[SortKey, Pile]]:
+        """Look which quotas have room. Not before somebody asks for a job: that may be written.
+
+        So a dispatcher that is busy does not get in the way of one that wants the jobs.
+        """
+        if self._index is None:
+            return iter(())
+        parked = [self._index.under(name) for name in self._with_room(self._index)]
+        return heapq.merge(self._index.opened(), *parked, key=operator.itemgetter(0))
+
+    def _with_room(self, index: Limited) -> Iterator[str]:
+        """Names of quotas that have room, and under which too many piles are parked to open all."""
+        moves = 0
+        for name, count in list(index.held.items()):
+            if self._places.free(name) > 0:
+                if count < OPENED_AT_ONCE and moves < MOVES:
+                    moves += count
+                    for _key, pile in list(index.under(name)):
+                        self._look_into(pile)
+                else:
+                    yield name
+            elif self._places.is_closed(name):
+                index.close(name, self._places)
+                self.changed = True
+
+    def __bool__(self) -> bool:
+        """Whether anything was looked into."""
+        return bool(self._groups)
+
+    def first_heads(self, count: int) -> list[Pile]:
+        """Piles that are likely to be looked into next."""
+        opened = () if self._index is None else self._index.opened()
+        return [pile for _head, pile in itertools.islice(opened, count)]
+
+    def groups(self) -> Iterable[Candidates]:
+        """Those that were looked into."""
+        return self._groups.values()
+
+    def _take_in(self, quota_names: tuple[str, ...], pile: Pile | None) -> Candidates:
+        key = GroupKey(self._system, quota_names, self._refusals)
+        candidates = self._groups[quota_names] = Candidates(key, pile, None)
+        if pile is not None:
+            self._piles[quota_names] = pile, pile.count
+        first = candidates.peek()
+        if first is not None:
+            heapq.heappush(self._heap, (first, quota_names))
+        return candidates
+
+    def _look_into(self, pile: Pile) -> None:
+        # A new entry of its may have come first.
+        if pile.quota_names not in self._groups:
+            self._take_in(pile.quota_names, pile)
+
+    def push(self, quota_names: tuple[str, ...], waiting: Waiting) -> None:
+        """Add a job, or give one back."""
+        candidates = self._groups.get(quota_names)
+        if candidates is None:
+            pile = None if self._index is None else self._index.pile(quota_names)
+            candidates = self._take_in(quota_names, pile)
+        candidates.push(waiting)
+        heapq.heappush(self._heap, (waiting[0], quota_names))
+
+    def first(self) -> tuple[SortKey, Candidates] | None:
+        """The group whose first job goes before those of the others, with the key of that job.
+
+        Only of groups that no quota holds back. None if there is none.
+        """
+        while True:
+            self._draw()
+            if not self._heap:
+                return None
+            key, quota_names = self._heap[0]
+            candidates = self._groups[quota_names]
+            now_first = candidates.peek()
+            if now_first is None or quota_names in self._blocked:
+                heapq.heappop(self._heap)
+            elif now_first != key:
+                heapq.heapreplace(self._heap, (now_first, quota_names))
+            elif self._places.holder(quota_names) is not None:
+                self._blocked.add(quota_names)
+                heapq.heappop(self._heap)
+            else:
+                return key, candidates
+
+    def _draw(self) -> None:
+        """Look into piles as long as they may be next."""
+        if self._heads is None:
+            self._heads = self._begin()
+            self._next = next(self._heads, None)
+        while self._next is not None and not (self._heap and self._heap[0][0] < self._next[0]):
+            pile = self._next[1]
+            self._next = next(self._heads, None)
+            self._look_into(pile)
+
+    def pile(self, quota_names: tuple[str, ...]) -> Pile:
+        """The pile of a group that was looked into. One that is new is filed by `file`."""
+        pile, _count = self._piles.setdefault(quota_names, (Pile(quota_names), 0))
+        return pile
+
+    def file(self, index: Limited) -> None:
+        """Have the index agree with what became of the piles that were looked into."""
+        moves = 0
+        for pile, count in self._piles.values():
+            is_same = pile.count == count and pile.first() == pile.head
+            if is_same and moves == MOVES:
+                self.more = True
+            elif index.file(pile, self._places):
+                self.changed = True
+                moves += is_same

@@ -1,0 +1,275 @@
+"""The waiting jobs that need places in quotas: the part of the backlog that is made for many.
+
+There may be a quota for each of 100,000 customers, and a claim looks at none that has nothing for
+it. Jobs that name the same quotas are a `Pile`. Of each pile only the first job, its head, is in an
+index: among the open ones, or, if a claim found a quota of the pile full, parked under that quota.
+Claims go through the open heads in order. Of parked ones they see
+
+- those under quotas that have room again. Quotas that jobs have filled are asked in each claim:
+  there are at most as many as jobs that run.
+- those under quotas that were closed, with a size of 0, and have been opened or removed since. Of
+  these there may be any number; whoever opens one notes that (`Quotas._reopened`).
+
+Claims alone write this. Most piles are of one job: they have no record, and are kept in the trees.
+Whoever changes a pile, or files it elsewhere, writes its record or changes what the tree of piles
+has under its names: so who takes the last job of a pile, and removes it, and who adds one conflict.
+"""
+
+import itertools
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+import persistent
+from BTrees.Length import Length
+from BTrees.OOBTree import OOBTree
+
+from zc.async_.job import AFTER_ALL, GroupKey, Refusal, SortKey
+from zc.async_.queue.backlog import Backlog, Group, Tree
+from zc.async_.queue.places import Places
+
+#: Jobs of a pile that are kept in its own record.
+FEW = 8
+
+
+class Pile(persistent.Persistent):
+    """The waiting jobs that name the same quotas, and that the same filters have refused.
+
+    To `Candidates` it is a group, and its only shard. It is stored once it has several entries, and
+    until it has none.
+    """
+
+    #: The first key under which it is filed, and the quota under which it is parked (None: open).
+    head: SortKey | None = None
+    held_by: str | None = None
+    #: The entries by `SortKey` once they were more than `FEW`; until then they are in `few`.
+    many: Tree | None = None
+
+    def __init__(self, quota_names: tuple[str, ...]) -> None:
+        self.quota_names = quota_names
+        self.few: tuple[tuple[SortKey, Any], ...] = ()
+        #: How many entries there are. Changed with each, so that two changes conflict.
+        self.count = 0
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    @property
+    def shards(self) -> "tuple[Pile]":
+        """Itself."""
+        return (self,)
+
+    @property
+    def jobs(self) -> Any:
+        """The entries: a mapping, in order, and not to be changed."""
+        return dict(self.few) if self.many is None else self.many
+
+    def add(self, key: SortKey, job: Any) -> None:
+        """Add an entry whose key is new."""
+        if self.many is None and len(self.few) < FEW:
+            entries = (*self.few, (key, job))
+            self.few = tuple(sorted(entries, key=operator.itemgetter(0)))
+        else:
+            if self.many is None:
+                self.many, self.few = Tree(self.few), ()
+            self.many[key] = job
+        self.count += 1
+
+    def remove(self, key: SortKey) -> None:
+        """Remove an entry."""
+        if self.many is None:
+            self.few = tuple(entry for entry in self.few if entry[0] != key)
+        else:
+            del self.many[key]
+        self.count -= 1
+
+    @classmethod
+    def of_one(
+        cls, quota_names: tuple[str, ...], key: SortKey, job: Any, held_by: str | None
+    ) -> "Pile":
+        """A pile that has no record, as it is filed."""
+        pile = cls(quota_names)
+        pile.add(key, job)
+        pile.head, pile.held_by = key, held_by
+        return pile
+
+    def first(self) -> SortKey | None:
+        """The key of the first entry, None if there is none."""
+        if not self.count:
+            return None
+        return self.few[0][0] if self.many is None else self.many.minKey()
+
+
+#: A pile in a tree by heads: itself, or of one without a record, the names and the job.
+Filed = Pile | tuple[tuple[str, ...], Any]
+
+
+class Limited(persistent.Persistent):
+    """The piles of jobs that the same filters have refused, all of the system or none."""
+
+    def __init__(self) -> None:
+        # None is a `Tree`: while it is small, any ZEO server can merge what claims of jobs of
+        # different quotas change.
+        #: Names of quotas, sorted, to the `Pile`; of one without a record, to its head, or if it is
+        #: parked, to that and the quota.
+        self.piles = OOBTree()
+        #: The piles, as `Filed`, by their heads: those that nothing was found to hold back, and the
+        #: others.
+        self.open = OOBTree()
+        self.parked = OOBTree()
+        #: The others by the name of a quota that holds them back, and the head.
+        self.parked_by = OOBTree()
+        #: How many piles are parked under a quota, by its name: those of quotas that claims ask,
+        #: and those of closed ones. The numbers have claims conflict of which one takes the last
+        #: pile from under a quota, and another adds one.
+        self.held = OOBTree()
+        self.closed = OOBTree()
+
+    def __bool__(self) -> bool:
+        return bool(self.open) or bool(self.parked)
+
+    def pile(self, quota_names: tuple[str, ...]) -> Pile | None:
+        """The pile of those names, None if there is none."""
+        stored = self.piles.get(quota_names)
+        if isinstance(stored, tuple):
+            head, held_by = stored
+            return _as_pile(head, self.parked[head], held_by)
+        return _as_pile(stored, self.open[stored], None) if isinstance(stored, bytes) else stored
+
+    def opened(self) -> Iterator[tuple[SortKey, Pile]]:
+        """The piles that nothing was found to hold back, in order, by their heads."""
+        return ((head, _as_pile(head, filed, None)) for head, filed in self.open.items())
+
+    def under(self, name: str) -> Iterator[tuple[SortKey, Pile]]:
+        """The piles parked under a quota, in order, by their heads."""
+        parked = self.parked_by.items((name, b""), (name, AFTER_ALL))
+        return ((head, _as_pile(head, filed, name)) for (_name, head), filed in parked)
+
+    def file(self, pile: Pile, places: Places) -> bool:
+        """Have the index agree with a pile; return whether it did not.
+
+        An empty pile is removed.
+        """
+        head = pile.first()
+        holder = None if head is None else places.known_holder(pile.quota_names, pile.held_by)
+        stored = self.piles.get(pile.quota_names)
+        needs_record = stored is not pile and (pile.count > 1 or pile.many is not None)
+        old_head, old_holder = pile.head, pile.held_by
+        if (head, holder) == (old_head, old_holder) and not needs_record:
+            return False
+        # In any case: two claims that file a pile conflict.
+        pile.head, pile.held_by = head, holder
+        if old_head is not None:
+            self._take_out(old_head, old_holder)
+        if head is not None:
+            if needs_record or stored is pile:
+                self._put_in(head, holder, pile)
+                self.piles[pile.quota_names] = pile
+            else:
+                self._put_in(head, holder, (pile.quota_names, pile.few[0][1]))
+                self.piles[pile.quota_names] = head if holder is None else (head, holder)
+        elif stored is not None:
+            del self.piles[pile.quota_names]
+        if holder != old_holder:
+            self._count(old_holder, -1, places)
+            self._count(holder, 1, places)
+        return True
+
+    def _take_out(self, head: SortKey, holder: str | None) -> None:
+        if holder is None:
+            del self.open[head]
+        else:
+            del self.parked[head]
+            del self.parked_by[holder, head]
+
+    def _put_in(self, head: SortKey, holder: str | None, filed: Filed) -> None:
+        if holder is None:
+            self.open[head] = filed
+        else:
+            self.parked[head] = self.parked_by[holder, head] = filed
+
+    def _count(self, holder: str | None, change: int, places: Places) -> None:
+        if holder is None:
+            return
+        is_closed = holder in self.closed
+        if not is_closed and holder not in self.held:
+            is_closed = places.is_closed(holder)
+        if is_closed and change > 0:
+            # Else it might be opened, and a claim have dealt with that, before this is seen.
+            places.rely_on(holder)
+        counts = self.closed if is_closed else self.held
+        count = counts.get(holder, 0) + change
+        if count:
+            counts[holder] = count
+        else:
+            del counts[holder]
+
+    def some_closed(self, limit: int) -> list[str]:
+        """Names of closed quotas under which piles are parked: others each time, if they are many.
+
+        (This record is never written again, and what it remembers here lasts.)
+        """
+        after = getattr(self, "_v_looked_to", None)
+        closed = self.closed.keys(after, excludemin=after is not None)
+        names = list(itertools.islice(closed, limit))
+        self._v_looked_to = names[-1] if len(names) == limit else None
+        return names
+
+    def close(self, name: str, places: Places) -> None:
+        """A quota has no places any more: claims need not ask it until it is opened."""
+        places.rely_on(name)
+        self.closed[name] = self.held.pop(name)
+
+    def reopen(self, name: str, places: Places) -> None:
+        """A quota may have been opened or removed: have claims ask it again."""
+        if name in self.closed and not places.is_closed(name):
+            self.held[name] = self.closed.pop(name)
+
+
+def _as_pile(head: SortKey, filed: Filed, held_by: str | None) -> Pile:
+    if isinstance(filed, tuple):
+        quota_names, job = filed
+        return Pile.of_one(quota_names, head, job, held_by)
+    return filed
+
+
+def indices(backlog: Backlog) -> list[tuple[tuple[bool, tuple[Refusal, ...]], Limited]]:
+    """All there are, with whether their jobs belong to the system, and who refused them."""
+    return [] if backlog.limited is None else list(backlog.limited.items())
+
+
+def index_of(backlog: Backlog, system: bool, refusals: tuple[Refusal, ...]) -> Limited:
+    """One of them, made if it is not there. They are few, and never deleted."""
+    if backlog.limited is None:
+        backlog.limited = OOBTree()
+    index = backlog.limited.get((system, refusals))
+    if index is None:
+        index = backlog.limited[system, refusals] = Limited()
+    return index
+
+
+def change_count(backlog: Backlog, change: int) -> None:
+    """Note that piles have so many entries more."""
+    if backlog.limited_count is None:
+        backlog.limited_count = Length()
+    backlog.limited_count.change(change)
+
+
+def take_over(backlog: Backlog, key: GroupKey, group: Group, places: Places) -> None:
+    """Make a pile of a group of jobs with quotas, as older versions wrote them."""
+    index = index_of(backlog, key.system, key.refusals)
+    for shard in group.shards:
+        # Whoever adds to it meanwhile conflicts, and so do two that take it over.
+        shard._p_changed = True
+        if not shard:
+            continue
+        change_count(backlog, shard.count)
+        pile = index.pile(key.quota_names) or Pile(key.quota_names)
+        if pile:
+            for sort_key, job in shard.jobs.items():
+                pile.add(sort_key, job)
+        else:
+            pile.many, pile.count = shard.jobs, shard.count
+        shard.jobs, shard.count = Tree(), 0
+        index.file(pile, places)
+    del backlog.groups[tuple(key)]

@@ -1,0 +1,129 @@
+"""Looking through the waiting jobs of a queue, in order.
+
+What waits is in many places, each in an order of its own, and these are merged as one goes: whoever
+wants the first job loads no other. Only of entries whose place in the order is not noted, those of
+older versions for the most part, the jobs are loaded beforehand.
+"""
+
+import heapq
+import itertools
+import operator
+from collections.abc import Iterator
+from typing import Any
+
+from zc.async_.job import AFTER_ALL, SortKey, entry_of, entry_of_later
+from zc.async_.queue.lane import Entry, Lane, place_of_entry, readable
+from zc.async_.queue.limited import Filed, indices
+
+#: Items of a tree that are read at once: at first, and at most.
+_FIRST_CHUNK = 8
+_CHUNK = 256
+
+#: An entry in its place.
+Placed = tuple[SortKey, Any]
+
+
+def waiting_jobs(queue: Any) -> Iterator[Any]:
+    """The jobs that wait in `queue`, in order, each once: also if it is edited meanwhile."""
+    seen = set()
+    for key, job in heapq.merge(*_sources(queue), key=operator.itemgetter(0)):
+        if queue._is_waiting(job, entry_of(key)):
+            # A claim may have read what is in the backlog as well.
+            identity = job._p_oid or id(job)
+            if identity not in seen:
+                seen.add(identity)
+                yield job
+
+
+def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
+    """The entries, those that no longer count among them: each source is in order."""
+    backlog = queue._backlog
+    for group in backlog.groups.values():
+        for shard in group.shards:
+            if shard:
+                yield _in_chunks(shard.jobs)
+    for _key, index in indices(backlog):
+        yield _of_piles(index.open)
+        yield _of_piles(index.parked)
+    for rank, tree in backlog.ranked():
+        yield _with_rank(rank, tree)
+    later = [(entry_of_later(key), job) for key, job in backlog.later.items()]
+    yield iter(_ordered(_loaded(queue, job, entry_key) for entry_key, job in later))
+    for lane in readable(queue._lanes):
+        yield _of_lane(queue, lane)
+    if queue._v_claim is not None:
+        yield iter(_ordered(queue._v_claim.entries()))
+
+
+def _of_piles(heads: Any) -> Iterator[Placed]:
+    """The entries of piles, of which each is looked into when its first entry is due."""
+    #: Of the piles that were looked into: the key of the next entry, a number, that entry, and
+    #: those after it.
+    heap: list[tuple[SortKey, int, Placed, Iterator[Placed]]] = []
+    numbers = itertools.count()
+    for head, filed in itertools.chain(_in_chunks(heads), [(AFTER_ALL, None)]):
+        while heap and heap[0][0] < head:
+            _key, number, placed, rest = heap[0]
+            yield placed
+            following = next(rest, None)
+            if following is None:
+                heapq.heappop(heap)
+            else:
+                heapq.heapreplace(heap, (following[0], number, following, rest))
+        if filed is not None:
+            entries = _of_pile(head, filed)
+            for first in itertools.islice(entries, 1):
+                heapq.heappush(heap, (first[0], next(numbers), first, entries))
+
+
+def _of_pile(head: SortKey, filed: Filed) -> Iterator[Placed]:
+    if isinstance(filed, tuple):
+        return iter([(head, filed[1])])
+    return iter(filed.few) if filed.many is None else _in_chunks(filed.many)
+
+
+def _in_chunks(tree: Any) -> Iterator[tuple[bytes, Any]]:
+    """The items of a tree, which may change meanwhile."""
+    size = _FIRST_CHUNK
+    items = list(itertools.islice(tree.items(), size))
+    while items:
+        yield from items
+        size = min(2 * size, _CHUNK)
+        items = list(itertools.islice(tree.items(min=items[-1][0], excludemin=True), size))
+
+
+def _with_rank(rank: bytes, tree: Any) -> Iterator[Placed]:
+    return ((rank + key, job) for key, job in _in_chunks(tree))
+
+
+def _ordered(entries: Any) -> list[Placed]:
+    return sorted((entry for entry in entries if entry is not None), key=operator.itemgetter(0))
+
+
+def _of_lane(queue: Any, lane: Lane) -> Iterator[Placed]:
+    """The unread entries of a lane: as far as these are not in order, all are read first."""
+    ordered_from = lane.ordered_from
+    unread = lane.unread()
+    following: list[Placed] = []
+    jumbled = []
+    for entry, _segment, position in unread:
+        placed = _placed(queue, entry)
+        if ordered_from is not None and position > ordered_from:
+            following = _ordered([placed])
+            break
+        jumbled.append(placed)
+    rest = (_placed(queue, entry) for entry, _segment, _position in unread)
+    in_order = (placed for placed in itertools.chain(following, rest) if placed is not None)
+    return heapq.merge(_ordered(jumbled), in_order, key=operator.itemgetter(0))
+
+
+def _placed(queue: Any, entry: Entry) -> Placed | None:
+    job = entry[1]
+    if len(entry) == 2:
+        return _loaded(queue, job, entry[0])
+    return place_of_entry(entry) + (job._p_oid or b""), job
+
+
+def _loaded(queue: Any, job: Any, entry_key: int) -> Placed | None:
+    """The place of an entry, by its job; None if it does not count."""
+    return (job._sort_key(), job) if queue._is_waiting(job, entry_key) else None

@@ -1,0 +1,339 @@
+"""Queues: where jobs wait."""
+
+import contextlib
+import datetime
+import itertools
+import operator
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import persistent
+import persistent.interfaces
+import zope.component
+import zope.interface
+from BTrees.Length import Length
+from BTrees.OOBTree import OOBTree
+from persistent.mapping import PersistentMapping
+
+import zc.async_.clock
+import zc.async_.interfaces
+from zc.async_ import utils
+from zc.async_.agent import DispatcherAgents, Dispatchers, ledger
+from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, Arguments, BadStatusError
+from zc.async_.job import as_job, as_quota_names, check_quota_names, mainprogram
+from zc.async_.queue import looking
+from zc.async_.queue.backlog import Backlog
+from zc.async_.queue.claim import Claim
+from zc.async_.queue.lane import lease, readable
+from zc.async_.queue.lanes import Lanes
+from zc.async_.queue.quota import Quota, Quotas
+from zc.async_.storing import Located, oids, originals, storable
+from zc.twist.showing import show
+
+__all__ = [
+    "DispatcherAgents",
+    "Dispatchers",
+    "Queue",
+    "Queues",
+    "Quota",
+    "Quotas",
+    "getDefaultQueue",
+]
+
+#: More entries than this that no longer count, and `pull` has them dropped.
+_STALE_LIMIT = 200
+
+_key_lock = threading.Lock()
+_last_key = 0
+
+
+def _new_entry_key() -> int:
+    """The time in microseconds, made unique in this process.
+
+    A clock that was set back is followed: keys tell entries of one job apart, and no more.
+    """
+    global _last_key
+    now = zc.async_.clock.microseconds()
+    with _key_lock:
+        _last_key = _last_key + 1 if now <= _last_key < now + 1_000_000 else now
+        return _last_key
+
+
+@zope.interface.implementer(zc.async_.interfaces.IQueue)
+class Queue(Located, persistent.Persistent):
+    """See `zc.async_.interfaces.IQueue`.
+
+    This record is written when the queue is made; those it refers to are described in
+    `zc.async_.queue.lane` and `zc.async_.queue.backlog`.
+    """
+
+    _v_claim: Claim | None = None
+    #: Whether this connection made claims: its own new jobs may be in the backlog then.
+    _v_has_claimed = False
+
+    def __init__(self) -> None:
+        #: Those of the connections that put jobs.
+        self._lanes = Lanes()
+        self._backlog = Backlog()
+        #: How many entries of lanes and backlog no longer count. Changes of it are merged.
+        self._stale = Length()
+        self.quotas = Quotas()
+        self.quotas.parent = self
+        self.dispatchers = Dispatchers()
+        self.dispatchers.parent = self
+
+    def __setstate__(self, state: Any) -> None:
+        originals.refuse(self, state, "_held")
+        lanes = state.get("_lanes")
+        if isinstance(lanes, OOBTree):
+            # Written by an older version.
+            state = {**state, "_lanes": Lanes(lanes, buckets=0)}
+        super().__setstate__(state)
+
+    # -- putting
+
+    def put(
+        self,
+        item: Any,
+        begin_after: datetime.datetime | datetime.timedelta | None = None,
+        begin_by: datetime.timedelta | None = None,
+        failure_log_level: int | None = None,
+        retry_policy_factory: Any = None,
+        priority: int | None = None,
+        quota_names: Iterable[str] | None = None,
+    ) -> Any:
+        """See `zc.async_.interfaces.IQueue`."""
+        if self._p_jar is not None:
+            utils.check_is_open(self._p_jar.db())
+        job = as_job(item)
+        self._check_is_new(job)
+        if quota_names is not None:
+            names = as_quota_names(quota_names)
+            # Before anything is set: a put that is refused for it may be tried with others.
+            check_quota_names(self, names)
+            job.quota_names = names
+        elif job._quota_names:
+            check_quota_names(self, job._quota_names)
+        if begin_after is not None:
+            job.begin_after = begin_after
+        if begin_by is not None:
+            job.begin_by = begin_by
+        if failure_log_level is not None:
+            job.failure_log_level = failure_log_level
+        if retry_policy_factory is not None:
+            job.retry_policy_factory = retry_policy_factory
+        if priority is not None:
+            job.priority = priority
+        storable.check_job(job)
+        mainprogram.warn_of(job)
+        uuid = zope.component.queryUtility(zc.async_.interfaces.IUUID)
+        job._assigner = None if uuid is None else uuid.bytes
+        self._file(job)
+        return job
+
+    def call(
+        self,
+        callable: Callable[Arguments, Any],
+        /,
+        *args: Arguments.args,
+        **kwargs: Arguments.kwargs,
+    ) -> Any:
+        """See `zc.async_.interfaces.IQueue`."""
+        return self.put(as_job(callable).bind(*args, **kwargs))
+
+    def _check_is_new(self, job: Any) -> None:
+        if job.status != NEW:
+            raise BadStatusError(f"only a new job can be put into a queue; this is {job.status}")
+
+    def putBack(self, job: Any) -> None:
+        """See `zc.async_.interfaces.IQueue`."""
+        self._put_back(job, zc.async_.clock.microseconds())
+
+    def _put_back(self, job: Any, moment: int, delay: int | None = None) -> None:
+        """Have a claimed job run before others, from `moment` (microseconds) on.
+
+        `delay`: see `Conditions._wait_until`.
+        """
+        self._take_back(job)
+        now = zc.async_.clock.microseconds()
+        if moment > now or (job._begin_after is not None and job._begin_after > moment):
+            job._wait_until(moment, delay)
+        job._put_back = True
+        self._file(job, keep_arrival=True)
+
+    def _put_later(self, job: Any, when: int, delay: int | None = None) -> None:
+        """Have a claimed job wait until `when` (microseconds). For retries.
+
+        `delay`: see `Conditions._wait_until`.
+        """
+        self._take_back(job)
+        job._wait_until(when, delay)
+        self._file(job, keep_arrival=True)
+
+    def _take_back(self, job: Any) -> None:
+        if job.status not in (NEW, ASSIGNED, ACTIVE):
+            raise BadStatusError(f"only a claimed job can be put back; this is {job.status}")
+        ledger.forget(job.agent, job)
+
+    def _file(self, job: Any, keep_arrival: bool = False) -> None:
+        jar = self._p_jar
+        if jar is not None:
+            oids.guard(jar)
+            if job._p_jar is None:
+                # The job belongs to the database of the queue, whoever else refers to it.
+                jar.add(job)
+                oids.check_before_commit(job)
+        key = _new_entry_key()
+        job._wait_in(self, key, keep_arrival)
+        lease(self._lanes, jar).append(key, job, job._place())
+
+    def _file_again(self, job: Any) -> None:
+        """A waiting job was edited: make a new entry, for which the old one no longer counts."""
+        self._stale.change(1)
+        self._file(job, keep_arrival=True)
+
+    def _place_again(self, job: Any) -> None:
+        """A job that was put in this transaction was edited."""
+        lane = lease(self._lanes, self._p_jar)
+        if not lane.place(job._entry_key, job, job._place()):
+            self._file_again(job)
+
+    def _withdraw(self, job: Any) -> None:
+        """The job waits no longer: its entry no longer counts."""
+        self._stale.change(1)
+
+    # -- looking, and taking by hand
+
+    def _is_waiting(self, job: Any, entry_key: int) -> bool:
+        """Whether an entry counts. Of jobs that cannot be read, claims log that they wait."""
+        if not hasattr(type(job), "_entry_key"):
+            return False
+        try:
+            job._p_activate()
+        except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            return False
+        return bool(job._entry_key == entry_key and job.status == PENDING and job.parent is self)
+
+    def __len__(self) -> int:
+        unread = sum(len(lane) for lane in readable(self._lanes))
+        uncounted = 0 if self._v_claim is None else self._v_claim.uncounted()
+        return int(unread + self._backlog.count() - self._stale() + uncounted)
+
+    def __bool__(self) -> bool:
+        return len(self) > 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return looking.waiting_jobs(self)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self._slice(index)
+        position = operator.index(index)
+        if position < 0:
+            return list(self)[position]
+        for job in itertools.islice(self, min(position, sys.maxsize), None):
+            return job
+        raise IndexError(f"fewer than {position + 1} jobs wait in this queue")
+
+    def _slice(self, part: slice) -> list[Any]:
+        try:
+            # As many as are wanted are looked at.
+            return list(itertools.islice(self, part.start, part.stop, part.step))
+        except ValueError:
+            return list(self)[part]
+
+    def __reversed__(self) -> Iterator[Any]:
+        return reversed(list(self))
+
+    def __contains__(self, job: object) -> bool:
+        return getattr(job, "status", None) == PENDING and getattr(job, "parent", None) is self
+
+    def pull(self, index: int = 0) -> Any:
+        """See `zc.async_.interfaces.IQueue`."""
+        if self._stale() > _STALE_LIMIT and self._v_claim is None:
+            with self._claiming():
+                pass
+        job = self[index]
+        self.remove(job)
+        return job
+
+    def remove(self, job: Any) -> None:
+        """See `zc.async_.interfaces.IQueue`."""
+        if job not in self:
+            raise LookupError(f"{show(job)} does not wait in this queue", job)
+        self._withdraw(job)
+        job._removed()
+
+    # -- claiming
+
+    @contextlib.contextmanager
+    def _claiming(self, share: int | None = None) -> Iterator[Claim]:
+        """One claim for all calls of `claim` inside; see `zc.async_.queue.claim`."""
+        self._v_has_claimed = True
+        claim = self._v_claim = Claim(self, share)
+        try:
+            yield claim
+        finally:
+            self._v_claim = None
+            claim.close()
+
+    def claim(self, filter: Callable[[Any], Any] | None = None, default: Any = None) -> Any:
+        """See `zc.async_.interfaces.IQueue`."""
+        return self._claim(filter, default)
+
+    def _claim(
+        self, filter: Callable[[Any], Any] | None, default: Any = None, **options: Any
+    ) -> Any:
+        claim = self._v_claim
+        if claim is None:
+            with self._claiming() as claim:
+                job = claim.next(filter, **options)
+        else:
+            job = claim.next(filter, **options)
+        return default if job is None else job
+
+
+@zope.interface.implementer(zc.async_.interfaces.IQueues)
+class Queues(PersistentMapping):
+    """See `zc.async_.interfaces.IQueues`."""
+
+    def __setstate__(self, state: Any) -> None:
+        originals.refuse(self, state, "_data")
+        super().__setstate__(state)
+
+    def __setitem__(self, name: str, queue: Any) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a queue is a str, not {show(name)}")
+        if not zc.async_.interfaces.IQueue.providedBy(queue):
+            raise TypeError(
+                f"{show(queue)} is no queue: put a zc.async_.queue.Queue, or what implements "
+                "zc.async_.interfaces.IQueue"
+            )
+        if name in self and self[name] is not queue:
+            del self[name]
+        queue.name = name
+        queue.parent = self
+        super().__setitem__(name, queue)
+
+    def __delitem__(self, name: str) -> None:
+        queue = self[name]
+        queue.parent = queue.name = None
+        super().__delitem__(name)
+
+
+@zope.component.adapter(persistent.interfaces.IPersistent)
+@zope.interface.implementer(zc.async_.interfaces.IQueue)
+def getDefaultQueue(context: Any) -> Any:
+    """The queue named '' of the database of `context`, a persistent object or a connection."""
+    connection = utils.connection_of(context)
+    queues = connection.root().get(zc.async_.interfaces.KEY)
+    if queues is None or "" not in queues:
+        raise LookupError(
+            "the database has no default queue: call zc.async_.configure.start(db), include "
+            "basic_dispatcher_policy.zcml, or register zc.async_.subscribers.queue_installer"
+        )
+    return queues[""]

@@ -1,0 +1,199 @@
+"""Quotas: how many jobs of a kind may run at once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import persistent
+import zope.interface
+from BTrees.OOBTree import OOBTree
+
+import zc.async_.interfaces
+from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW
+from zc.async_.storing import Located, originals
+from zc.twist.showing import show
+
+
+class Members(persistent.Persistent):
+    """Who holds a place. Written by claims only.
+
+    A plain tuple, never a container that merges changes: two claims that take the last place must
+    conflict.
+    """
+
+    #: Jobs, with the tokens of the claims that gave them their places.
+    jobs: tuple[tuple[Any, int], ...] = ()
+
+
+def _holds_place(name: str, job: Any, token: int) -> bool:
+    if job._token != token:
+        # It was put back since, and perhaps removed, edited or claimed again.
+        return False
+    # NEW: claimed by somebody who has not put it into an agent, or calls it himself.
+    if job.status not in (NEW, ASSIGNED, ACTIVE):
+        return False
+    if job._given_up is None:
+        # If it waits, an older version has freed its places.
+        return not job._waits()
+    return name not in job._given_up
+
+
+@zope.interface.implementer(zc.async_.interfaces.IQuota)
+class Quota(Located, persistent.Persistent):
+    """See `zc.async_.interfaces.IQuota`.
+
+    The size is a record of its own, apart from the members: changing it does not fight claims.
+    """
+
+    def __init__(self, name: str, size: int = 1) -> None:
+        self.name = name
+        self._members = Members()
+        self.size = size
+
+    def __setstate__(self, state: Any) -> None:
+        if "_members" not in originals.attributes(state):
+            originals.refuse(self, state, "parent")
+        super().__setstate__(state)
+
+    @property
+    def size(self) -> int:
+        """See `zc.async_.interfaces.IQuota`."""
+        return self._size
+
+    @size.setter
+    def size(self, value: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise ValueError(f"the size of a quota is an integer of at least 0, not {show(value)}")
+        is_opened = value > 0 and getattr(self, "_size", None) == 0
+        self._size = value
+        if is_opened and self.parent is not None:
+            self.parent._note_reopened(self.name)
+
+    @property
+    def filled(self) -> bool:
+        """See `zc.async_.interfaces.IQuota`."""
+        return len(self) >= self.size
+
+    def __len__(self) -> int:
+        return sum(1 for job in self)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._data[index]
+
+    @property
+    def _data(self) -> tuple[Any, ...]:
+        """The jobs that hold a place now, as the original kept them."""
+        return tuple(self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return (job for job, token in self._members.jobs if _holds_place(self.name, job, token))
+
+    def __contains__(self, job: Any) -> bool:
+        return any(member is job for member in self)
+
+    def clean(self) -> None:
+        """See `zc.async_.interfaces.IQuota`."""
+        holding = tuple(m for m in self._members.jobs if _holds_place(self.name, *m))
+        if len(holding) != len(self._members.jobs):
+            self._members.jobs = holding
+
+    def _add(self, job: Any) -> None:
+        """Give a job a place. Only for claims, which know that one is free."""
+        others = (m for m in self._members.jobs if _holds_place(self.name, *m) and m[0] is not job)
+        self._members.jobs = (*others, (job, job._token))
+
+    def _release(self, jobs: Any) -> bool:
+        """Take the places of those `jobs` that need none; return whether there were any."""
+        members = self._members.jobs
+        if not any(member is job for member, _token in members for job in jobs):
+            return False
+        self.clean()
+        return len(self._members.jobs) != len(members)
+
+
+def _new_notes() -> OOBTree:
+    # Never empty: the first insertion cannot be merged with another, nor the last deletion.
+    return OOBTree({(): 0})
+
+
+@zope.interface.implementer(zc.async_.interfaces.IQuotas)
+class Quotas(Located, persistent.Persistent):
+    """See `zc.async_.interfaces.IQuotas`."""
+
+    #: Names, as tuples of one, of quotas of size 0 that were given places or removed: claims, which
+    #: do not ask quotas of size 0, ask these again. A number to each, so that two changes of one
+    #: conflict. (None: in a database of an older version.)
+    _reopened: OOBTree | None = None
+
+    def __init__(self) -> None:
+        self._quotas = OOBTree()
+        self._reopened = _new_notes()
+
+    def __setstate__(self, state: Any) -> None:
+        originals.refuse(self, state, "_data")
+        super().__setstate__(state)
+
+    def _note_reopened(self, name: str) -> None:
+        if self._reopened is None:
+            self._reopened = _new_notes()
+        self._reopened[(name,)] = self._reopened.get((name,), 0) + 1
+
+    def _reopened_names(self) -> Iterator[str]:
+        """The names of which claims have not seen that they were opened."""
+        for key in () if self._reopened is None else self._reopened:
+            if key:
+                yield key[0]
+
+    def _forget_reopened(self, names: list[str]) -> None:
+        """Only for claims, which have seen to these."""
+        if self._reopened is not None:
+            for name in names:
+                del self._reopened[(name,)]
+
+    def create(self, name: str, size: int = 1) -> None:
+        """See `zc.async_.interfaces.IQuotas`."""
+        if name in self._quotas:
+            raise ValueError(
+                f"there is a quota {show(name)} already: set its size, or remove it first"
+            )
+        quota = Quota(name, size)
+        quota.parent = self
+        self._quotas[name] = quota
+
+    def remove(self, name: str) -> None:
+        """See `zc.async_.interfaces.IQuotas`."""
+        quota = self._quotas.pop(name)
+        # Who watches it, since it holds back jobs, hears of that; and who changes it conflicts.
+        quota.parent = quota.name = None
+        if quota.size == 0:
+            self._note_reopened(name)
+
+    def __getitem__(self, name: str) -> Quota:
+        return self._quotas[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The quota of that name, or `default`."""
+        return self._quotas.get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._quotas
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._quotas)
+
+    def __len__(self) -> int:
+        return len(self._quotas)
+
+    def __bool__(self) -> bool:
+        return bool(self._quotas)
+
+    def keys(self) -> list[str]:
+        """The names."""
+        return list(self._quotas)
+
+    def values(self) -> list[Quota]:
+        """The quotas, in the order of their names."""
+        return list(self._quotas.values())
+
+    def items(self) -> list[tuple[str, Quota]]:
+        """Pairs of name and quota."""
+        return list(self._quotas.items())

@@ -1,0 +1,59 @@
+"""What happens to a job: its tries, retry policies, callbacks, interruptions and receipts.
+
+A job is known here by its contract alone, `zc.async_.interfaces.IJob`; it calls what is here.
+"""
+
+from zc.async_.running import (
+    awaiting,
+    callback_runs,
+    interruptions,
+    notes,
+    participants,
+    receipts,
+    reporting,
+    retry,
+    tries,
+)
+from zc.async_.running.answers import At
+from zc.async_.running.chains import owner_of, pass_through, performed
+from zc.async_.running.participants import Objection
+from zc.async_.running.receipts import Receipts
+from zc.async_.running.retry import (
+    NeverRetry,
+    RetryCommonForever,
+    RetryCommonFourTimes,
+    RetrySystem,
+)
+from zc.async_.storing import record_as
+
+__all__ = [
+    "At",
+    "NeverRetry",
+    "Objection",
+    "Receipts",
+    "RetryCommonForever",
+    "RetryCommonFourTimes",
+    "RetrySystem",
+    "awaiting",
+    "callback_runs",
+    "interruptions",
+    "notes",
+    "owner_of",
+    "participants",
+    "pass_through",
+    "performed",
+    "receipts",
+    "reporting",
+    "retry",
+    "tries",
+]
+
+# What databases know by name. A name that is here once stays.
+record_as(
+    __name__,
+    NeverRetry,
+    Receipts,
+    RetryCommonForever,
+    RetryCommonFourTimes,
+    RetrySystem,
+)

@@ -1,0 +1,217 @@
+"""Performing the callbacks of a job whose result is known, in the order of adding.
+
+Each is a transaction of its own. What is behind a callback comes before the next one. One that is
+to be tried later holds up those behind it, but no worker: the job is then left alone until a job of
+the system goes on with it. So it is if another worker is at a callback.
+"""
+
+import functools
+import time
+from typing import Any
+
+import transaction
+
+import zc.async_.clock
+from zc.async_ import utils
+from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, ReassignedError
+from zc.async_.running import answers
+from zc.async_.running.answers import At
+from zc.async_.running.awaiting import AbandonedError
+from zc.async_.running.chains import is_proxy, owner_of, performed
+from zc.async_.running.reporting import note_completed_elsewhere
+from zc.async_.threadlocal import local
+from zc.twist.showing import show
+
+#: Microseconds until somebody looks again whether another worker has ended a callback.
+PATIENCE = 1_000_000
+
+#: Longest time (microseconds) that a job in no queue, or its callbacks, wait for the next try.
+LONGEST_SLEEP = 60_000_000
+
+
+class PostponedError(Exception):
+    """Nobody can go on with the callbacks of a job before `when`."""
+
+    def __init__(self, when: At, elsewhere: bool = False) -> None:
+        super().__init__(when)
+        self.when = when
+        #: Whether that is because another worker is at them.
+        self.elsewhere = elsewhere
+
+
+def manager_of(job: Any) -> Any:
+    """The transaction manager of a job's connection; this thread's if it has none."""
+    jar = job._p_jar
+    return transaction.manager if jar is None else jar.transaction_manager
+
+
+def run_callbacks(job: Any) -> None:
+    """Perform the callbacks that have not had their turn, and complete the job.
+
+    Commits after each.
+    """
+    manager = manager_of(job)
+    while True:
+        try:
+            _go_on(job, manager)
+            return
+        except PostponedError as postponed:
+            if _leave(job, postponed, manager):
+                return
+            manager.begin()
+
+
+def _go_on(job: Any, manager: Any) -> None:
+    # Each is a callback of the one before: not by recursion, since such chains may be long.
+    chain = [_Place(job)]
+    while chain:
+        place = chain[-1]
+        job, callback = place.job, place.next_callback()
+        chosen = _chosen(callback)
+        if chosen is not None and chosen.status in (CALLBACKS, COMPLETED):
+            chain.append(_Place(chosen))
+            continue
+        if callback is not None:
+            _perform(callback, job.result, manager)
+        elif job.status == CALLBACKS:
+            complete = functools.partial(_complete, job, manager)
+            if not utils.never_fail(complete, f"completing {show(job)}", manager):
+                place.position = 0
+        else:
+            chain.pop()
+        manager.begin()
+
+
+class _Place:
+    """How far the callbacks of a job are."""
+
+    def __init__(self, job: Any) -> None:
+        self.job = job
+        #: So many of the first were seen to be done: they are not looked at again for each other.
+        self.position = 0
+        self._renewed = 0
+
+    def next_callback(self) -> Any:
+        """The first callback that is not done, or None."""
+        renewed = self.job._renewed_callbacks()
+        if renewed != self._renewed:
+            self._renewed = renewed
+            self.position = 0
+        for callback in self.job._callbacks_from(self.position):
+            if not _is_done(callback):
+                return callback
+            self.position += 1
+        return None
+
+
+def _is_done(callback: Any) -> bool:
+    """Whether a callback and what is behind it have ended, or are on their own."""
+    chosen = _chosen(callback)
+    if chosen is None or not chosen._is_callback():
+        # It may have been put into a queue.
+        return performed(callback)
+    if chosen.status in (ACTIVE, CALLBACKS):
+        return bool(chosen._waits())
+    if chosen.status == COMPLETED:
+        # What was added while it ran did not make it conflict.
+        return not any(c.status == NEW and not c._on_its_own for c in chosen._callbacks_from(0))
+    return performed(callback)
+
+
+def _chosen(callback: Any) -> Any:
+    """What a callback comes down to: a job, or None if that is not known yet."""
+    while is_proxy(callback):
+        callback = callback.job
+    return callback
+
+
+def _leave(job: Any, postponed: PostponedError, manager: Any) -> bool:
+    """Have somebody go on with a job in time; return False if that is here and now."""
+
+    def leave() -> bool:
+        manager.begin()
+        if job.queue is None:
+            return False
+        job._go_on_at(postponed.when, left=not postponed.elsewhere)
+        manager.commit()
+        return True
+
+    if utils.never_fail(leave, f"postponing the callbacks of {show(job)}", manager):
+        return True
+    wait = max(0, postponed.when - zc.async_.clock.microseconds())
+    time.sleep(min(wait, LONGEST_SLEEP) / 1_000_000)
+    return False
+
+
+def _complete(job: Any, manager: Any) -> bool:
+    """Return whether the job is, or was, completed."""
+    manager.begin()
+    if job.status != CALLBACKS:
+        return True
+    if not all(map(_is_done, job._callbacks_from(0))):
+        return False
+    job._complete()
+    manager.commit()
+    if job._left:
+        # No agent has it any more.
+        note_completed_elsewhere(job)
+    return True
+
+
+def _perform(callback: Any, result: Any, manager: Any) -> None:
+    while is_proxy(callback):
+        callback = _choose(callback, result, manager)
+        if callback is None:
+            return
+    if callback.status == ACTIVE:
+        # It committed its start.
+        if callback._runner_lives():
+            raise PostponedError(answers.after(PATIENCE), elsewhere=True)
+        _handle_interrupt(callback, manager)
+    if performed(callback):
+        return
+    if utils.tracelog.isEnabledFor(10):
+        utils.tracelog.debug("starting callback %r to %r", callback, owner_of(callback))
+    try:
+        callback._perform(result)
+    except AbandonedError:
+        raise
+    except ReassignedError:
+        # Either somebody else has performed it, and there is nothing to do, or it is the business
+        # of this worker no more. Or a commit of this worker was done after all: whoever goes on
+        # with the job does so with the callback, once its runner has it no more.
+        manager.begin()
+        if not performed(callback) or _is_left_by_us(callback):
+            raise
+
+
+def _is_left_by_us(callback: Any) -> bool:
+    """Whether a callback that this thread has begun is to be gone on with."""
+    ours = callback._runner is not None and callback._runner == local.claimed
+    return bool(ours and callback.status == ACTIVE and not callback._waits())
+
+
+def _handle_interrupt(callback: Any, manager: Any) -> None:
+    """Ask the policy of an interrupted callback; it is new or has failed then."""
+
+    def handle() -> Any:
+        manager.begin()
+        answer = callback.handleCallbackInterrupt()
+        manager.commit()
+        return answer
+
+    answer = utils.never_fail(handle, f"the interruption of {show(callback)}", manager)
+    if isinstance(answer, At) and answer > zc.async_.clock.microseconds():
+        raise PostponedError(answer)
+
+
+def _choose(proxy: Any, result: Any, manager: Any) -> Any:
+    """Commit the choice first: the chosen job then has its own transaction and tries."""
+
+    def choose() -> Any:
+        manager.begin()
+        chosen = proxy.getJob(result)
+        manager.commit()
+        return chosen
+
+    return utils.never_fail(choose, f"choosing a callback of {show(proxy.parent)}", manager)

@@ -1,0 +1,97 @@
+"""What becomes of jobs and callbacks whose process is gone."""
+
+from typing import Any
+
+from ZODB.POSException import POSKeyError
+
+from zc.async_ import utils
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED, NEW, AbortedError
+from zc.async_.interfaces import TimeoutError as BeginByPassedError
+from zc.async_.running import answers
+from zc.async_.running.answers import Meaning
+from zc.async_.running.callback_runs import manager_of
+
+#: Microseconds that an interrupted job waits at least. One that ends its process then does not do
+#: so as fast as processes can be started, and whoever looks sees it wait.
+RESPITE = 250_000
+
+
+def handle_interrupt(job: Any) -> None:
+    """Ask the retry policy of a job whose process is gone, and do as it says."""
+    if job.status in (CALLBACKS, COMPLETED):
+        # Its worker came to the result all the same, perhaps without seeing a late callback.
+        if job.status == CALLBACKS:
+            # It must not commit anything more.
+            job._token += 1
+            manager_of(job).commit()
+        elif job._part is not None:
+            # It was in nobody's books any more when its worker completed it.
+            job.noteEnd()
+            manager_of(job).commit()
+        job.resumeCallbacks()
+        return
+    if job.status not in (ASSIGNED, ACTIVE) or job._waits():
+        return
+    if job._joins is not None:
+        _join(job)
+        return
+    answer = _ask(job)
+    if answer is False:
+        job.fail(AbortedError())
+    elif answers.is_too_late(job, answer):
+        job.fail(BeginByPassedError())
+    else:
+        # Its old worker must not commit anything more, even before somebody claims the job.
+        job._token += 1
+        if answer is True:
+            when = answers.after(RESPITE)
+            job.queue._put_back(job, when, when.delay)
+        else:
+            answers.reschedule(job, answer)
+
+
+def handle_callback_interrupt(callback: Any) -> Meaning | None:
+    """Have a callback whose process is gone be new again, or fail, as its retry policy says."""
+    if not callback._is_callback() or callback.status != ACTIVE:
+        return None
+    if callback._waits() or callback._runner_lives():
+        return None
+    if callback._joins is not None:
+        callback._join()
+        return None
+    answer = _ask(callback)
+    if answer is False:
+        callback._fail(AbortedError())
+    else:
+        callback._set_status(NEW)
+    return answer
+
+
+def _join(job: Any) -> None:
+    """Have a job wait for the one that it returned, since what it did itself is committed."""
+    inner = job._joins
+    try:
+        completed = inner.status == COMPLETED
+    except POSKeyError as error:
+        # It was removed, and packed away.
+        job.fail(error)
+        return
+    if completed:
+        job._inner = inner
+        job._receive(inner.result)
+    else:
+        job._join()
+
+
+def _ask(job: Any) -> Meaning:
+    """The answer of a policy to an interruption."""
+    try:
+        policy = job.getRetryPolicy()
+        answer = answers.meaning(policy.interrupted())
+    except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+        raise
+    except Exception:
+        utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
+        return False
+    job._policy = policy
+    return answer

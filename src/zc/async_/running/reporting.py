@@ -1,0 +1,50 @@
+"""What is told of the end of a job."""
+
+import logging
+from typing import Any
+
+import zc.twist
+from zc.async_ import utils
+from zc.async_.running.chains import owner_of, pass_through
+from zc.async_.threadlocal import local
+from zc.twist import showing
+
+_PASS_THROUGH = f"{pass_through.__module__}:{pass_through.__qualname__}"
+
+
+def note_completed_elsewhere(job: Any) -> None:
+    """Tell the worker of this thread that another job was completed by what it runs."""
+    if local.completed is not None and job._p_oid is not None:
+        local.completed.append(job)
+
+
+def log_result(job: Any, result: Any) -> None:
+    """Log the end of a job: failures among the events, the rest in the trace."""
+    if isinstance(result, zc.twist.Failure):
+        if getattr(job, "_callable", None) == _PASS_THROUGH:
+            return
+        level = job._effective_log_level()
+        if utils.log.isEnabledFor(level):
+            text = showing.cut_middle(
+                result.getTraceback(detail="verbose", elideFrameworkCode=False)
+            )
+            _log(utils.log, level, job, "failed", text)
+    elif utils.tracelog.isEnabledFor(logging.INFO):
+        text = utils.custom_repr(result)
+        _log(utils.tracelog, logging.INFO, job, "succeeded with result", text)
+
+
+def _log(log: logging.Logger, level: int, job: Any, ended: str, text: str) -> None:
+    owner = _owner_of(job)
+    if owner is None:
+        log.log(level, f"%r {ended}:\n%s", job, text)
+    else:
+        log.log(level, f"%r, a callback of %r, {ended}:\n%s", job, owner, text)
+
+
+def _owner_of(job: Any) -> Any:
+    try:
+        return owner_of(job)
+    except Exception:
+        # What is told of has happened: that its proxy cannot be loaded now must not undo it.
+        return None

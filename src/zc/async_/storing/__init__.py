@@ -1,0 +1,21 @@
+"""How things are stored: callables by name, growing sequences, oids, and what no database can take.
+
+Knows the process and the clients of ZEO servers, but nothing of jobs.
+"""
+
+from zc.async_.storing import callables, growing, oids, originals, storable
+from zc.async_.storing.located import Located
+from zc.async_.storing.recorded import record_as
+from zc.async_.storing.storable import PLAIN, UnstorableError
+
+__all__ = [
+    "PLAIN",
+    "Located",
+    "UnstorableError",
+    "callables",
+    "growing",
+    "oids",
+    "originals",
+    "record_as",
+    "storable",
+]
