@@ -33,7 +33,7 @@ from zc.async_.process import liveness
 from zc.async_.queue import Queue, Queues, claim, disused
 from zc.async_.queue.lane import Lane
 from zc.async_.queue.lanes import Lanes
-from zc.async_.queue.quota import Quota, _Members
+from zc.async_.queue.quota import Quota, Members
 from zc.async_.running.retry import NeverRetry
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 from zc.twist import Failure
@@ -1006,7 +1006,7 @@ def test_of_many_quotas_only_full_ones_are_watched_for_which_jobs_wait(active, c
     watched = [client.connection.get(oid) for oid in outcome.watched[database]]
     full = client.queue.quotas["quota 1"]
     assert [record for record in watched if isinstance(record, Quota)] == [full]
-    assert [record for record in watched if isinstance(record, _Members)] == [full._members]
+    assert [record for record in watched if isinstance(record, Members)] == [full._members]
 
 
 def test_pings_of_siblings_are_not_noticed(watched, make_poller, database):

@@ -19,7 +19,7 @@ from zc.async_.queue import contenders, limited
 from zc.async_.queue.backlog import Backlog, Group
 from zc.async_.queue.limited import Limited, Pile, indices
 from zc.async_.queue.places import Places
-from zc.async_.queue.quota import Quota, _Members
+from zc.async_.queue.quota import Quota, Members
 
 
 def refuse(job):
@@ -352,7 +352,7 @@ def test_a_claim_looks_at_few_of_many_quotas_with_room(client, connect, quotas):
     assert fresh.claim() is fresh.mine(jobs[0])
     most = zc.async_.queue.claim.PREFETCH_STORED + 1
     assert len(loaded(fresh, Quota)) <= most
-    assert len(loaded(fresh, _Members)) <= most
+    assert len(loaded(fresh, Members)) <= most
     assert len(loaded(fresh, Job)) <= most
 
 
