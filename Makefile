@@ -65,7 +65,7 @@ test: $(STAMP) ## the quick tests
 .PHONY: test-all
 test-all: $(STAMP) ## every test, with coverage
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal --cov --cov-report= --cov-fail-under=0
-	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist worksteal --cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --cov --cov-append --cov-report=term
 
 .PHONY: check
 check: $(STAMP) ## linter, formatter, types

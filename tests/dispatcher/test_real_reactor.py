@@ -371,7 +371,10 @@ def test_the_threads_of_a_queue_that_is_removed_end_at_once(dispatcher, client):
     job = queue.put(Job(operator.mul, 6, 7))
     client.manager.commit()
     wait_for_result(job, PATIENCE)
-    (thread,) = dispatcher.queues["new"]["main"].threads
+    # The reactor's thread notes a thread when it has started it.
+    pool = dispatcher.queues["new"]["main"]
+    zc.async_.testing.wait_until(lambda: pool.threads, PATIENCE, "no thread")
+    (thread,) = pool.threads
     client.manager.begin()
     del client.root[KEY]["new"]
     client.manager.commit()

@@ -16,6 +16,9 @@ DEATH = 2.0
 #: Names of the targets that are no workers.
 SERVER, CLIENTS = "server", "clients"
 
+#: What nobody did: the machine stood still. See `tests.torture.stalls`.
+STALL = "stall"
+
 #: What can be done to whom: shortest and longest duration (seconds), and weight.
 WORKER_BREAKAGES = {
     "kill": (0.0, 0.0, 16),
@@ -187,7 +190,7 @@ class Breaker:
     def _mend(self, worker: Worker | None) -> None:
         """Start a worker that ended though nobody asked it to."""
         if worker is not None and worker.ended is not None:
-            self.problems.append(f"{worker.name} ended by itself with {worker.ended}")
+            self.problems.append(worker.how_it_ended())
             worker.leave()
             worker.start()
 

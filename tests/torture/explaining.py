@@ -13,6 +13,7 @@ from tests.torture.breaking import (
     CONNECTION_BREAKAGES,
     SERVER,
     SERVER_BREAKAGES,
+    STALL,
     Outage,
 )
 from tests.torture.faults import Fault
@@ -32,7 +33,14 @@ PRECISION = 0.001
 AWAY = frozenset((*CONNECTION_BREAKAGES, *SERVER_BREAKAGES)) - {"disk full"}
 FULL = frozenset(("disk full",))
 #: What keeps a worker from its pings. A server that is away, or slow to come back, does so too.
-SILENT = AWAY | {"kill", "kill for long", "suspend for long", "suspend for short", "terminate"}
+SILENT = AWAY | {
+    "kill",
+    "kill for long",
+    "suspend for long",
+    "suspend for short",
+    "terminate",
+    STALL,
+}
 
 
 class Met(NamedTuple):
@@ -103,7 +111,11 @@ EXPLAINED = (
     Explanation(r"ZODB\.Connection", r"Couldn't load state for .*", _DISCONNECTED, _ANY, AWAY),
     # ZEO's own tasks end with the connection; nobody waits for them.
     Explanation(
-        "asyncio", "ConcurrentTask exception was never retrieved.*", _DISCONNECTED, _ANY, AWAY
+        "asyncio",
+        "(ConcurrentTask|Future) exception was never retrieved.*",
+        _DISCONNECTED,
+        _ANY,
+        AWAY,
     ),
     Explanation(r"ZEO\.asyncio\.client", "Exception for prefetch .*", _DISCONNECTED, _ANY, AWAY),
     # The connection ended while a transaction sent what it stores. Nothing of it takes effect: its

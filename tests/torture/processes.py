@@ -71,6 +71,13 @@ class Process:
         """Of the process that runs."""
         return int(self._process.pid)
 
+    def how_it_ended(self) -> str:
+        """Tell of an end that nobody asked for, with the last lines of the log."""
+        log = (self._folder / f"{self.name}.{self._starts}.log").read_text(errors="replace")
+        return f"{self.name} ended by itself with {self.ended}:\n" + "\n".join(
+            log.splitlines()[-30:]
+        )
+
     def kill(self) -> None:
         """End it at once."""
         self._process.kill()
@@ -212,8 +219,10 @@ def _open_database(address: tuple[str, int]) -> Any:
     while True:
         try:
             return ZEO.DB(address, wait=True, wait_timeout=DATABASE_TIMEOUT)
-        except ZEO.Exceptions.ClientDisconnected:
-            logging.warning("no database yet")
+        except (ZEO.Exceptions.ClientDisconnected, TypeError) as error:
+            # TypeError: of asyncio, see `zc.async_.zeo.transports`. No database is watched before
+            # it is open.
+            logging.warning("no database yet: %s", error)
 
 
 def main(host: str, port: str, size: str, grace: str, death: str) -> None:

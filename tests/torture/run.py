@@ -23,6 +23,7 @@ from tests.torture.faults import Fault
 from tests.torture.processes import PATIENCE, Settings, StorageServer, Worker
 from tests.torture.proxy import Proxy
 from tests.torture.putting import Putter, prepare
+from tests.torture.stalls import StallWatch
 from tests.torture.watching import Watcher
 
 #: Workers that are killed and suspended.
@@ -160,6 +161,7 @@ class Torture:
         ]
         self._watcher = Watcher(database)
         self._breaker = breaking.Breaker(self._server, self._workers, self._proxies)
+        self._stalls = StallWatch(self._folder, self._breaker.outages)
         planned = breaking.plan(
             self._options.seed,
             self._options.seconds,
@@ -169,7 +171,7 @@ class Torture:
             self._options.without,
         )
         beginning = time.monotonic()
-        for thread in (*self._putters, self._watcher):
+        for thread in (*self._putters, self._watcher, self._stalls):
             thread.start()
         self._breaker.start(planned, lambda: time.monotonic() - beginning)
         time.sleep(self._options.seconds)
@@ -184,6 +186,7 @@ class Torture:
         with _views(database) as view:
             drained = self._drain(view)
             self._watcher.stop()
+            self._stalls.stop()
             self._judge(view(), drained)
             self._judge_storage(database.storage)
             self._print(view(), time.monotonic() - began, drained)
@@ -212,10 +215,9 @@ class Torture:
         self._faults += verdict.judge(connection, self._effects, acknowledged)
         self._faults += [("limited", fault) for fault in self._watcher.faults]
         self._faults += [("", Fault("broken", text)) for text in self._breaker.problems]
-        for name, worker in self._workers.items():
+        for worker in self._workers.values():
             if worker.ended is not None:
-                text = f"{name} ended by itself with {worker.ended}"
-                self._faults.append(("", Fault("broken", text)))
+                self._faults.append(("", Fault("broken", worker.how_it_ended())))
         errors = [*self._watcher.met, *explaining.logged(self._folder)]
         for putter in self._putters:
             errors += putter.met

@@ -24,12 +24,13 @@ from benchmarks.storages import server
 from benchmarks.workers import wait_until
 from tests.processes import queue_of, write_line
 from tests.races.parties import Dispatcher, make_queue
-from tests.torture import breaking, explaining, kinds, report, run, verdict, work
+from tests.torture import breaking, explaining, kinds, report, run, stalls, verdict, work
 from tests.torture.faults import Fault
-from tests.torture.processes import PATIENCE
+from tests.torture.processes import PATIENCE, Settings, Worker
 from tests.torture.proxy import Proxy
 from tests.torture.putting import prepare
 from tests.torture.run import options
+from tests.torture.stalls import StallWatch
 from tests.torture.watching import Watcher
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
 from zc.async_.job import Job
@@ -572,3 +573,30 @@ def test_a_server_is_restarted_gently_and_often():
     kinds_of_server = collections.Counter(one.kind for one in plan if one.target == "server")
     assert kinds_of_server["restart server"] >= 5
     assert kinds_of_server["kill server"] >= 5
+
+
+def test_a_machine_that_stands_still_explains_that_a_worker_is_silent(tmp_path):
+    outages = []
+    watch = StallWatch(tmp_path, outages)
+    watch.note(90.0, 90.0 + stalls.LONGEST)
+    dead = "dispatcher 1 is dead; its jobs are handed back"
+    assert len(list(explaining.unexplained([met_by("worker-1", dead)], outages))) == 1
+    watch.note(98.0, 99.0)
+    assert list(explaining.unexplained([met_by("worker-1", dead)], outages)) == []
+
+
+def test_stalls_are_looked_for_until_nobody_wants_it_any_more(tmp_path):
+    watch = StallWatch(tmp_path, [])
+    watch.start()
+    watch.stop()
+    assert (tmp_path / "alive").read_bytes()
+
+
+def test_of_a_worker_that_ended_by_itself_its_last_lines_are_told(tmp_path):
+    worker = Worker("worker-1", tmp_path, ("127.0.0.1", 1), Settings(1, "no number", 1))
+    worker.start()
+    wait_until(lambda: worker.ended is not None, 30, 0.05)
+    told = worker.how_it_ended()
+    worker.kill()
+    assert told.startswith("worker-1 ended by itself with 1:\n")
+    assert "could not convert string to float: 'no number'" in told
