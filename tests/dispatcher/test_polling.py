@@ -33,7 +33,7 @@ from zc.async_.process import liveness
 from zc.async_.queue import Queue, Queues, claim, disused
 from zc.async_.queue.lane import Lane
 from zc.async_.queue.lanes import Lanes
-from zc.async_.queue.quota import Quota, Members
+from zc.async_.queue.quota import Members, Quota
 from zc.async_.running.retry import NeverRetry
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 from zc.twist import Failure

@@ -19,7 +19,7 @@ from zc.async_.queue import contenders, limited
 from zc.async_.queue.backlog import Backlog, Group
 from zc.async_.queue.limited import Limited, Pile, indices
 from zc.async_.queue.places import Places
-from zc.async_.queue.quota import Quota, Members
+from zc.async_.queue.quota import Members, Quota
 
 
 def refuse(job):
