@@ -208,7 +208,7 @@ def test_importing_tells_why_the_file_cannot_be_made(folder):
     status, _, err = run(PRINT_UUID, folder, ZC_ASYNC_UUID="missing/uuid.txt")
     assert status == 1
     last = err.splitlines()[-1]
-    assert last.startswith("instanceuuid.UUIDFileError: zc.async UUID file ")
+    assert last.startswith("zc.async_.process.instanceuuid.UUIDFileError: zc.async UUID file ")
     assert "Set the environment variable ZC_ASYNC_UUID" in last
 
 

@@ -9,5 +9,7 @@ A client whose server is away answers from its cache: who has to know better cat
 `catching_up`).
 """
 
-from zc.async_.zeo.catching_up import catch_up as catch_up
-from zc.async_.zeo.watching import watch as watch
+from zc.async_.zeo.catching_up import catch_up
+from zc.async_.zeo.watching import watch
+
+__all__ = ["catch_up", "watch"]
