@@ -212,7 +212,7 @@ def test_a_missing_database_is_named(db):
 
 def test_lanes_are_there_before_the_first_put(db, look, identity):
     QueueInstaller()(DatabaseOpened(db))
-    lanes = look(db)[KEY][""]._lanes
+    lanes = look(db)[KEY][""].lanes
     prepared = [key for key in lanes if key.startswith(identity.hex)]
     assert len(prepared) == db.getPoolSize()
     before = len(lanes)

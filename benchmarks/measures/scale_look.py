@@ -55,7 +55,7 @@ def _sort(one: Client) -> None:
     more = True
     while more:
         one.manager.begin()
-        with one.queue._claiming() as claim:
+        with one.queue.claiming() as claim:
             more = claim.more
         one.manager.commit()
         one.connection.cacheGC()

@@ -109,7 +109,7 @@ def _fill(one: Client, count: int, size: int) -> None:
         more = True
         while more:
             one.manager.begin()
-            with one.queue._claiming() as claim:
+            with one.queue.claiming() as claim:
                 if not size:
                     # Finds no job, as a dispatcher with idle workers.
                     claim.next()
@@ -126,7 +126,7 @@ def _look_around(one: Client, count: int) -> None:
     for number in range(0, count, max(1, count // LOOKS)):
         name = f"quota {number}"
         one.queue.quotas.get(name)
-        for _key, index in indices(one.queue._backlog):
+        for _key, index in indices(one.queue.backlog):
             index.pile((name,))
 
 

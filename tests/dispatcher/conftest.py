@@ -205,7 +205,7 @@ def none_at_work(jobs):
     tasks = [
         worker.task
         for dispatcher in registry.dispatchers()
-        for pool in dispatcher._pools()
+        for pool in dispatcher.pools()
         for worker in pool.threads
     ]
     oids = {task.job_id[0] for task in tasks if task is not None}

@@ -38,7 +38,7 @@ def reported(job):
 
 def idle(dispatcher):
     """Whether no worker has anything to do, and the dispatcher has heard of it."""
-    return not any(pool.busy for pool in dispatcher._pools())
+    return not any(pool.busy for pool in dispatcher.pools())
 
 
 @pytest.fixture
@@ -490,7 +490,7 @@ def choose_with_hook(agent):
 def touch(dispatcher):
     """Make the present claim conflict, without waking the dispatcher."""
     client = Client(dispatcher.db)
-    client.queue.dispatchers[dispatcher.UUID]["main"]._running._p_changed = True
+    client.queue.dispatchers[dispatcher.UUID]["main"].running._p_changed = True
     client.manager.commit()
     client.close()
 
@@ -544,7 +544,7 @@ def test_a_stop_hands_back_what_has_not_begun_without_asking(
     client.manager.begin()
     assert list(client.queue) == jobs
     assert [dict(job.getRetryPolicy().data) for job in jobs] == [{}, {}]
-    for pool in dispatcher._pools():
+    for pool in dispatcher.pools():
         pool.threads = ()
 
 
@@ -667,7 +667,7 @@ def test_a_dispatcher_whose_reactor_ended_with_news_on_the_way_can_begin_again(
 def test_a_stop_wakes_jobs_that_wait_for_an_annotation(dispatcher, put, settle, stop, client):
     """They wait in the time of the reactor, which stands still then."""
     job = put(work.ask_annotation)
-    settle(lambda: dispatcher._pauses)
+    settle(lambda: dispatcher.pauses)
     client.manager.begin()
     job.annotations["answer"] = "yes"
     client.manager.commit()
@@ -682,7 +682,7 @@ def test_jobs_that_wait_for_an_annotation_go_on_when_the_reactor_crashed(
     dispatcher, put, settle, reactor, client
 ):
     job = put(work.ask_annotation)
-    settle(lambda: dispatcher._pauses)
+    settle(lambda: dispatcher.pauses)
     client.manager.begin()
     job.annotations["answer"] = "yes"
     client.manager.commit()
@@ -706,7 +706,7 @@ def threaded(make_dispatcher, install_agent, reactor, settle):
     settle(lambda: dispatcher.polls and not dispatcher._polling)
     yield dispatcher
     work.gate.set()
-    settle(lambda: not dispatcher._polling or not dispatcher._poller)
+    settle(lambda: not dispatcher._polling or not dispatcher.poller)
 
 
 def test_polls_can_be_made_in_threads(threaded, put, settle, client, reactor):

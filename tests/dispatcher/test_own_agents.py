@@ -144,7 +144,7 @@ def test_its_jobs_run_once_and_leave_it(
     assert client.root["counter"].count == 7
     reactor.time_flies(11)
     agents = agents_of(dispatcher)
-    assert len(agents._books_of("own")) == 0
+    assert len(agents.books_of("own")) == 0
     agents["new"] = Agent()
     del agents["own"]
 
@@ -203,7 +203,7 @@ def test_it_can_claim_by_hand(client, put, own):
     assert job.agent is own
     assert job.queue is client.queue
     assert job.status == NEW
-    books = own.parent._books_of("own")
+    books = own.parent.books_of("own")
     books._take(job)
     assert job.status == ASSIGNED
     assert list(books) == [job]
@@ -214,7 +214,7 @@ def test_it_can_claim_by_hand(client, put, own):
 def test_a_dispatcher_that_does_not_work_for_the_queue_does_not_ask_it(client, put, own):
     put(work.answer)
     own.parent.deactivate()
-    assert own.parent._books_of("own").claimJob() is None
+    assert own.parent.books_of("own").claimJob() is None
     assert len(own) == 0
 
 
@@ -224,7 +224,7 @@ def test_what_it_has_is_handed_back_when_its_dispatcher_ends(client, put, own, k
     agents = own.parent
     agents["ending"] = kind()
     assigned, active = put(work.answer), put(work.answer)
-    books = agents._books_of("ending")
+    books = agents.books_of("ending")
     assert [books.claimJob(), books.claimJob()] == [assigned, active]
     active._activate(zc.async_.clock.microseconds())
     client.manager.commit()
@@ -239,7 +239,7 @@ def test_what_it_has_is_handed_back_when_its_dispatcher_ends(client, put, own, k
 def test_its_size_counts_though_it_does_not_look_at_it(client, put, own):
     own.parent["forgetful"] = Forgetful(size=1)
     put(work.answer), put(work.answer)
-    books = own.parent._books_of("forgetful")
+    books = own.parent.books_of("forgetful")
     assert books.claimJob() is not None
     assert books.claimJob() is None
 
@@ -248,7 +248,7 @@ def test_it_has_to_return_what_it_claimed(client, put, own):
     own.parent["stubborn"] = Stubborn()
     put(work.answer)
     with pytest.raises(BadStatusError, match="claimJob of agent 'stubborn' answered"):
-        own.parent._books_of("stubborn").claimJob()
+        own.parent.books_of("stubborn").claimJob()
 
 
 class Stubborn(OwnAgent):
@@ -280,20 +280,20 @@ class Keeping(OwnAgent):
 def test_an_agent_that_runs_jobs_is_not_replaced(client, put, own):
     put(work.answer)
     agents = own.parent
-    agents._books_of("own").claimJob()
+    agents.books_of("own").claimJob()
     with pytest.raises(ValueError, match="runs jobs"):
         agents["own"] = Agent()
     with pytest.raises(ValueError, match="runs jobs"):
         del agents["own"]
     agents["own"] = own
-    assert len(agents._books_of("own")) == 1
+    assert len(agents.books_of("own")) == 1
 
 
 def test_one_that_has_none_is_replaced_and_forgotten(client, own):
     agents = own.parent
     agents["own"] = another = OwnAgent()
     assert own.parent is None
-    assert agents._books_of("own").subject is another
+    assert agents.books_of("own").subject is another
     del agents["own"]
     assert agents._ledgers == {}
 
@@ -333,13 +333,13 @@ def test_one_that_an_older_version_stored_gets_books(client, make_poller, put, s
     job = put(work.answer)
     assert [claimed.agent for claimed in poller.poll().jobs] == [("", "own")]
     client.manager.begin()
-    assert list(agents._books_of("own")) == [job]
+    assert list(agents.books_of("own")) == [job]
 
 
 def test_a_completion_that_was_undone_leaves_its_history(client, own):
     job = Job(work.answer)
     own.completed.add(job)
-    own.parent._books_of("own")._remove_from_history(job)
+    own.parent.books_of("own").remove_from_history(job)
     assert list(own.completed) == []
 
 

@@ -146,13 +146,13 @@ def disused_lane(client, monkeypatch):
     client.manager.commit()
     client.queue.claim()
     client.manager.commit()
-    return client.queue._lanes.keys()[0]
+    return client.queue.lanes.keys()[0]
 
 
 def test_an_activation_removes_lanes_that_nobody_uses(make_poller, client, disused_lane):
     make_poller().poll()
     client.manager.begin()
-    assert disused_lane not in client.queue._lanes
+    assert disused_lane not in client.queue.lanes
 
 
 def test_an_activation_removes_no_lanes_if_others_are_in_the_way(
@@ -172,7 +172,7 @@ def test_an_activation_removes_no_lanes_if_others_are_in_the_way(
     assert not outcome.failed
     assert agents(poller).activated
     client.manager.begin()
-    assert disused_lane in client.queue._lanes
+    assert disused_lane in client.queue.lanes
 
 
 def test_polls_remove_unused_lanes_now_and_then_where_there_are_many(
@@ -191,23 +191,23 @@ def test_polls_remove_unused_lanes_now_and_then_where_there_are_many(
         client.manager.commit()
     poller.poll()
     client.manager.begin()
-    assert len(client.queue._lanes) == 3
+    assert len(client.queue.lanes) == 3
     later(seconds=11)
     poller.poll()
     client.manager.begin()
-    assert len(client.queue._lanes) == 1
+    assert len(client.queue.lanes) == 1
     for other in others:
         other.close()
 
 
 def test_a_queue_of_an_older_version_is_changed_by_an_activation(make_poller, client):
-    client.queue._lanes = Lanes(OOBTree({"": Lane()}), buckets=0)
+    client.queue.lanes = Lanes(OOBTree({"": Lane()}), buckets=0)
     client.queue.put(work.answer)
     client.manager.commit()
     poller = make_poller()
     poller.poll()
     client.manager.begin()
-    assert not client.queue._lanes.is_of_older_version
+    assert not client.queue.lanes.is_of_older_version
     assert len(client.queue) == 1
 
 
@@ -324,12 +324,12 @@ def test_a_sibling_that_has_just_left_is_not_told_of_as_dead(active, agents, cli
     siblings = client.queue.dispatchers
     assert siblings[leaving.uuid].activated
     leaving.poller.deactivate([])
-    assert siblings._ping(poller.uuid)
+    assert siblings.ping_between(poller.uuid)
     with pytest.raises(ConflictError):
         client.manager.commit()
     client.manager.abort()
     assert "is dead" not in caplog.text
-    assert not siblings._ping(poller.uuid)
+    assert not siblings.ping_between(poller.uuid)
 
 
 def poll_all(poller):
@@ -646,15 +646,15 @@ def test_a_sibling_cleans_up_at_its_next_poll(active, put, client):
 def test_who_was_taken_for_dead_says_again_that_it_lives(active, client):
     poller = active()
     client.manager.begin()
-    holder = client.queue.dispatchers[poller.uuid]._holder
+    holder = client.queue.dispatchers[poller.uuid].holder
     assert holder is not None
     client.queue.dispatchers[poller.uuid].deactivate()
-    assert client.queue.dispatchers[poller.uuid]._holder is None
+    assert client.queue.dispatchers[poller.uuid].holder is None
     client.manager.commit()
     poller.poll()
     client.manager.begin()
     assert client.queue.dispatchers[poller.uuid].activated
-    assert client.queue.dispatchers[poller.uuid]._holder == holder
+    assert client.queue.dispatchers[poller.uuid].holder == holder
 
 
 # -- agents that fail
@@ -845,7 +845,7 @@ def test_when_all_workers_are_idle_the_books_are_written(active, put, agents, cl
     completed(client, job)
     poller.poll()
     main = agents(poller)["main"]
-    assert main._running.jobs == ()
+    assert main.running.jobs == ()
     assert list(main.completed) == [job]
 
 
@@ -878,7 +878,7 @@ def test_when_a_place_in_a_quota_is_freed_the_books_are_written(active, put, age
     completed(client, job)
     poller.poll(busy={("", "main"): 1})
     assert list(agents(poller)["main"].completed) == [job]
-    assert client.queue.quotas["one"]._members.jobs == ()
+    assert client.queue.quotas["one"].members.jobs == ()
 
 
 def test_a_quota_that_was_removed_frees_no_place(active, put, client, database):
@@ -903,11 +903,11 @@ def test_jobs_that_others_completed_come_into_the_history(active, put, agents, c
     for job in jobs:
         completed(client, job)
     ids = {("", "main"): [key(jobs[0])], ("", SYSTEM): [key(jobs[1])], ("", "gone"): [key(jobs[0])]}
-    agents(poller)["main"]._running.jobs = ()
+    agents(poller)["main"].running.jobs = ()
     client.manager.commit()
     poller.poll(busy={("", "main"): 1}, completed=ids)
     assert list(agents(poller)["main"].completed) == jobs[:1]
-    assert list(agents(poller)._system.completed) == jobs[1:]
+    assert list(agents(poller).system_agent.completed) == jobs[1:]
 
 
 def test_the_history_of_another_queue_is_not_touched(active, put, agents, client):
@@ -975,7 +975,7 @@ CHANGES = {
     "a closed quota is removed": lambda queue, agents: queue.quotas.remove("none"),
     "a full quota grows": lambda queue, agents: setattr(queue.quotas["one"], "size", 5),
     "a full quota is removed": lambda queue, agents: queue.quotas.remove("one"),
-    "a place is freed": lambda queue, agents: setattr(queue.quotas["one"]._members, "jobs", ()),
+    "a place is freed": lambda queue, agents: setattr(queue.quotas["one"].members, "jobs", ()),
     "the dispatcher is buried": lambda queue, agents: agents.deactivate(),
     "a waiting job is edited": lambda queue, agents: setattr(queue[0], "priority", 1),
 }
@@ -1006,7 +1006,7 @@ def test_of_many_quotas_only_full_ones_are_watched_for_which_jobs_wait(active, c
     watched = [client.connection.get(oid) for oid in outcome.watched[database]]
     full = client.queue.quotas["quota 1"]
     assert [record for record in watched if isinstance(record, Quota)] == [full]
-    assert [record for record in watched if isinstance(record, Members)] == [full._members]
+    assert [record for record in watched if isinstance(record, Members)] == [full.members]
 
 
 def test_pings_of_siblings_are_not_noticed(watched, make_poller, database):
@@ -1031,7 +1031,7 @@ def test_the_poller_s_own_commits_wake_nobody(active, put, database, client):
     assert len(poller.woken) == 1
     # The next claim takes a place, which is written in a record that is watched since then.
     poller.listener.oids = frozenset(outcome.watched[database])
-    assert client.queue.quotas["one"]._members._p_oid in poller.listener.oids
+    assert client.queue.quotas["one"].members._p_oid in poller.listener.oids
     client.manager.begin()
     client.connection.get(outcome.jobs[0].job_id[0])._end_with(42)
     client.manager.commit()

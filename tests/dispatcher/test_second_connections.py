@@ -415,7 +415,7 @@ def test_a_worker_whose_job_is_somebody_elses_commits_by_no_connection(
     client.manager.commit()
     job = put(Job(record.increase, by_own_manager, before_opening))
     settle(lambda: work.happened)
-    settle(lambda: not any(pool.busy for pool in dispatcher._pools()))
+    settle(lambda: not any(pool.busy for pool in dispatcher.pools()))
     client.manager.begin()
     assert record.count == 0
     assert set(work.happened) <= {"ReadConflictError", "ReassignedError"}

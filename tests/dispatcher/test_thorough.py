@@ -78,7 +78,7 @@ def test_a_job_whose_completion_was_undone_is_handed_back(
     assert not len(agent.completed)
     assert "is with no worker" in caplog.text
     # Its interruption is dealt with by whoever works for the system.
-    assert len(client.queue.dispatchers[poller.uuid]._system) == 1
+    assert len(client.queue.dispatchers[poller.uuid].system_agent) == 1
 
 
 def test_a_job_that_a_thread_has_is_left_alone(poller, client):

@@ -176,7 +176,7 @@ def test_a_stop_interrupts_a_callback_that_waits(
         return callback.status == ACTIVE and client.root["counter"].count == 1
 
     settle(is_active)
-    threads = [thread for pool in first._pools() for thread in pool.threads]
+    threads = [thread for pool in first.pools() for thread in pool.threads]
     first.deactivate()
     for thread in threads:
         thread.join(20)

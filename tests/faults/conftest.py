@@ -67,7 +67,7 @@ def goes_on(client, dispatcher, reactor, settle, completed, agents_of):
         client.manager.commit()
         completed(another)
         assert another.result == 42
-        settle(lambda: not any(pool.busy for pool in dispatcher._pools()))
+        settle(lambda: not any(pool.busy for pool in dispatcher.pools()))
         settle(nothing_is_left)
         # Two polls more, so that whatever no longer counts has been dropped.
         reactor.time_flies(2 * dispatcher.poll_interval)

@@ -182,7 +182,7 @@ def test_what_the_thread_of_a_crashed_dispatcher_does_later_has_no_effect(
     sibling.reactor.time_flies(LONG)
     let_it_end()
     wait_for_result(job)
-    for pool in first._pools():
+    for pool in first.pools():
         pool.stop()
         for thread in pool.threads:
             thread.join(20)

@@ -212,7 +212,7 @@ def test_not_even_if_they_are_those_of_the_job_and_its_queue(
 ):
     job = put(Job(add_object, used_oids, True))
     client.manager.begin()
-    job.args[0] = [job._p_oid, *(client.queue._lanes[key]._p_oid for key in client.queue._lanes)]
+    job.args[0] = [job._p_oid, *(client.queue.lanes[key]._p_oid for key in client.queue.lanes)]
     client.manager.commit()
     soon(job)
     assert job.result == len(times)

@@ -49,7 +49,7 @@ def spoil(database, client, other):
 
 
 def lane_of(client):
-    return zc.async_.queue.lane.lease(client.queue._lanes, client.connection)
+    return zc.async_.queue.lane.lease(client.queue.lanes, client.connection)
 
 
 def whole_lane(lane):
@@ -104,7 +104,7 @@ def test_what_is_behind_a_spoilt_segment_is_read_as_far_as_it_is_found(client, p
     spoil(lane.cursor.segment.next)
     size = zc.async_.queue.lane.SEGMENT_SIZE
     assert list(client.queue) == jobs[:size] + jobs[2 * size :]
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         while claim.next() is not None:
             pass
     client.manager.commit()
@@ -139,7 +139,7 @@ def trouble(client, monkeypatch):
 
 def claim_all(client):
     claimed = []
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         while (job := claim.next()) is not None:
             claimed.append(job)
     client.manager.commit()
@@ -161,7 +161,7 @@ def test_a_storage_that_is_in_trouble_has_nothing_passed_over(client, put, troub
 
 def test_a_disused_lane_that_is_spoilt_is_left_for_who_restores_it(client, put, spoil):
     put(work.answer)
-    lanes = client.queue._lanes
+    lanes = client.queue.lanes
     spoil(lane_of(client).newest)
     before = list(lanes)
     disused.remove_disused(lanes, [])

@@ -72,7 +72,7 @@ def waits(client, settle, dispatcher):
         def is_pending():
             client.manager.begin()
             not_due = job.begin_after > zc.async_.clock.now()
-            idle = not any(pool.busy for pool in dispatcher._pools())
+            idle = not any(pool.busy for pool in dispatcher.pools())
             return job.status == PENDING and not_due and idle
 
         settle(is_pending)

@@ -463,7 +463,7 @@ def test_race_7_a_freed_place_is_written_so_that_every_dispatcher_is_woken(
     (claimed,) = dispatcher.claim()
     # Every one in which a job waits for the place.
     watched = set().union(*sibling.poll().watched.values())
-    members = client.queue.quotas["one"]._members
+    members = client.queue.quotas["one"].members
     assert members._p_oid in watched
     dispatcher.run(claimed)
     client.manager.begin()

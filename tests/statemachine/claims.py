@@ -61,7 +61,7 @@ def check_undisturbed(poll: Poll, view: View) -> None:
     if poll.waited is None or poll.outcome.failed or poll.outcome.info.get("") is None:
         return
     agents = view.queue.dispatchers[poll.process.uuid]
-    for name, agent in (("main", agents["main"]), (SYSTEM, agents._system)):
+    for name, agent in (("main", agents["main"]), (SYSTEM, agents.system_agent)):
         left = [job for job in view.waiting if _may_start(view, agent, job)]
         if not poll.contended:
             _check_order(poll, name, left)

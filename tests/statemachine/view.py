@@ -20,13 +20,13 @@ class View:
         self.waiting = list(self.queue)
         #: Each agent, and the jobs on its list that have not completed.
         self.agents = [
-            (agent, [job for job in agent._running.jobs if job.status != COMPLETED])
+            (agent, [job for job in agent.running.jobs if job.status != COMPLETED])
             for agents in self.queue.dispatchers.values()
-            for agent in agents._agents()
+            for agent in agents.all_books()
         ]
         #: The jobs on the lists of agents, those that have completed among them.
         self.listed = {
-            job._p_oid: agent for agent, _jobs in self.agents for job in agent._running.jobs
+            job._p_oid: agent for agent, _jobs in self.agents for job in agent.running.jobs
         }
         #: Jobs of which a job of the system will take care, by oid.
         self.cared_for = set(self._find_cared_for())
@@ -59,7 +59,7 @@ class View:
         while todo:
             subject = todo.pop().callable.__self__
             yield subject._p_oid
-            if subject._system and subject.status not in (PENDING, COMPLETED):
+            if subject.system_agent and subject.status not in (PENDING, COMPLETED):
                 todo.append(subject)
 
 

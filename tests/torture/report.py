@@ -102,7 +102,7 @@ def _where(job: Any) -> str:
     if job.agent is None or job.agent.parent is None:
         return "no agent"
     agents = job.agent.parent
-    listed = any(other is job for other in job.agent._running.jobs)
+    listed = any(other is job for other in job.agent.running.jobs)
     return (
         f"agent {job.agent.name!r} ({'' if listed else 'not '}in its list) of {agents.UUID}, "
         f"activated {agents.activated}"

@@ -79,7 +79,7 @@ def _left_in_queue(queue: Any) -> Iterator[str]:
 
 def _left_in_agents(queue: Any) -> Iterator[str]:
     for uuid, agents in queue.dispatchers.items():
-        for agent in agents._agents():
+        for agent in agents.all_books():
             if len(agent):
                 yield f"agent {agent.name!r} of {uuid} has {len(agent)} jobs: {[*agent]}"
 

@@ -291,7 +291,7 @@ def run_all(agent):
     """Run jobs, those of the system too, until there are none to be claimed; return them."""
     done = []
     while True:
-        job = run_next(agent.parent._system) or run_next(agent)
+        job = run_next(agent.parent.system_agent) or run_next(agent)
         if job is None:
             return done
         done.append(job)

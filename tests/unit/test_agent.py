@@ -358,13 +358,13 @@ def test_bookkeeping_moves_completed_jobs_to_the_history(client, agent):
     agent.claimJob(), agent.claimJob()
     client.commit()
     first()
-    assert agent._keep_books() == [first]
+    assert agent.keep_books() == [first]
     client.commit()
     assert list(agent.completed) == [first]
-    assert list(agent._running.jobs) == [second]
-    assert agent._keep_books() == []
+    assert list(agent.running.jobs) == [second]
+    assert agent.keep_books() == []
     second()
-    agent._keep_books()
+    agent.keep_books()
     assert list(agent.completed) == [second, first]
     assert len(agent.completed) == 2
 
@@ -381,7 +381,7 @@ def test_a_job_that_waits_for_another_takes_no_place(client, agent):
     assert outer not in agent
     another = client.put(calls.nothing)
     assert calls.run_next(agent) is another
-    agent._keep_books()
+    agent.keep_books()
     assert list(agent.completed) == [another]
     client.commit()
     inner()
@@ -399,7 +399,7 @@ def test_a_late_callback_that_nobody_performed_is_performed_by_the_bookkeeping(
     callback._set_up_as_callback(job, None, None)
     sidecar.need(job).callbacks += (callback,)
     client.commit()
-    agent._keep_books()
+    agent.keep_books()
     client.commit()
     assert calls.run_all(agent)
     assert happened == [(None,)]
@@ -424,7 +424,7 @@ def test_a_job_put_back_leaves_the_agent(client, agent):
     agent.claimJob()
     client.queue.putBack(job)
     assert list(agent) == []
-    assert agent._running.jobs == ()
+    assert agent.running.jobs == ()
     assert client.queue[0] is job
     assert job.agent is None
 
@@ -484,7 +484,7 @@ def test_the_handler_adds_a_main_agent_to_a_dispatcher_that_is_activated(client,
 
 def test_the_agent_of_the_system_takes_only_the_jobs_of_the_system(client, agent):
     job = client.put(calls.nothing)
-    system = agent.parent._system
+    system = agent.parent.system_agent
     assert isinstance(system, zc.async_.agent.SystemAgent)
     assert system.claimJob() is None
     resume = client.put(job._system_job(job.resumeCallbacks))

@@ -66,20 +66,20 @@ def test_a_backlog_gives_the_group_of_a_key_and_makes_it_once():
 def test_a_claim_that_takes_nothing_and_finds_nothing_writes_nothing(client):
     client.put(calls.nothing, priority=1)
     client.claim()
-    before = client.queue._backlog._p_serial, client.queue._lanes._p_serial
+    before = client.queue.backlog._p_serial, client.queue.lanes._p_serial
     client.begin()
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         assert claim.next() is None
     assert not claim.changed
     assert not client.connection._registered_objects
-    assert before == (client.queue._backlog._p_serial, client.queue._lanes._p_serial)
+    assert before == (client.queue.backlog._p_serial, client.queue.lanes._p_serial)
 
 
 def test_a_claim_says_when_the_next_job_is_due(client, clock):
     client.put(calls.nothing, clock.after(hours=2))
     client.put(calls.nothing, clock.after(hours=1))
     client.begin()
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         claim.next()
     assert claim.next_time() == clock.time + 3600 * 1_000_000
 
@@ -87,13 +87,13 @@ def test_a_claim_says_when_the_next_job_is_due(client, clock):
 def test_a_claim_says_when_the_next_job_must_have_begun(client, clock):
     job = client.put(calls.nothing, None, HOUR)
     client.begin()
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         assert claim.next(refuse) is None
     assert claim.next_time() == job._deadline()
 
 
 def test_a_claim_of_an_empty_queue_knows_no_next_time(client):
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         pass
     assert claim.next_time() is None
 
@@ -103,9 +103,9 @@ def test_a_claim_reads_a_bounded_number_of_entries(client, monkeypatch):
     for _number in range(25):
         client.queue.put(calls.nothing)
     client.commit()
-    lanes = client.queue._lanes
+    lanes = client.queue.lanes
     for unread, more in [(15, True), (5, True), (0, False)]:
-        with client.queue._claiming() as claim:
+        with client.queue.claiming() as claim:
             pass
         assert claim.more is more
         assert sum(len(lane) for lane in lanes.values()) == unread
@@ -120,10 +120,10 @@ def test_a_claim_takes_a_bounded_number_of_jobs_that_fell_due(client, clock, mon
         to_backlog(client)
     clock.advance(hours=2)
     for later in (15, 5, 0):
-        with client.queue._claiming() as claim:
+        with client.queue.claiming() as claim:
             pass
         assert claim.more is (later > 0)
-        assert client.queue._backlog.later_count == later
+        assert client.queue.backlog.later_count == later
         client.commit()
     assert len(client.claim_all()) == 25
 
@@ -183,7 +183,7 @@ def test_a_job_claimed_in_time_does_not_fail(client, clock, settle):
     job = client.queue.put(calls.nothing, None, HOUR)
     settle()
     assert client.claim() is job
-    assert len(client.queue._backlog.deadlines) == 0
+    assert len(client.queue.backlog.deadlines) == 0
     clock.advance(hours=2)
     assert client.claim() is None
     assert job.status == NEW
@@ -251,7 +251,7 @@ def test_the_deadline_holds_while_the_agents_are_paused(client, clock, uuid_1):
     for _time in range(2):
         client.begin()
         # As a dispatcher does, whatever its agents want.
-        with client.queue._claiming():
+        with client.queue.claiming():
             pass
         client.commit()
         clock.advance(hours=2)
@@ -314,7 +314,7 @@ def test_a_job_that_names_a_quota_twice_takes_one_place(client, limited):
     client.queue.quotas.create("b", 2)
     (first,), (second,) = limited("b", "b"), limited("b")
     client.begin()
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         assert [claim.next(), claim.next()] == [first, second]
     assert len(client.queue.quotas["b"]) == 2
 
@@ -323,7 +323,7 @@ def test_places_are_counted_within_a_claim(client, limited):
     client.queue.quotas["a"].size = 3
     jobs = limited(count=5)
     client.begin()
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         assert [claim.next() for _number in range(4)] == [*jobs[:3], None]
     client.commit()
 
@@ -402,8 +402,8 @@ def test_the_last_place_conflicts_even_if_nothing_else_would(client, other, limi
     for number, job in enumerate(jobs):
         client.add(str(number), job)
     other.begin()
-    client.queue.quotas["a"]._add(jobs[0])
-    other.queue.quotas["a"]._add(other.mine(jobs[1]))
+    client.queue.quotas["a"].take_place(jobs[0])
+    other.queue.quotas["a"].take_place(other.mine(jobs[1]))
     client.commit()
     with pytest.raises(ConflictError):
         other.commit()
@@ -592,7 +592,7 @@ def test_edits_in_the_transaction_of_the_put_leave_one_entry(client):
     job.priority = 5
     job.args.append(1)
     assert len(client.queue) == 1
-    assert sum(len(lane) for lane in client.queue._lanes.values()) == 1
+    assert sum(len(lane) for lane in client.queue.lanes.values()) == 1
 
 
 def test_an_edit_in_the_transaction_of_the_put_holds_after_a_claim_in_it(client):
@@ -737,7 +737,7 @@ def test_a_claim_for_several_agents_offers_each_the_jobs_the_others_refused(clie
     first = client.agent(uuid_1, name="first", filter=counting)
     second = client.agent(uuid_1, name="second")
     jobs = put_numbers(client, *range(4))
-    with client.queue._claiming():
+    with client.queue.claiming():
         assert [first.claimJob(), first.claimJob()] == jobs[1:3]
         assert first.claimJob() is None
         assert [second.claimJob(), second.claimJob()] == [jobs[0], jobs[3]]
@@ -787,11 +787,11 @@ def test_a_changed_filter_is_asked_in_slices(client, refusing, monkeypatch):
 def test_a_slice_that_was_cut_off_says_that_there_is_more(client, refusing, monkeypatch):
     monkeypatch.setattr(zc.async_.queue.claim, "FILTER_LIMIT", 2)
     put_numbers(client, *range(3))
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         assert refusing.claimJob() is None
     assert claim.more
     client.commit()
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         assert refusing.claimJob() is None
     assert not claim.more
 
@@ -804,7 +804,7 @@ def test_a_filter_and_quotas_hold_together(client, refusing):
         job.quota_names = ["a"]
         client.put(job)
     client.begin()
-    with client.queue._claiming():
+    with client.queue.claiming():
         assert refusing.claimJob() is jobs[1]
         assert refusing.claimJob() is None
     client.commit()
@@ -819,7 +819,7 @@ def test_jobs_of_the_system_are_offered_to_no_filter_and_no_usual_claim(client, 
     assert client.claim() is None
     assert calls.run_next(refusing) is None
     assert Counting.asked == []
-    assert calls.run_next(refusing.parent._system) is system
+    assert calls.run_next(refusing.parent.system_agent) is system
 
 
 def test_a_chooser_that_looks_at_the_queue_sees_all_waiting_jobs(client, uuid_1, settle, clock):
@@ -828,7 +828,7 @@ def test_a_chooser_that_looks_at_the_queue_sees_all_waiting_jobs(client, uuid_1,
     jobs.append(client.put(Job(calls.echo, 3), clock.after(seconds=1)))
     settle()
     clock.advance(seconds=2)
-    with client.queue._claiming():
+    with client.queue.claiming():
         assert agent.claimJob() is jobs[0]
         assert len(client.queue) == 3
         assert list(client.queue) == jobs[1:]

@@ -344,7 +344,7 @@ def test_a_callback_of_a_claimed_job_does_not_make_the_job_conflict(
     assert job.status == COMPLETED
     # What the transaction of the job did not see, the bookkeeping of the dispatcher does.
     client.begin()
-    agent._keep_books()
+    agent.keep_books()
     client.commit()
     calls.run_all(agent)
     assert calls.happened == [("late", "200 OK")]

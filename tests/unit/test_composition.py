@@ -279,7 +279,7 @@ def work(other, part):
 
 def keep_books(client, agent):
     client.begin()
-    agent._keep_books()
+    agent.keep_books()
     client.commit()
 
 
@@ -339,13 +339,13 @@ def test_a_parallel_job_ends_when_all_its_parts_have_and_not_before(client, agen
     for part in reversed(parts):
         assert len(client.queue) == 0
         part._set_status(COMPLETED)
-        agent._remember(part)
+        agent.remember(part)
         # Told twice.
-        agent._remember(part)
+        agent.remember(part)
     assert len(client.queue) == 1
     client.commit()
     client.begin()
-    agent._keep_books()
+    agent.keep_books()
     client.commit()
     assert len(client.queue) == 1
     for part in parts:
@@ -361,8 +361,8 @@ def test_two_dispatchers_that_note_the_ends_of_the_last_parts_conflict(client, o
         part._set_status(COMPLETED)
     client.commit()
     other.begin()
-    agent._remember(parts[0])
-    other.mine(agent)._remember(other.mine(parts[1]))
+    agent.remember(parts[0])
+    other.mine(agent).remember(other.mine(parts[1]))
     client.commit()
     with pytest.raises(ConflictError):
         other.commit()

@@ -91,7 +91,7 @@ def test_a_record_of_an_older_version_knows_where_it_is(client, dispatchers, uui
     agents = dispatchers[uuid_1]
     client.commit()
     # As the parent was stored before.
-    del agents._registry
+    del agents.registry
     agents.__dict__["parent"] = dispatchers
     agents._p_changed = True
     client.commit()
@@ -222,9 +222,9 @@ def test_a_job_that_was_active_is_interrupted_by_whoever_works_next(client, agen
     agents.deactivate()
     client.commit()
     assert job.status == ACTIVE
-    assert agents["main"]._running.jobs == ()
+    assert agents["main"].running.jobs == ()
     sibling = client.agent(uuid_2, size=0)
-    interruption = calls.run_next(sibling.parent._system)
+    interruption = calls.run_next(sibling.parent.system_agent)
     assert interruption.callable == job.handleInterrupt
     assert job.status == PENDING
     assert client.queue[0] is job

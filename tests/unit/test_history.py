@@ -159,7 +159,7 @@ def test_a_history_is_the_same_for_another_connection(client, agent, other, cloc
         added.insert(0, client.put(calls.nothing))
         clock.advance(hours=1)
         calls.run_next(agent)
-        agent._keep_books()
+        agent.keep_books()
         client.commit()
     other.begin()
     there = other.mine(agent).completed

@@ -44,7 +44,7 @@ def read(lane, count):
 
 def lane_keys(client):
     client.begin()
-    return set(client.queue._lanes)
+    return set(client.queue.lanes)
 
 
 SIZES = [0, 1, SEGMENT_SIZE - 1, SEGMENT_SIZE, SEGMENT_SIZE + 1, 3 * SEGMENT_SIZE + 5]
@@ -238,11 +238,11 @@ def test_lanes_are_apart_for_instances(client, connect):
 
 
 def test_prepared_lanes_are_used_by_the_first_connections(client, connect):
-    lane_module.prepare(client.queue._lanes, 3)
+    lane_module.prepare(client.queue.lanes, 3)
     client.commit()
     keys = lane_keys(client)
     assert len(keys) == 3
-    lane_module.prepare(client.queue._lanes, 3)
+    lane_module.prepare(client.queue.lanes, 3)
     for each in (client, connect(), connect()):
         each.put(calls.nothing)
     assert lane_keys(client) == keys

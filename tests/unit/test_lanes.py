@@ -18,7 +18,7 @@ from zc.async_.queue.lanes import Lanes
 
 def lane_keys(client):
     client.begin()
-    return set(client.queue._lanes)
+    return set(client.queue.lanes)
 
 
 # -- as a mapping
@@ -116,7 +116,7 @@ def test_first_puts_of_a_thousand_instances_do_not_conflict(client, as_instance)
     for _round in range(250):
         put_at_the_same_time(client, as_instance, 4)
     client.begin()
-    assert len(client.queue) == len(client.queue._lanes) == 1000
+    assert len(client.queue) == len(client.queue.lanes) == 1000
 
 
 def test_lanes_of_many_instances_are_bounded_and_going_ones_are_in_nobodys_way(
@@ -141,25 +141,25 @@ def test_lanes_of_many_instances_are_bounded_and_going_ones_are_in_nobodys_way(
 def old(client, connect):
     """A client; what its queue wrote looks as if an older version had written it."""
     client.begin()
-    assert not len(client.queue._lanes)
-    client.queue._lanes = Lanes(OOBTree({"": Lane()}), buckets=0)
+    assert not len(client.queue.lanes)
+    client.queue.lanes = Lanes(OOBTree({"": Lane()}), buckets=0)
     client.commit()
     state = client.queue.__getstate__()
-    state["_lanes"] = state["_lanes"]._earlier
+    state["lanes"] = state["lanes"]._earlier
     client.queue._p_activate()
-    vars(client.queue)["_lanes"] = state["_lanes"]
+    vars(client.queue)["lanes"] = state["lanes"]
     client.queue._p_changed = True
     client.commit()
     client.connection.cacheMinimize()
     client.begin()
-    assert client.queue._lanes.is_of_older_version
-    assert not list(client.queue._lanes)
+    assert client.queue.lanes.is_of_older_version
+    assert not list(client.queue.lanes)
     return client
 
 
 def upgrade(client):
     client.begin()
-    client.queue._lanes = client.queue._lanes.with_buckets()
+    client.queue.lanes = client.queue.lanes.with_buckets()
     client.commit()
 
 
@@ -176,7 +176,7 @@ def test_a_queue_of_an_older_version_goes_on(old, connect):
     jobs.append(putter.put(Job(calls.echo, 4)))
     assert [reader.claim()._p_oid for _job in jobs[1:]] == [job._p_oid for job in jobs[1:]]
     assert len(lane_keys(reader)) == 2
-    assert len(lane_keys(reader) & set(reader.queue._lanes._earlier)) == 1
+    assert len(lane_keys(reader) & set(reader.queue.lanes._earlier)) == 1
 
 
 def test_what_is_put_by_who_has_not_seen_the_change_is_not_lost(old, connect):
@@ -211,7 +211,7 @@ def later(monkeypatch):
 
 def remove_disused(client, *living):
     client.begin()
-    removed = disused.remove_disused(client.queue._lanes, living)
+    removed = disused.remove_disused(client.queue.lanes, living)
     client.commit()
     return removed
 
@@ -277,7 +277,7 @@ def test_the_removal_of_a_lane_that_meets_a_put_is_given_up(client, other, later
     client.put(calls.nothing)
     client.claim()
     other.begin()
-    assert disused.remove_disused(other.queue._lanes, ()) == 1
+    assert disused.remove_disused(other.queue.lanes, ()) == 1
     job = client.put(calls.nothing)
     with pytest.raises(ConflictError):
         other.commit()
@@ -288,4 +288,4 @@ def test_the_removal_of_a_lane_that_meets_a_put_is_given_up(client, other, later
 def test_a_lane_that_is_new_in_its_transaction_stays(client, later):
     client.queue.put(calls.nothing)
     client.queue.claim()
-    assert disused.remove_disused(client.queue._lanes, ()) == 0
+    assert disused.remove_disused(client.queue.lanes, ()) == 0

@@ -32,7 +32,7 @@ def to_backlog(client):
     more = True
     while more:
         client.begin()
-        with client.queue._claiming() as claim:
+        with client.queue.claiming() as claim:
             more = claim.more
         client.commit()
 
@@ -46,13 +46,13 @@ def put(client, *quota_names, priority=0):
 
 def index_of(client):
     """The index of jobs that nobody has refused."""
-    return client.queue._backlog.limited[False, ()]
+    return client.queue.backlog.limited[False, ()]
 
 
 def check(client):
     """Every pile is filed once, where it belongs."""
     entries = 0
-    for _key, index in indices(client.queue._backlog):
+    for _key, index in indices(client.queue.backlog):
         filed = [(head, pile.quota_names) for head, pile in index.opened()]
         assert [head for head, _names in filed] == sorted(index.open)
         counts = collections.Counter()
@@ -71,7 +71,7 @@ def check(client):
             assert pile.head == pile.first()
             assert pile.count == len(pile.jobs) > 0
             entries += pile.count
-    assert entries == client.queue._backlog.limited_count()
+    assert entries == client.queue.backlog.limited_count()
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_jobs_of_many_quotas_are_claimed_in_the_order_of_their_puts(client, quot
     assert client.claim_all() == jobs
     assert not index_of(client)
     assert len(index_of(client).piles) == 0
-    assert client.queue._backlog.count() == 0
+    assert client.queue.backlog.count() == 0
 
 
 def test_a_more_urgent_job_goes_before_the_others_of_its_quota_and_of_others(client, quotas):
@@ -264,7 +264,7 @@ def test_a_pile_is_parked_by_the_claim_that_fills_its_quota_and_opened_when_it_h
     first()
     # Who wants no job leaves it to others, and writes nothing.
     client.begin()
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         pass
     assert not claim.changed
     assert parked(client) == ({"a": 1}, {})
@@ -370,7 +370,7 @@ def test_a_closed_quota_that_is_opened_lets_its_jobs_pass(client, other, quotas,
     other.commit()
     assert client.claim_all() == jobs[:2]
     check(client)
-    assert not list(client.queue.quotas._reopened_names())
+    assert not list(client.queue.quotas.reopened_names())
 
 
 def test_a_closed_quota_that_is_removed_lets_its_jobs_pass(client, other, quotas):
@@ -395,7 +395,7 @@ def test_a_quota_that_is_opened_and_closed_again_stays_closed(client, quotas):
     client.commit()
     assert client.claim() is None
     assert parked(client) == ({}, {"a": 1})
-    assert not list(client.queue.quotas._reopened_names())
+    assert not list(client.queue.quotas.reopened_names())
 
 
 def test_a_quota_that_is_closed_while_it_is_full_is_asked_no_more(client, quotas):
@@ -447,7 +447,7 @@ def test_claims_see_to_a_bounded_number_of_opened_quotas(client, quotas, monkeyp
         client.queue.quotas[name].size = 1
     client.commit()
     for opened, more in [(10, True), (20, True), (25, False)]:
-        with client.queue._claiming() as claim:
+        with client.queue.claiming() as claim:
             assert claim.next(refuse) is None
         assert claim.more is more
         assert len(index_of(client).open) == opened
@@ -467,7 +467,7 @@ def test_claims_park_a_bounded_number_of_piles_and_pass_over_all(client, quotas,
     jobs = [put(client) for _number in range(3)]
     client.commit()
     for job, open_ones, more in zip(jobs, (15, 5, 0), (True, True, False), strict=True):
-        with client.queue._claiming() as claim:
+        with client.queue.claiming() as claim:
             assert claim.next() is job
         assert claim.more is more
         assert len(index_of(client).open) == open_ones
@@ -483,7 +483,7 @@ def test_claims_that_find_only_full_quotas_write_nothing(client, quotas):
     assert client.claim() is not None
     assert client.claim() is None
     client.begin()
-    with client.queue._claiming() as claim:
+    with client.queue.claiming() as claim:
         assert claim.next() is None
     assert not claim.changed
     assert not client.connection._registered_objects
@@ -545,7 +545,7 @@ def add_unread(client, *names):
     index = index_of(client)
     pile = index.pile(names) or Pile(names)
     pile.add(job._sort_key(), job)
-    limited.change_count(client.queue._backlog, 1)
+    limited.change_count(client.queue.backlog, 1)
     index.file(pile, Places(client.queue.quotas))
     return job
 
@@ -588,7 +588,7 @@ def test_a_pile_is_not_left_under_a_quota_that_is_opened_meanwhile(
         other.commit()
         # Before it sees what it should, another claim may do away with the note.
         other.claim(refuse)
-        assert not list(other.queue.quotas._reopened_names())
+        assert not list(other.queue.quotas.reopened_names())
         with pytest.raises(ConflictError):
             client.commit()
         client.abort()
@@ -654,7 +654,7 @@ def test_two_who_open_quotas_do_not_conflict(client, other, quotas):
     client.commit()
     other.commit()
     client.begin()
-    assert sorted(client.queue.quotas._reopened_names()) == ["a", "b"]
+    assert sorted(client.queue.quotas.reopened_names()) == ["a", "b"]
 
 
 def test_who_removes_a_quota_and_who_gives_it_places_conflict(client, other, quotas):
@@ -678,7 +678,7 @@ def test_what_a_filter_refused_waits_in_an_index_of_its_own_and_is_held_back_the
     jobs = [put(client, name) for name in "aabb"]
     client.commit()
     assert calls.run_next(agent) is None
-    assert len(client.queue._backlog.limited) == 2
+    assert len(client.queue.backlog.limited) == 2
     check(client)
     assert client.claim_all() == [jobs[0], jobs[2]]
     check(client)
@@ -693,14 +693,14 @@ def test_what_a_filter_refused_waits_in_an_index_of_its_own_and_is_held_back_the
 def as_older_versions_wrote(client):
     """Have the waiting jobs in groups, all of them, as before there was an index."""
     client.begin()
-    backlog = client.queue._backlog
+    backlog = client.queue.backlog
     for (system, refusals), index in indices(backlog):
         for quota_names in list(index.piles):
             entries = list(index.pile(quota_names).jobs.items())
             backlog.group(GroupKey(system, quota_names, refusals)).add(entries)
     del backlog.limited
     del backlog.limited_count
-    del client.queue.quotas._reopened
+    del client.queue.quotas.reopened
     client.commit()
 
 
@@ -736,7 +736,7 @@ def test_jobs_in_groups_of_older_versions_are_looked_at(client, old):
 def test_jobs_in_groups_of_older_versions_are_claimed(client, old, monkeypatch, limit):
     monkeypatch.setattr(zc.async_.queue.claim, "TAKE_OVER_LIMIT", limit)
     jobs, running = old
-    groups = client.queue._backlog.groups
+    groups = client.queue.backlog.groups
     jobs.append(put(client, "one"))
     client.commit()
     while jobs:
@@ -766,7 +766,7 @@ def test_a_claim_says_that_there_are_more_groups_to_take_over(client, old, monke
     monkeypatch.setattr(zc.async_.queue.claim, "TAKE_OVER_LIMIT", 3)
     for more in (True, False):
         client.begin()
-        with client.queue._claiming() as claim:
+        with client.queue.claiming() as claim:
             pass
         client.commit()
         assert (claim.changed, claim.more) == (True, more)
@@ -775,12 +775,12 @@ def test_a_claim_says_that_there_are_more_groups_to_take_over(client, old, monke
 @pytest.mark.parametrize("is_empty", [False, True])
 def test_who_takes_a_group_over_and_who_still_adds_to_it_conflict(client, other, old, is_empty):
     if is_empty:
-        shard = client.queue._backlog.groups[False, ("five",), ()].shards[0]
+        shard = client.queue.backlog.groups[False, ("five",), ()].shards[0]
         for key in list(shard.jobs):
             shard.remove(key)
         client.commit()
     other.begin()
-    group = other.queue._backlog.groups[False, ("five",), ()]
+    group = other.queue.backlog.groups[False, ("five",), ()]
     assert isinstance(group, Group)
     job = add_to_group(other, group)
     to_backlog(client)
@@ -797,10 +797,10 @@ def add_to_group(client, group):
 
 
 def test_a_quota_of_an_older_version_can_be_opened(client, old):
-    assert client.queue.quotas._reopened is None
+    assert client.queue.quotas.reopened is None
     client.queue.quotas["closed"].size = 1
     client.commit()
-    assert list(client.queue.quotas._reopened_names()) == ["closed"]
+    assert list(client.queue.quotas.reopened_names()) == ["closed"]
     assert any(job.quota_names == ("closed",) for job in client.claim_all())
 
 

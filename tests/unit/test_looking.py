@@ -28,7 +28,7 @@ def to_backlog(client):
     more = True
     while more:
         client.begin()
-        with client.queue._claiming() as claim:
+        with client.queue.claiming() as claim:
             more = claim.more
         client.commit()
 
@@ -76,7 +76,7 @@ def claim_some(client, clock, draw, jobs):
         if job is not None and draw.random() < 0.5:
             client.queue.putBack(job)
         elif job is not None and draw.random() < 0.5:
-            client.queue._put_later(job, clock() + draw.choice([-1, 5_000_000]))
+            client.queue.put_later(job, clock() + draw.choice([-1, 5_000_000]))
 
 
 def commit(client, clock, draw, jobs):
@@ -132,12 +132,12 @@ def test_jobs_due_later_come_by_priority_first_though_there_are_many_priorities(
             client.put(calls.nothing, clock.after(seconds=100 - number), priority=number // 2)
         )
     to_backlog(client)
-    assert len(client.queue._backlog.later_by_rank) == zc.async_.queue.backlog.LATER_RANKS
+    assert len(client.queue.backlog.later_by_rank) == zc.async_.queue.backlog.LATER_RANKS
     assert list(client.queue) == expected(jobs)
     clock.advance(hours=1)
     assert len(client.claim_all()) == len(jobs)
     assert len(client.queue) == 0
-    assert client.queue._backlog.later_count == 0
+    assert client.queue.backlog.later_count == 0
 
 
 def test_a_clock_that_was_set_back_leaves_the_order_by_time(client, clock):
@@ -149,7 +149,7 @@ def test_a_clock_that_was_set_back_leaves_the_order_by_time(client, clock):
 
 def test_jobs_that_one_put_of_an_open_claim_are_there_once(client):
     jobs = [client.put(calls.nothing) for _number in range(3)]
-    with client.queue._claiming():
+    with client.queue.claiming():
         assert list(client.queue) == jobs
 
 
@@ -158,14 +158,14 @@ def test_jobs_that_one_put_of_an_open_claim_are_there_once(client):
 
 def as_older_versions_wrote(client):
     """Take from lanes and backlog what older versions did not write."""
-    for lane in client.queue._lanes.values():
+    for lane in client.queue.lanes.values():
         vars(lane).pop("ordered_from", None)
         lane._p_changed = True
         segment = lane.cursor.segment
         while segment is not None:
             segment.entries = tuple(entry[:2] for entry in segment.entries)
             segment = segment.next
-    backlog = client.queue._backlog
+    backlog = client.queue.backlog
     for _rank, tree in backlog.ranked():
         backlog.later.update(tree)
     del backlog.later_by_rank

@@ -505,7 +505,7 @@ def test_many_removed_entries_are_dropped_by_pull(client):
     client.commit()
     assert client.queue.pull() is jobs[250]
     client.commit()
-    assert client.queue._stale() < 250
+    assert client.queue.stale_entries() < 250
     assert len(client.queue) == 49
     assert client.claim_all() == jobs[251:]
 
@@ -688,11 +688,11 @@ def test_connections_to_a_mounted_queue_have_lanes_of_their_own(two_databases):
         each.commit()
     clients[1].close()
     two_databases.begin()
-    assert len(set(two_databases.queue._lanes)) == 2
+    assert len(set(two_databases.queue.lanes)) == 2
     third = calls.Client(two_databases.connection.db())
     third.put(calls.nothing)
     two_databases.begin()
-    assert len(set(two_databases.queue._lanes)) == 2
+    assert len(set(two_databases.queue.lanes)) == 2
     third.close()
 
 

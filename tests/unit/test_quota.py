@@ -186,7 +186,7 @@ def test_it_does_so_too_if_the_other_comes_to_name_it_meanwhile(client, agent, q
     client.commit()
     assert list(quotas["a"]) == []
     # That is written, so that dispatchers hear of it.
-    assert quotas["a"]._members.jobs == ()
+    assert quotas["a"].members.jobs == ()
 
 
 def test_a_job_in_its_callbacks_holds_no_place(client, quotas, happened):
@@ -207,7 +207,7 @@ def test_clean_forgets_those_that_need_no_place(client, quotas):
         client.claim()
     jobs[1]()
     quotas["b"].clean()
-    assert [job for job, _token in quotas["b"]._members.jobs] == [jobs[0], jobs[2]]
+    assert [job for job, _token in quotas["b"].members.jobs] == [jobs[0], jobs[2]]
     client.commit()
     quotas["b"].clean()
     assert not client.connection._registered_objects
@@ -216,11 +216,11 @@ def test_clean_forgets_those_that_need_no_place(client, quotas):
 def test_release_tells_whether_a_place_was_freed(client, quotas):
     first, second = put_limited(client, 2, "b")
     client.claim(), client.claim()
-    assert not quotas["b"]._release([first, second])
+    assert not quotas["b"].release([first, second])
     first()
-    assert not quotas["b"]._release([Job(calls.nothing)])
-    assert quotas["b"]._release([first])
-    assert [job for job, _token in quotas["b"]._members.jobs] == [second]
+    assert not quotas["b"].release([Job(calls.nothing)])
+    assert quotas["b"].release([first])
+    assert [job for job, _token in quotas["b"].members.jobs] == [second]
 
 
 def test_quotas_are_the_same_for_every_connection(client, quotas, other):

@@ -89,7 +89,7 @@ class Worker:
         while True:
             self.client.begin()
             self.agent.queue.dispatchers.ping(self.agent.parent.UUID)
-            system = self.agent.parent._system.claimJob()
+            system = self.agent.parent.system_agent.claimJob()
             self.client.commit()
             if system is not None:
                 system()

@@ -648,7 +648,7 @@ def test_a_callback_can_wait_and_so_does_what_is_behind_it(
     assert calls.run_next(agent) is None
     clock.advance(minutes=5)
     client.begin()
-    assert calls.run_next(agent.parent._system) is not None
+    assert calls.run_next(agent.parent.system_agent) is not None
     assert (job.status, callback.status, behind.status) == (COMPLETED,) * 3
     assert happened[0] == happened[-1] == (0,)
     assert callback._policy.parent is callback
@@ -664,12 +664,12 @@ def test_the_code_of_a_callback_may_be_missing_for_a_while(client, agent, clock,
     assert (job.status, callback.status, len(agent)) == (CALLBACKS, NEW, 0)
     clock.advance(seconds=1)
     client.begin()
-    calls.run_next(agent.parent._system)
+    calls.run_next(agent.parent.system_agent)
     assert (job.status, callback.status) == (CALLBACKS, NEW)
     monkeypatch.setattr(calls, "installed_later", calls.identity, raising=False)
     clock.advance(seconds=2)
     client.begin()
-    calls.run_next(agent.parent._system)
+    calls.run_next(agent.parent.system_agent)
     assert (job.status, callback.result) == (COMPLETED, 0)
 
 

@@ -56,7 +56,7 @@ def _stop(dispatcher: Any, seconds: float) -> Deferred | None:
         raise NotStoppedError([f"Dispatcher {dispatcher.UUID} failed to stop."])
     zc.async_.subscribers.restore_signal_handlers(dispatcher)
     # It may have crashed, or its database may have been closed.
-    dispatcher._abandon()
+    dispatcher.abandon()
     _join(dispatcher, end - time.monotonic())
     close_wakers(dispatcher.reactor)
     _forget(dispatcher)
@@ -67,14 +67,14 @@ def _stop_on_installed_reactor(dispatcher: Any, seconds: float) -> Deferred | No
     reactor = dispatcher.reactor
     if not reactor.running or isInIOThread():
         # Nobody waits here for jobs that go on: the reactor has other things to do.
-        deferred = dispatcher._stop_on_reactor()
+        deferred = dispatcher.stop_on_reactor()
         if deferred is None:
             _forget(dispatcher)
         else:
             deferred.addCallback(lambda _result: _forget(dispatcher))
         return deferred
     end = time.monotonic() + dispatcher.shutdown_grace_period + seconds
-    blockingCallFromThread(reactor, dispatcher._stop_on_reactor)
+    blockingCallFromThread(reactor, dispatcher.stop_on_reactor)
     _join(dispatcher, end - time.monotonic())
     _forget(dispatcher)
     return None

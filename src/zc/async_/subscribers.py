@@ -130,7 +130,7 @@ class QueueInstaller:
     def _prepare(self, queue: Any) -> None:
         """Make the lanes of this process's usual number of connections."""
         if isinstance(queue, Queue):
-            lane.prepare(queue._lanes, queue._p_jar.db().getPoolSize())
+            lane.prepare(queue.lanes, queue._p_jar.db().getPoolSize())
 
 
 def _names(argument: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Local(threading.local):
         """The job that runs in this thread; None if none does."""
         return self.job
 
-    def _own_job(self) -> Any:
+    def own_job(self) -> Any:
         """The job that runs in this thread; NoJobError if none does."""
         if self.job is None:
             raise NoJobError("no job runs in this thread: call this from the code of a job")
@@ -53,7 +53,7 @@ class Local(threading.local):
 
     def getQueue(self) -> Any:
         """The queue of the job that runs in this thread; NoJobError if none does."""
-        return self._own_job().queue
+        return self.own_job().queue
 
     def getAgentName(self) -> str | None:
         """The name of the agent for which this thread works."""
@@ -79,7 +79,7 @@ class Local(threading.local):
         stays if the transaction of the job is aborted. Values are best immutable; a mutable or
         persistent value must not be used again by the job.
         """
-        oid, database = _address(self._own_job() if job is None else job)
+        oid, database = _address(self.own_job() if job is None else job)
         connection = database.open(transaction_manager := transaction.TransactionManager())
         try:
             for attempt in transaction_manager.attempts(10):
@@ -103,7 +103,7 @@ class Local(threading.local):
         If there is none, look again about every `poll` seconds until `timeout` seconds have passed,
         in the time of the reactor, and then return `default`. Values are best immutable.
         """
-        oid, database = _address(self._own_job() if job is None else job)
+        oid, database = _address(self.own_job() if job is None else job)
         end = zc.async_.clock.monotonic() + timeout * 1_000_000
         while True:
             found, value = _look_up(database, oid, name)
@@ -122,10 +122,10 @@ class Local(threading.local):
             return
         reactor = self.dispatcher.reactor
         reactor.callFromThread(reactor.callLater, seconds, passed.set)
-        self.dispatcher._pausing(passed)
+        self.dispatcher.pausing(passed)
         # Virtual time may stand still just now, and what is waited for come all the same.
         passed.wait(seconds)
-        self.dispatcher._pauses.discard(passed)
+        self.dispatcher.pauses.discard(passed)
 
 
 def _address(job: Any) -> tuple[bytes, Any]:

@@ -299,27 +299,27 @@ class _Text:
                 break
         self._write(closing)
 
-    def _string(self, value: str) -> None:
+    def show_string(self, value: str) -> None:
         self._write(repr(str.__getitem__(value, slice(self._left))))
 
-    def _bytes(self, value: bytes) -> None:
+    def show_bytes(self, value: bytes) -> None:
         self._write(repr(bytes.__getitem__(value, slice(self._left))))
 
-    def _bytearray(self, value: bytearray) -> None:
+    def show_bytearray(self, value: bytearray) -> None:
         self._write(repr(bytearray.__getitem__(value, slice(self._left))))
 
-    def _integer(self, value: int) -> None:
+    def show_integer(self, value: int) -> None:
         bits = int.bit_length(value)
         # The time for it grows with the square, and the interpreter refuses at some length.
         self._write(int.__repr__(value) if bits < 2000 else f"<an integer of {bits} bits>")
 
-    def _list(self, value: list[Any]) -> None:
+    def show_list(self, value: list[Any]) -> None:
         self._items("[", list.__iter__(value), "]")
 
-    def _tuple(self, value: tuple[Any, ...]) -> None:
+    def show_tuple(self, value: tuple[Any, ...]) -> None:
         self._items("(", tuple.__iter__(value), ",)" if tuple.__len__(value) == 1 else ")")
 
-    def _set(self, value: Any) -> None:
+    def show_set(self, value: Any) -> None:
         name = type(value).__name__
         kind: Any = set if isinstance(value, set) else frozenset
         if not kind.__len__(value):
@@ -329,35 +329,35 @@ class _Text:
         else:
             self._items(f"{name}({{", kind.__iter__(value), "})")
 
-    def _deque(self, value: "deque[Any]") -> None:
+    def show_deque(self, value: "deque[Any]") -> None:
         self._items(f"{type(value).__name__}([", deque.__iter__(value), "])")
 
-    def _dict(self, value: dict[Any, Any]) -> None:
+    def show_dict(self, value: dict[Any, Any]) -> None:
         self._pairs("{", dict.items(value), "}")
 
-    def _ordered_dict(self, value: dict[Any, Any]) -> None:
+    def show_ordered_dict(self, value: dict[Any, Any]) -> None:
         self._pairs(f"{type(value).__name__}({{", dict.items(value), "})")
 
-    def _default_dict(self, value: Any) -> None:
+    def show_default_dict(self, value: Any) -> None:
         self._write(f"{type(value).__name__}(")
         self._add(value.default_factory)
         self._pairs(", {", dict.items(value), "})")
 
-    def _user_data(self, value: Any) -> None:
+    def show_user_data(self, value: Any) -> None:
         self._add(value.data)
 
-    def _namespace(self, value: Any) -> None:
+    def show_namespace(self, value: Any) -> None:
         self._pairs("namespace(", vars(value).items(), ")", named=True)
 
-    def _exception(self, value: BaseException) -> None:
+    def show_exception(self, value: BaseException) -> None:
         args = value.args
         self._items(f"{type(value).__name__}(", args, ")")
 
-    def _named_tuple(self, value: Any) -> None:
+    def show_named_tuple(self, value: Any) -> None:
         pairs = zip(value._fields, tuple.__iter__(value), strict=False)
         self._pairs(f"{type(value).__name__}(", pairs, ")", named=True)
 
-    def _data_class(self, value: Any) -> None:
+    def show_data_class(self, value: Any) -> None:
         pairs = _fields(value)
         self._pairs(f"{type(value).__qualname__}(", pairs, ")", named=True)
 
@@ -375,31 +375,31 @@ def _structure(value: Any) -> Callable[[_Text, Any], None] | None:
     if code is None:
         return None
     if isinstance(value, tuple) and code.co_filename == _NAMEDTUPLE_CODE:
-        return _Text._named_tuple if hasattr(type(value), "_fields") else None
+        return _Text.show_named_tuple if hasattr(type(value), "_fields") else None
     # One that a class brings itself is not made there.
     if hasattr(function, "__wrapped__") and dataclasses.is_dataclass(type(value)):
         made_by = (dataclasses.__file__, reprlib.__file__)
-        return _Text._data_class if code.co_filename in made_by else None
+        return _Text.show_data_class if code.co_filename in made_by else None
     return None
 
 
 _BY_REPR: dict[Any, Callable[[_Text, Any], None]] = {
-    str.__repr__: _Text._string,
-    bytes.__repr__: _Text._bytes,
-    bytearray.__repr__: _Text._bytearray,
-    int.__repr__: _Text._integer,
-    list.__repr__: _Text._list,
-    tuple.__repr__: _Text._tuple,
-    set.__repr__: _Text._set,
-    frozenset.__repr__: _Text._set,
-    deque.__repr__: _Text._deque,
-    dict.__repr__: _Text._dict,
-    OrderedDict.__repr__: _Text._ordered_dict,
-    defaultdict.__repr__: _Text._default_dict,
-    UserDict.__repr__: _Text._user_data,
-    UserList.__repr__: _Text._user_data,
-    SimpleNamespace.__repr__: _Text._namespace,
-    BaseException.__repr__: _Text._exception,
+    str.__repr__: _Text.show_string,
+    bytes.__repr__: _Text.show_bytes,
+    bytearray.__repr__: _Text.show_bytearray,
+    int.__repr__: _Text.show_integer,
+    list.__repr__: _Text.show_list,
+    tuple.__repr__: _Text.show_tuple,
+    set.__repr__: _Text.show_set,
+    frozenset.__repr__: _Text.show_set,
+    deque.__repr__: _Text.show_deque,
+    dict.__repr__: _Text.show_dict,
+    OrderedDict.__repr__: _Text.show_ordered_dict,
+    defaultdict.__repr__: _Text.show_default_dict,
+    UserDict.__repr__: _Text.show_user_data,
+    UserList.__repr__: _Text.show_user_data,
+    SimpleNamespace.__repr__: _Text.show_namespace,
+    BaseException.__repr__: _Text.show_exception,
 }
 
-_FLAT = (_Text._string, _Text._bytes, _Text._bytearray, _Text._integer)
+_FLAT = (_Text.show_string, _Text.show_bytes, _Text.show_bytearray, _Text.show_integer)

@@ -37,7 +37,7 @@ class Books(persistent.Persistent):
     _chooser_name = "the chooser"
 
     def __init__(self) -> None:
-        self._running = Running()
+        self.running = Running()
 
     @property
     def queue(self) -> Any:
@@ -45,7 +45,7 @@ class Books(persistent.Persistent):
         raise NotImplementedError
 
     @property
-    def _agent(self) -> Any:
+    def owner(self) -> Any:
         """The agent that these are the books of."""
         return self
 
@@ -54,7 +54,7 @@ class Books(persistent.Persistent):
     def _may_claim(self) -> bool:
         """Whether the dispatcher works for the queue. Fails this transaction if that changes."""
         agents = self.parent
-        if not agents.activated or agents._says_nothing():
+        if not agents.activated or agents.says_nothing():
             return False
         jar = agents._p_jar
         if jar is not None:
@@ -66,7 +66,7 @@ class Books(persistent.Persistent):
         claimed = (
             zc.async_.interfaces.IJob.providedBy(job)
             and job.status == NEW
-            and (job.parent is None or job.parent is self._agent)
+            and (job.parent is None or job.parent is self.owner)
             and (self._p_jar is None or getattr(job, "_p_jar", None) is not None)
         )
         if not claimed:
@@ -74,8 +74,8 @@ class Books(persistent.Persistent):
                 f"{self._chooser_name} of agent {self.name!r} answered {utils.custom_repr(job)}: "
                 "it has to return a job that it got from queue.claim(), or None"
             )
-        job._assign(self._agent)
-        self._running.jobs += (job,)
+        job._assign(self.owner)
+        self.running.jobs += (job,)
 
     # -- the claimed jobs
 
@@ -83,40 +83,40 @@ class Books(persistent.Persistent):
         return sum(1 for job in self)
 
     def __iter__(self) -> Iterator[Any]:
-        return (job for job in self._running.jobs if _runs(job))
+        return (job for job in self.running.jobs if _runs(job))
 
     def __contains__(self, job: object) -> bool:
         return any(running is job for running in self)
 
-    def _forget(self, job: Any) -> None:
-        if any(running is job for running in self._running.jobs):
-            self._running.jobs = tuple(j for j in self._running.jobs if j is not job)
+    def forget(self, job: Any) -> None:
+        if any(running is job for running in self.running.jobs):
+            self.running.jobs = tuple(j for j in self.running.jobs if j is not job)
 
-    def _take_all(self) -> list[Any]:
+    def take_all(self) -> list[Any]:
         """Take all jobs that have not completed, and put the others into the history."""
-        self._keep_books()
-        jobs = list(self._running.jobs)
+        self.keep_books()
+        jobs = list(self.running.jobs)
         if jobs:
-            self._running.jobs = ()
-        elif self._running._p_jar is not None:
+            self.running.jobs = ()
+        elif self.running._p_jar is not None:
             # Nor may a claim that commits before this transaction leave a job here unseen.
-            self._running._p_jar.readCurrent(self._running)
+            self.running._p_jar.readCurrent(self.running)
         return jobs
 
     def _ended(self) -> list[Any]:
         """The jobs that need no place here any more, as of the last bookkeeping."""
-        return [job for job in self._running.jobs if not _runs(job)]
+        return [job for job in self.running.jobs if not _runs(job)]
 
-    def _keep_books(self) -> list[Any]:
+    def keep_books(self) -> list[Any]:
         """Move completed jobs to the history and drop waiting ones; return those that left."""
-        running = self._running.jobs
+        running = self.running.jobs
         left = self._ended()
         if not left:
             return left
         gone = {id(job) for job in left}
-        self._running.jobs = tuple(job for job in running if id(job) not in gone)
+        self.running.jobs = tuple(job for job in running if id(job) not in gone)
         for job in left:
-            if job.status == COMPLETED and job.agent is self._agent:
+            if job.status == COMPLETED and job.agent is self.owner:
                 self._tell_completed(job)
                 self._see_to_rest(job)
             else:
@@ -126,7 +126,7 @@ class Books(persistent.Persistent):
     def _tell_completed(self, job: Any) -> None:
         """Have the agent know that one of its jobs has completed."""
         # A poll, or a burial, must not fail of what an application makes of it, for ever.
-        self._tell("jobCompleted", lambda: self._agent.jobCompleted(job))
+        self._tell("jobCompleted", lambda: self.owner.jobCompleted(job))
 
     def _tell(self, method: str, call: Callable[[], Any]) -> None:
         """Call a method of the agent; if it raises, a poll or a burial does not fail of it."""
@@ -144,13 +144,13 @@ class Books(persistent.Persistent):
 
     def _add_to_history(self, job: Any) -> None:
         """Have the agent know that a job has completed that it has had."""
-        self._agent.completed.add(job)
+        self.owner.completed.add(job)
 
-    def _remove_from_history(self, job: Any) -> None:
+    def remove_from_history(self, job: Any) -> None:
         """Have the agent know that a job has not completed after all."""
-        self._agent.completed.remove(job)
+        self.owner.completed.remove(job)
 
-    def _remember(self, job: Any) -> None:
+    def remember(self, job: Any) -> None:
         """Add a job that some other job completed to the history, and see to its callbacks.
 
         Who adds a callback conflicts with the completion of the job, unless he commits before it.
@@ -191,9 +191,9 @@ class Agent(Located, Books):
     """
 
     #: The queue, if the agent was removed: its jobs go on, and may wait for others.
-    _queue: Any = None
+    last_queue: Any = None
     _filter: Any = None
-    _chooser: Any = None
+    stored_chooser: Any = None
     _filter_version = 0
 
     def __init__(
@@ -216,7 +216,7 @@ class Agent(Located, Books):
         super().__setstate__(state)
         filters = zc.async_.interfaces.IFilterAgent
         provides = self.__dict__.get("__provides__")
-        if self.__dict__.get("_chooser") is None and not (
+        if self.__dict__.get("stored_chooser") is None and not (
             provides and provides.isOrExtends(filters)
         ):
             # Written before there was this interface. What the class provides is the last base.
@@ -243,7 +243,7 @@ class Agent(Located, Books):
 
     @filter.setter
     def filter(self, value: Any) -> None:
-        if value is not None and self._chooser is not None:
+        if value is not None and self.stored_chooser is not None:
             raise ValueError("set the chooser to None first: an agent has a filter or a chooser")
         self._filter = None if value is None else callables.to_stored(value)
         # What the old filter refused is offered to the new one.
@@ -252,13 +252,13 @@ class Agent(Located, Books):
     @property
     def chooser(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
-        return None if self._chooser is None else callables.from_stored(self._chooser)
+        return None if self.stored_chooser is None else callables.from_stored(self.stored_chooser)
 
     @chooser.setter
     def chooser(self, value: Any) -> None:
         if value is not None and self._filter is not None:
             raise ValueError("set the filter to None first: an agent has a filter or a chooser")
-        self._chooser = None if value is None else callables.to_stored(value)
+        self.stored_chooser = None if value is None else callables.to_stored(value)
         provided = zope.interface.directlyProvidedBy(self) - zc.async_.interfaces.IFilterAgent
         if value is None:
             provided += zc.async_.interfaces.IFilterAgent
@@ -267,14 +267,14 @@ class Agent(Located, Books):
     @property
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
-        return self._queue if self.parent is None else self.parent.queue
+        return self.last_queue if self.parent is None else self.parent.queue
 
     # -- claiming
 
     def claimJob(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
         # Most often the list itself is short enough, and no job needs to be looked at.
-        if len(self._running.jobs) >= self.size and len(self) >= self.size:
+        if len(self.running.jobs) >= self.size and len(self) >= self.size:
             return None
         if not self._may_claim():
             return None
@@ -285,7 +285,7 @@ class Agent(Located, Books):
 
     def _choose(self) -> Any:
         """Claim and return a job, or return None. For subclasses that prefer some jobs."""
-        if self._chooser is not None:
+        if self.stored_chooser is not None:
             return self.chooser(self)
         if self._filter is None:
             return self.queue.claim()
@@ -296,7 +296,7 @@ class Agent(Located, Books):
             return None
         # Refusals are remembered under the oid; an agent that has none yet asks each time.
         refusal = None if self._p_oid is None else (self._p_oid, self._filter_version)
-        return self.queue._claim(accepts, refusal=refusal)
+        return self.queue.claim_for(accepts, refusal=refusal)
 
     # -- the claimed jobs
 
@@ -316,13 +316,13 @@ class Agent(Located, Books):
         """See `zc.async_.interfaces.IAgent`."""
         if job not in self:
             raise ValueError(f"{show(job)} is not with this agent")
-        self._forget(job)
+        self.forget(job)
         # A worker may be at it, whose dispatcher keeps books of what its agents have.
         job._leave_books()
 
     def jobCompleted(self, job: Any) -> None:
         """See `zc.async_.interfaces.IAgent`."""
-        self._forget(job)
+        self.forget(job)
         self.completed.add(job)
 
 
@@ -333,7 +333,7 @@ class SystemAgent(Agent):
         super().__init__(size=2)
 
     def _choose(self) -> Any:
-        return self.queue._claim(None, system=True)
+        return self.queue.claim_for(None, system=True)
 
 
 def chooseFirst(agent: Any) -> Any:

@@ -39,14 +39,14 @@ class DispatcherAgents(Located, PersistentMapping):
     """
 
     #: The `IDispatchers`; None if the dispatcher was unregistered.
-    _registry: Any = None
+    registry: Any = None
     #: The queue, if the dispatcher was unregistered: jobs go on that its agents had.
-    _queue: Any = None
+    last_queue: Any = None
     activated: datetime.datetime | None = None
     #: The books of agents of an application's own classes, by name.
     _ledgers: dict[str, Any] = {}
     #: What its process holds while it lives.
-    _holder: liveness.Holder | None = None
+    holder: liveness.Holder | None = None
     ping_interval = datetime.timedelta(seconds=30)
     ping_death_interval = datetime.timedelta(seconds=60)
 
@@ -54,40 +54,40 @@ class DispatcherAgents(Located, PersistentMapping):
         super().__init__()
         self.UUID = uuid
         self.last_ping = Ping()
-        self._system = SystemAgent()
-        self._system.name = "system"
-        self._system.parent = self
+        self.system_agent = SystemAgent()
+        self.system_agent.name = "system"
+        self.system_agent.parent = self
 
     def __setstate__(self, state: Any) -> None:
         originals.refuse(self, state, "_data")
         if "parent" in state:
             # Written by an older version, whose agents had the `IDispatchers` as parent.
-            state = {**state, "_registry": state["parent"]}
+            state = {**state, "registry": state["parent"]}
             del state["parent"]
         super().__setstate__(state)
 
     @property
     def parent(self) -> Any:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        return None if self._registry is None else self._registry.parent
+        return None if self.registry is None else self.registry.parent
 
     @property
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        return self._queue if self._registry is None else self._registry.parent
+        return self.last_queue if self.registry is None else self.registry.parent
 
     @property
     def dead(self) -> bool:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        return self._is_dead()
+        return self.is_dead()
 
-    def _is_dead(self, poll_interval: float = 0) -> bool:
+    def is_dead(self, poll_interval: float = 0) -> bool:
         """As `dead`, for who looks every `poll_interval` seconds."""
-        gone = self.activated and liveness.is_gone(self._holder)
+        gone = self.activated and liveness.is_gone(self.holder)
         silent = observing.look(self, poll_interval)
         return bool(gone or silent)
 
-    def _is_stale(self, interval: datetime.timedelta) -> bool:
+    def is_stale(self, interval: datetime.timedelta) -> bool:
         """Whether the ping of a dispatcher of this process is older than `interval`.
 
         Siblings have seen it at least as long. True also if the ping is not of this process.
@@ -95,14 +95,14 @@ class DispatcherAgents(Located, PersistentMapping):
         since = observing.since_own_ping(self)
         return since is None or since >= zc.async_.clock.interval_microseconds(interval)
 
-    def _says_nothing(self) -> bool:
+    def says_nothing(self) -> bool:
         """Whether siblings may take it for dead by now. Then it claims nothing before it pings."""
         since = observing.since_own_ping(self)
         if since is None:
             return observing.look(self)
         return since > zc.async_.clock.interval_microseconds(self.ping_death_interval)
 
-    def _say(self) -> None:
+    def say(self) -> None:
         """Write down that it lives."""
         self.last_ping.value = zc.async_.clock.now()
         observing.pinged(self)
@@ -115,21 +115,21 @@ class DispatcherAgents(Located, PersistentMapping):
         agent.name = name
         agent.parent = self
         super().__setitem__(name, agent)
-        self._books_of(name)
+        self.books_of(name)
 
     def __delitem__(self, name: str) -> None:
-        if len(self._books_of(name)):
+        if len(self.books_of(name)):
             raise ValueError(
                 f"agent {show(name)} runs jobs: set its size to 0, and remove it when it is empty"
             )
         agent = self[name]
         if isinstance(agent, Agent):
-            agent._queue = agent.queue
+            agent.last_queue = agent.queue
         agent.parent = agent.name = None
         super().__delitem__(name)
         self._drop_ledger(name)
 
-    def _books_of(self, name: str) -> Any:
+    def books_of(self, name: str) -> Any:
         """The `Books` of an agent: itself, if it is an `Agent`, else its ledger."""
         agent = self[name]
         if isinstance(agent, Agent):
@@ -144,37 +144,37 @@ class DispatcherAgents(Located, PersistentMapping):
         if name in self._ledgers:
             self._ledgers = {key: value for key, value in self._ledgers.items() if key != name}
 
-    def _named_agents(self) -> list[tuple[str, Any]]:
+    def named_books(self) -> list[tuple[str, Any]]:
         """The names and the `Books` of the agents."""
-        return [(name, self._books_of(name)) for name in self]
+        return [(name, self.books_of(name)) for name in self]
 
-    def _agents(self) -> list[Any]:
+    def all_books(self) -> list[Any]:
         """The `Books` of all agents, with the one of the system."""
-        return [*(books for _name, books in self._named_agents()), self._system]
+        return [*(books for _name, books in self.named_books()), self.system_agent]
 
     def activate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        self._activate()
+        self.activate_and_tell()
 
-    def _activate(self) -> list[Any]:
+    def activate_and_tell(self) -> list[Any]:
         """As `activate`; returns the handlers that raised."""
         if self.activated:
             raise ValueError(f"dispatcher {self.UUID} is activated in this queue already")
-        self._say()
+        self.say()
         self.activated = self.last_ping.value
         # Nothing should be there. If something is, because of a claim that raced with the end of
         # an earlier activation, nobody works on it.
         self._hand_back()
         return notifying.notify(zc.async_.interfaces.DispatcherActivated(self))
 
-    def _notify_again(self, handlers: list[Any]) -> list[Any]:
+    def notify_again(self, handlers: list[Any]) -> list[Any]:
         """Call handlers that raised when this was activated; return those that raised again."""
         event = zc.async_.interfaces.DispatcherActivated(self)
         return notifying.call(handlers, event)
 
     def reactivate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""
-        self._say()
+        self.say()
         self.activated = self.last_ping.value
         notifying.notify(zc.async_.interfaces.DispatcherReactivated(self))
 
@@ -183,11 +183,11 @@ class DispatcherAgents(Located, PersistentMapping):
         if not self.activated:
             raise ValueError(f"dispatcher {self.UUID} is not activated in this queue")
         self.activated = None
-        self._holder = None
+        self.holder = None
         self._hand_back()
         notifying.notify(zc.async_.interfaces.DispatcherDeactivated(self))
 
-    def _stays_silent(self) -> None:
+    def stays_silent(self) -> None:
         """Fail this transaction if the dispatcher pings meanwhile, or has done so unseen."""
         jar = self.last_ping._p_jar
         if jar is not None:
@@ -195,20 +195,20 @@ class DispatcherAgents(Located, PersistentMapping):
 
     def _hand_back(self) -> None:
         """Give the jobs of all agents to whoever works for the queue."""
-        for agent in self._agents():
+        for agent in self.all_books():
             self._see_receipts(agent)
-            for job in agent._take_all():
-                self._hand_back_job(job)
+            for job in agent.take_all():
+                self.hand_back_job(job)
 
     def _see_receipts(self, agent: Any) -> None:
         """Find jobs that ended, but without effect in another database: see `receipts`."""
-        for job in agent._running.jobs:
+        for job in agent.running.jobs:
             # A job of the system performs callbacks of another, whose code may not be here.
             subject = callables.root_of(job._callable) if job._system else job
             if zc.async_.interfaces.IJob.providedBy(subject):
                 receipts.undo_without_effect(subject)
 
-    def _hand_back_job(self, job: Any) -> None:
+    def hand_back_job(self, job: Any) -> None:
         """Give a job that no thread goes on with to whoever works for the queue."""
         if job.status == ASSIGNED:
             self.queue.putBack(job)
@@ -226,7 +226,7 @@ class Dispatchers(Located, persistent.Persistent):
 
     def __init__(self) -> None:
         #: By the bytes of the UUID.
-        self._dispatchers = OOBTree()
+        self.records = OOBTree()
 
     def __setstate__(self, state: Any) -> None:
         originals.refuse(self, state, "_data")
@@ -234,11 +234,11 @@ class Dispatchers(Located, persistent.Persistent):
 
     def register(self, uuid: uuid_module.UUID) -> None:
         """See `zc.async_.interfaces.IDispatchers`."""
-        if uuid.bytes in self._dispatchers:
+        if uuid.bytes in self.records:
             raise ValueError(f"dispatcher {uuid} is registered already")
         agents = DispatcherAgents(uuid_module.UUID(bytes=uuid.bytes))
-        agents._registry = self
-        self._dispatchers[uuid.bytes] = agents
+        agents.registry = self
+        self.records[uuid.bytes] = agents
         notifying.notify(zc.async_.interfaces.DispatcherRegistered(agents))
 
     def unregister(self, uuid: uuid_module.UUID) -> DispatcherAgents:
@@ -246,17 +246,17 @@ class Dispatchers(Located, persistent.Persistent):
         agents = self[uuid]
         if agents.activated:
             raise ValueError(f"dispatcher {uuid} is activated: stop it first")
-        del self._dispatchers[uuid.bytes]
-        agents._queue = self.parent
-        agents._registry = None
+        del self.records[uuid.bytes]
+        agents.last_queue = self.parent
+        agents.registry = None
         notifying.notify(zc.async_.interfaces.DispatcherUnregistered(agents, self))
         return agents
 
     def ping(self, uuid: uuid_module.UUID) -> bool:
         """See `zc.async_.interfaces.IDispatchers`."""
-        return self._ping(uuid)
+        return self.ping_between(uuid)
 
-    def _ping(self, uuid: uuid_module.UUID, poll_interval: float = 0) -> bool:
+    def ping_between(self, uuid: uuid_module.UUID, poll_interval: float = 0) -> bool:
         """As `ping`, for a dispatcher that polls every `poll_interval` seconds."""
         agents = self[uuid]
         pinged = True
@@ -270,8 +270,8 @@ class Dispatchers(Located, persistent.Persistent):
                 agents.ping_death_interval,
             )
             agents.reactivate()
-        elif agents._is_stale(min(agents.ping_interval, agents.ping_death_interval)):
-            agents._say()
+        elif agents.is_stale(min(agents.ping_interval, agents.ping_death_interval)):
+            agents.say()
         else:
             pinged = False
         return self._bury(agents, poll_interval) or pinged
@@ -281,7 +281,7 @@ class Dispatchers(Located, persistent.Persistent):
         dead = [
             sibling
             for sibling in self.values()
-            if sibling is not pinging and sibling.activated and sibling._is_dead(poll_interval)
+            if sibling is not pinging and sibling.activated and sibling.is_dead(poll_interval)
         ]
         for sibling in dead:
             # A sibling that has just left looks dead as well, to a transaction that began before.
@@ -291,39 +291,39 @@ class Dispatchers(Located, persistent.Persistent):
                 "dispatcher %s is dead; its jobs are handed back",
                 sibling.UUID,
             )
-            sibling._stays_silent()
+            sibling.stays_silent()
             sibling.deactivate()
         return bool(dead)
 
     def __getitem__(self, uuid: uuid_module.UUID) -> DispatcherAgents:
         try:
-            return self._dispatchers[uuid.bytes]
+            return self.records[uuid.bytes]
         except KeyError:
             raise KeyError(uuid) from None
 
     def get(self, uuid: uuid_module.UUID, default: Any = None) -> Any:
         """The agents of that dispatcher, or `default`."""
-        return self._dispatchers.get(uuid.bytes, default)
+        return self.records.get(uuid.bytes, default)
 
     def __contains__(self, uuid: object) -> bool:
-        return isinstance(uuid, uuid_module.UUID) and uuid.bytes in self._dispatchers
+        return isinstance(uuid, uuid_module.UUID) and uuid.bytes in self.records
 
     def __iter__(self) -> Iterator[uuid_module.UUID]:
         return iter(self.keys())
 
     def __len__(self) -> int:
-        return len(self._dispatchers)
+        return len(self.records)
 
     def __bool__(self) -> bool:
-        return bool(self._dispatchers)
+        return bool(self.records)
 
     def keys(self) -> list[uuid_module.UUID]:
         """The UUIDs."""
-        return [uuid_module.UUID(bytes=key) for key in self._dispatchers]
+        return [uuid_module.UUID(bytes=key) for key in self.records]
 
     def values(self) -> list[DispatcherAgents]:
         """The `IDispatcherAgents`."""
-        return list(self._dispatchers.values())
+        return list(self.records.values())
 
     def items(self) -> list[tuple[uuid_module.UUID, DispatcherAgents]]:
         """Pairs of UUID and `IDispatcherAgents`."""

@@ -36,7 +36,7 @@ class Ledger(Books):
         self.subject = agent
 
     @property
-    def _agent(self) -> Any:
+    def owner(self) -> Any:
         return self.subject
 
     @property
@@ -65,12 +65,12 @@ class Ledger(Books):
 
     # -- telling the agent
 
-    def _forget(self, job: Any) -> None:
-        super()._forget(job)
+    def forget(self, job: Any) -> None:
+        super().forget(job)
         self._tell_gone(job)
 
-    def _take_all(self) -> list[Any]:
-        jobs = super()._take_all()
+    def take_all(self) -> list[Any]:
+        jobs = super().take_all()
         for job in jobs:
             self._tell_gone(job)
         return jobs
@@ -85,13 +85,13 @@ class Ledger(Books):
     def _add_to_history(self, job: Any) -> None:
         self._tell("completed.add", lambda: self.subject.completed.add(job))
 
-    def _remove_from_history(self, job: Any) -> None:
+    def remove_from_history(self, job: Any) -> None:
         self._tell("completed.remove", lambda: self.subject.completed.remove(job))
 
 
 def forget(agent: Any, job: Any) -> None:
     """Have an agent that a job was with, if any, forget it."""
     if isinstance(agent, Agent):
-        agent._forget(job)
+        agent.forget(job)
     elif agent is not None and agent.parent is not None:
-        agent.parent._books_of(agent.name)._forget(job)
+        agent.parent.books_of(agent.name).forget(job)

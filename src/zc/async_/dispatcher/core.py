@@ -90,7 +90,7 @@ class Dispatcher(Reports):
         self._reports: collections.deque[tuple[Pool, Worker, Task]] = collections.deque()
         #: Set when there is a new report.
         self._reported = threading.Event()
-        self._pauses: set[threading.Event] = set()
+        self.pauses: set[threading.Event] = set()
         self._listener = wakeup.Listener(self._wake)
         self._shutdown_trigger: Any = None
         self._reset()
@@ -100,7 +100,7 @@ class Dispatcher(Reports):
         """What belongs to one activation. From the reactor's thread, or before it runs."""
         # Set by any thread; cleared by the reactor's before it looks at what there is.
         self._awake = False
-        self._poller: Poller | None = None
+        self.poller: Poller | None = None
         self._polling = False
         self._poll_wanted = False
         self._periodic = True
@@ -154,7 +154,7 @@ class Dispatcher(Reports):
         self._leave()
         return None
 
-    def _stop_on_reactor(self) -> Deferred | None:
+    def stop_on_reactor(self) -> Deferred | None:
         """As `deactivate`, for a reactor that goes on: it is left as if nothing had been there."""
         trigger, self._shutdown_trigger = self._shutdown_trigger, None
         if trigger is not None:
@@ -164,7 +164,7 @@ class Dispatcher(Reports):
         return self.deactivate()
 
     def _may_leave(self) -> bool:
-        working = any(pool.busy for pool in self._pools())
+        working = any(pool.busy for pool in self.pools())
         return not self._polling and not (self._grace and working)
 
     def _end_grace(self) -> None:
@@ -182,10 +182,10 @@ class Dispatcher(Reports):
         self._stop_threads()
         self._let_end()
         self._end_pauses()
-        if self._poller is not None:
-            self._poller.deactivate(self._unstarted)
-            self._poller.close()
-            self._poller = None
+        if self.poller is not None:
+            self.poller.deactivate(self._unstarted)
+            self.poller.close()
+            self.poller = None
         utils.log.info("dispatcher %s deactivated", self.UUID)
 
     def _let_end(self) -> None:
@@ -197,7 +197,7 @@ class Dispatcher(Reports):
         start = time.monotonic()
         while True:
             self._take_reports()
-            tasks = [task for pool in self._pools() for task in pool.working.values()]
+            tasks = [task for pool in self.pools() for task in pool.working.values()]
             longest = LAST_COMMIT if any(task.ending for task in tasks) else LAST_MOMENT
             left = start + longest - time.monotonic()
             if not tasks or left <= 0:
@@ -205,7 +205,7 @@ class Dispatcher(Reports):
             self._reported.wait(min(left, LONGEST_GATHERING))
             self._reported.clear()
 
-    def _abandon(self) -> None:
+    def abandon(self) -> None:
         """Let go of threads, connections and databases, once the reactor's thread has ended.
 
         Nothing is written: what a stop did not hand back, a sibling has to clean up. Does nothing
@@ -214,18 +214,18 @@ class Dispatcher(Reports):
         self._listen_no_more()
         self._stop_threads()
         self._end_pauses()
-        if self._poller is not None:
-            self._poller.close()
-            self._poller = None
+        if self.poller is not None:
+            self.poller.close()
+            self.poller = None
 
     def _stop_threads(self) -> None:
         self._timers.cancel_all()
         self._timers.stop()
-        for pool in self._pools():
+        for pool in self.pools():
             self._unstarted += [(task.job_id, task.token) for task in pool.stop()]
 
     def _end_pauses(self) -> None:
-        for pause in list(self._pauses):
+        for pause in list(self.pauses):
             pause.set()
 
     def _listen_no_more(self) -> None:
@@ -235,7 +235,7 @@ class Dispatcher(Reports):
     def _end_without_database(self) -> None:
         """End, since there is nothing left to poll: its database was closed."""
         self.activated = False
-        self._abandon()
+        self.abandon()
         # Whoever opens the database next cleans up at once.
         liveness.release(self.UUID)
         stopped, self._stopped = self._stopped, None
@@ -245,7 +245,7 @@ class Dispatcher(Reports):
             # The reactor was made for this dispatcher.
             self.reactor.callFromThread(reactors.stop, self.reactor)
 
-    def _pools(self) -> list[Pool]:
+    def pools(self) -> list[Pool]:
         named = [pool for pools in self.queues.values() for pool in pools.values()]
         return named + list(self._system_pools.values())
 
@@ -256,17 +256,17 @@ class Dispatcher(Reports):
             self._awake = True
             self.reactor.callFromThread(self._woken)
 
-    def _report(self, pool: Pool, worker: Worker, task: Task) -> None:
+    def report(self, pool: Pool, worker: Worker, task: Task) -> None:
         """A worker is done with a task."""
         self._reports.append((pool, worker, task))
         self._reported.set()
         self._wake()
 
-    def _pausing(self, event: threading.Event) -> None:
+    def pausing(self, event: threading.Event) -> None:
         """A worker waits for an event that a stopped reactor would never set."""
-        self._pauses.add(event)
+        self.pauses.add(event)
 
-    def _has_left(self) -> bool:
+    def has_left(self) -> bool:
         """Whether it does not go on with its jobs any more. For any thread."""
         ended = self.thread is not None and not self.thread.is_alive()
         return ended or not (self.activated or self._stopped is not None)
@@ -328,7 +328,7 @@ class Dispatcher(Reports):
             return
         self._polling = True
         self._poll_wanted = False
-        longest = self._poller.last_duration if self._poller is not None else 0
+        longest = self.poller.last_duration if self.poller is not None else 0
         if longest and not self._mostly_idle():
             # Jobs that end about now: one claim for several workers costs hardly more than one for
             # each. Waiting as long as a claim takes never costs more than twice what it can save.
@@ -349,7 +349,7 @@ class Dispatcher(Reports):
             self._reported.clear()
 
     def _mostly_idle(self) -> bool:
-        busy = sum(len(pool.working) for pool in self._pools()) - len(self._reports)
+        busy = sum(len(pool.working) for pool in self.pools()) - len(self._reports)
         return 5 * busy <= self._places
 
     def _begin_poll(self) -> None:
@@ -365,7 +365,7 @@ class Dispatcher(Reports):
     def _start_poll(self) -> None:
         lost, self._lost = self._lost, set()
         completed, self._completed = self._completed, {}
-        busy = {(pool.queue_name, pool.agent_name): pool.busy for pool in self._pools()}
+        busy = {(pool.queue_name, pool.agent_name): pool.busy for pool in self.pools()}
         held_of = self._held_of()
         held = frozenset(key for keys in held_of.values() for key in keys)
         plan = Plan(busy, lost, completed, held, self.poll_interval, held_of)
@@ -377,15 +377,15 @@ class Dispatcher(Reports):
     def _held_of(self) -> dict[str, list[Any]]:
         """The jobs that threads have, wait for or have just begun, by the name of the queue."""
         held: dict[str, list[Any]] = {}
-        for pool in self._pools():
+        for pool in self.pools():
             for tasks in pool.tasks():
                 held.setdefault(pool.queue_name, []).extend(tasks)
         return held
 
     def _make_poll(self, plan: Plan) -> Outcome:
         try:
-            if self._poller is None:
-                self._poller = Poller(self.db, self.UUID, self._listener)
+            if self.poller is None:
+                self.poller = Poller(self.db, self.UUID, self._listener)
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:
@@ -393,7 +393,7 @@ class Dispatcher(Reports):
                 return Outcome(failed=True, closed=True)
             utils.log.critical("cannot open the database", exc_info=True)
             return Outcome(failed=True)
-        return self._poller.poll(plan)
+        return self.poller.poll(plan)
 
     def _poll_in_thread(self, plan: Plan) -> None:
         outcome = Outcome(failed=True)
@@ -441,7 +441,7 @@ class Dispatcher(Reports):
 
     def _tell_reassigned(self, outcome: Outcome) -> None:
         """Tell of jobs that others took, whose threads may be at them for a long time still."""
-        for pool in self._pools() if outcome.reassigned else ():
+        for pool in self.pools() if outcome.reassigned else ():
             for tasks in pool.tasks():
                 for key in outcome.reassigned & tasks.keys():
                     tasks[key].info["reassigned"] = True

@@ -11,7 +11,7 @@ def join_workers(dispatcher: Any, seconds: float) -> list[str]:
     """Wait until the threads of jobs have ended; return a text for each that has not."""
     problems = []
     end = time.monotonic() + seconds
-    for pool in dispatcher._pools():
+    for pool in dispatcher.pools():
         for worker in pool.threads:
             worker.join(max(0, end - time.monotonic()))
             task = worker.task

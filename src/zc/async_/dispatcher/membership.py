@@ -114,8 +114,8 @@ class Membership:
                     self._uuid,
                 )
                 agents.deactivate()
-            agents._holder = self.holder
-            unheard = agents._activate()
+            agents.holder = self.holder
+            unheard = agents.activate_and_tell()
             self._activated[name] = agents.activated
             self._unheard.pop(name, None)
             if unheard:
@@ -134,7 +134,7 @@ class Membership:
             with self._manager as transaction:
                 notes.add(transaction, "activation")
                 agents = self._queue(name).dispatchers[self._uuid]
-                left = agents._notify_again(unheard.handlers)
+                left = agents.notify_again(unheard.handlers)
         finally:
             self._manager.begin()
         unheard.called(left)
@@ -143,10 +143,10 @@ class Membership:
 
     def _is_dead(self, agents: Any) -> bool:
         """Whether an earlier process of this identity works for a queue no more."""
-        holder = agents._holder
+        holder = agents.holder
         if holder is not None and liveness.is_gone(holder):
             self._gone.add(holder)
-        return bool(agents._is_dead(self.poll_interval) or holder in self._gone)
+        return bool(agents.is_dead(self.poll_interval) or holder in self._gone)
 
     def tidy(self, name: str) -> None:
         """Remove what instances that are gone have left behind. Next time, if others are there."""
@@ -157,9 +157,9 @@ class Membership:
                 queue = self._queue(name)
                 members = queue.dispatchers.items()
                 living = [uuid for uuid, agents in members if agents.activated and not agents.dead]
-                disused.remove_disused(queue._lanes, living)
-                if queue._lanes.is_of_older_version:
-                    queue._lanes = queue._lanes.with_buckets()
+                disused.remove_disused(queue.lanes, living)
+                if queue.lanes.is_of_older_version:
+                    queue.lanes = queue.lanes.with_buckets()
         except utils.TRANSIENT_ERRORS as error:
             utils.log.info("queue %r is not tidied now: %s", name, error)
 
@@ -167,9 +167,7 @@ class Membership:
         """Tidy once more, some time after the last time, if each look reads many lanes."""
         now = zc.async_.clock.monotonic()
         last = self._tidied.get(name, now)
-        if now - last >= TIDYING_INTERVAL * 1_000_000 and disused.are_many(
-            self._queue(name)._lanes
-        ):
+        if now - last >= TIDYING_INTERVAL * 1_000_000 and disused.are_many(self._queue(name).lanes):
             try:
                 self.tidy(name)
             finally:
@@ -211,7 +209,7 @@ class Membership:
                 agents = dispatchers.get(self._uuid)
                 if agents is None or not agents.activated:
                     continue
-                for agent in agents._agents():
+                for agent in agents.all_books():
                     for job in list(agent):
                         if (job_id(job), job._token) in started_not:
                             agents.queue.putBack(job)

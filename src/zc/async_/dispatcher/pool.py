@@ -202,7 +202,7 @@ class Worker(threading.Thread):
                     self._perform(connection, task)
                 finally:
                     self.task = None
-                    self.dispatcher._report(self._pool, self, task)
+                    self.dispatcher.report(self._pool, self, task)
                 if task.thread_ended:
                     return
             self.dispatcher.reactor.callFromThread(self._pool.ended, self)

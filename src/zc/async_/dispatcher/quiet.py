@@ -172,26 +172,26 @@ def _is_quiet(queue: Any, agents: Any, visit: Visit) -> bool:
         return False
     if any(info["error"] for info in visit.info.values()):
         return False
-    if any(agent._running.jobs or not _is_plain(agent) for agent in agents._agents()):
+    if any(agent.running.jobs or not _is_plain(agent) for agent in agents.all_books()):
         return False
     # A claim has read the lanes, and put what it did not hand out into groups and piles.
-    backlog = queue._backlog
+    backlog = queue.backlog
     limited = any(index for _key, index in zc.async_.queue.limited.indices(backlog))
-    lanes = lane.readable(queue._lanes)
+    lanes = lane.readable(queue.lanes)
     return not (limited or any(backlog.groups.values()) or any(lanes))
 
 
 def _is_plain(agent: Any) -> bool:
     """Whether an agent does nothing unless a job waits."""
     kinds = (zc.async_.agent.Agent, zc.async_.agent.SystemAgent)
-    return type(agent) in kinds and agent._chooser is None
+    return type(agent) in kinds and agent.stored_chooser is None
 
 
 def _serials(queue: Any, agents: Any) -> Iterator[tuple[Any, bytes]]:
     """The records that decide on whether there is something to do, with their serials."""
-    backlog, dispatchers = queue._backlog, queue.dispatchers
+    backlog, dispatchers = queue.backlog, queue.dispatchers
     records = [queue, backlog, dispatchers, *watched_records(queue, agents)]
-    for tree in (backlog.groups, dispatchers._dispatchers):
+    for tree in (backlog.groups, dispatchers.records):
         records += records_of_tree(tree)
     for group in backlog.groups.values():
         records += (group, *group.shards)
@@ -204,7 +204,7 @@ def _serials(queue: Any, agents: Any) -> Iterator[tuple[Any, bytes]]:
         # What is due first is in the first of them.
         records += [tree] if tree._firstbucket is None else [tree, tree._firstbucket]
     records += dispatchers.values()
-    records += [agent._running for agent in agents._agents()]
+    records += [agent.running for agent in agents.all_books()]
     for record in records:
         if record._p_oid is not None:
             record._p_activate()

@@ -56,9 +56,9 @@ def hand_back(dispatcher_agents: Any, agents: NamedAgents, forlorn: set[Key]) ->
                     "taken for interrupted",
                     job,
                 )
-                agent._forget(job)
-                agent._remove_from_history(job)
-                dispatcher_agents._hand_back_job(job)
+                agent.forget(job)
+                agent.remove_from_history(job)
+                dispatcher_agents.hand_back_job(job)
 
 
 def _begun(agent: Any) -> Iterator[Any]:
@@ -73,7 +73,7 @@ def _begun(agent: Any) -> Iterator[Any]:
             # It was packed away, say: it certainly does not run.
             continue
         goes_on = job.status in (ASSIGNED, ACTIVE, CALLBACKS) and not job._waits()
-        if goes_on and job.agent is agent._agent and job not in agent:
+        if goes_on and job.agent is agent.owner and job not in agent:
             yield job
 
 
@@ -86,12 +86,12 @@ def note_reopened(queue: Any) -> int:
     places = Places(queue.quotas)
     reopened = {
         name
-        for _key, index in indices(queue._backlog)
+        for _key, index in indices(queue.backlog)
         for name in index.some_closed(CLOSED_LIMIT)
         if not places.is_closed(name)
     }
     for name in reopened:
-        queue.quotas._note_reopened(name)
+        queue.quotas.note_reopened(name)
     return len(reopened)
 
 
@@ -104,18 +104,18 @@ def shorten_waits(queue: Any) -> int:
     latest = now + TOLERANCE * 1_000_000
     made_later = [
         (time_of(key), entry_of_later(key), job)
-        for tree in queue._backlog.later_trees()
+        for tree in queue.backlog.later_trees()
         for key, job in itertools.islice(tree.items(), LATER_LIMIT)
         if entry_of_later(key) > latest
     ]
     count = 0
     for moment, entry_key, job in made_later:
-        if not queue._is_waiting(job, entry_key):
+        if not queue.is_waiting(job, entry_key):
             continue
         delay = job._delay
         if delay is not None and moment - latest > delay:
             utils.log.info("%r was to wait %d s; the clock was set back", job, delay / 1_000_000)
             job._wait_until(now + delay, delay)
-            queue._file_again(job)
+            queue.file_again(job)
             count += 1
     return count

@@ -70,7 +70,7 @@ class Visit:
         self._keep_books()
         self._look_around()
         self._claim()
-        if self.changed and zc.async_.queue.lane.has_unread(self._queue._lanes, self._queue._p_jar):
+        if self.changed and zc.async_.queue.lane.has_unread(self._queue.lanes, self._queue._p_jar):
             # What this transaction itself put (jobs of the system): its commit wakes nobody here.
             self.again = 0
 
@@ -79,15 +79,15 @@ class Visit:
         self._ping()
 
     def _ping(self) -> None:
-        if self._queue.dispatchers._ping(self._conditions.uuid, self._plan.poll_interval):
+        if self._queue.dispatchers.ping_between(self._conditions.uuid, self._plan.poll_interval):
             self.changed = True
-        if self._agents._holder != self._conditions.holder:
+        if self._agents.holder != self._conditions.holder:
             # It was taken for dead meanwhile.
-            self._agents._holder = self._conditions.holder
+            self._agents.holder = self._conditions.holder
             self.changed = True
 
     def _named_agents(self) -> list[tuple[str, Any]]:
-        return [(SYSTEM, self._agents._system), *self._agents._named_agents()]
+        return [(SYSTEM, self._agents.system_agent), *self._agents.named_books()]
 
     def _look_for_reassigned(self) -> None:
         """Look whether threads have jobs that are not this dispatcher's any more."""
@@ -96,7 +96,7 @@ class Visit:
         ours = {
             (job_id(job), job._token)
             for agent in (agents if held else ())
-            for job in agent._running.jobs
+            for job in agent.running.jobs
         }
         for (oid, database_name), token in held:
             key = (oid, database_name), token
@@ -127,8 +127,8 @@ class Visit:
                     # No worker has ever had it.
                     self._queue.putBack(job)
                 elif (job_id(job), job._token) in self._plan.lost:
-                    agent._forget(job)
-                    self._agents._hand_back_job(job)
+                    agent.forget(job)
+                    self._agents.hand_back_job(job)
                 else:
                     continue
                 self.changed = True
@@ -149,7 +149,7 @@ class Visit:
             self.changed = True
 
     def _look_around(self) -> None:
-        for name, agent in self._agents._named_agents():
+        for name, agent in self._agents.named_books():
             active = [job_id(job) for job in agent]
             self.info[name] = {
                 "active jobs": active,
@@ -161,7 +161,7 @@ class Visit:
 
     def _claim(self) -> None:
         share = self._conditions.share(self._queue.dispatchers)
-        with self._queue._claiming(share) as claim:
+        with self._queue.claiming(share) as claim:
             for name, agent in self._named_agents():
                 self.sizes[self.name, name] = agent.size
                 if name not in self._excluded:
@@ -216,7 +216,7 @@ class Visit:
         """
         left: list[Any] = []
         for _name, agent in self._named_agents():
-            left += agent._keep_books()
+            left += agent.keep_books()
         freed = self._free_places([job for job in left if job.quota_names])
         elsewhere = {key: ids for key, ids in self._plan.completed.items() if key[0] == self.name}
         for key, ids in elsewhere.items():
@@ -230,13 +230,13 @@ class Visit:
     def _free_places(self, jobs: list[Any]) -> bool:
         names = {name for job in jobs for name in job.quota_names}
         quotas = [self._queue.quotas.get(name) for name in names]
-        released = [quota._release(jobs) for quota in quotas if quota is not None]
+        released = [quota.release(jobs) for quota in quotas if quota is not None]
         return any(released)
 
     def _remember(self, name: str, ids: list[JobId]) -> None:
         agents = [agent for known, agent in self._named_agents() if known == name]
         for agent, (oid, database_name) in itertools.product(agents, ids):
-            agent._remember(self._agents._p_jar.get_connection(database_name).get(oid))
+            agent.remember(self._agents._p_jar.get_connection(database_name).get(oid))
 
     # -- reporting
 
@@ -267,11 +267,11 @@ class Visit:
 def watched_records(queue: Any, agents: Any) -> list[Any]:
     """The records whose change may mean that there is something to do."""
     objects = [
-        *queue._lanes.records(),
+        *queue.lanes.records(),
         agents,
         *agents.values(),
     ]
-    for lane in zc.async_.queue.lane.readable(queue._lanes):
+    for lane in zc.async_.queue.lane.readable(queue.lanes):
         objects += (lane, lane.newest)
     return objects + _of_quotas(queue)
 
@@ -279,12 +279,12 @@ def watched_records(queue: Any, agents: Any) -> list[Any]:
 def _of_quotas(queue: Any) -> list[Any]:
     """Of the quotas, however many there are, only those matter that hold back a waiting job."""
     quotas = queue.quotas
-    records = [] if quotas._reopened is None else list(records_of_tree(quotas._reopened))
-    for _key, index in limited.indices(queue._backlog):
+    records = [] if quotas.reopened is None else list(records_of_tree(quotas.reopened))
+    for _key, index in limited.indices(queue.backlog):
         for name in index.held:
             quota = quotas.get(name)
             if quota is not None:
-                records += (quota, quota._members)
+                records += (quota, quota.members)
     return records
 
 

@@ -185,7 +185,7 @@ def run_serial(*jobs: Any, postprocess: Any) -> Any:
 
 
 def _composed_and_last(postprocess: Any) -> tuple[Any, Any]:
-    composed = local._own_job()
+    composed = local.own_job()
     if composed.queue is None:
         raise AsyncError(f"{show(composed)} has no queue for its parts: put it into one")
     return composed, composed._new_job(collect if postprocess is None else postprocess)

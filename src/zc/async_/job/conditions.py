@@ -145,9 +145,9 @@ class Conditions(persistent.Persistent):
         if self.status != PENDING:
             return
         if self._p_serial != z64 or self._p_jar is None or self._parent._v_has_claimed:
-            self._parent._file_again(self)
+            self._parent.file_again(self)
         else:
-            self._parent._place_again(self)
+            self._parent.place_again(self)
 
     def _begins_after(self) -> int:
         if self._begin_after is not None:

@@ -650,7 +650,7 @@ class Job(Conditions):
         failure = zc.twist.Failure(BeginByPassedError() if error is None else error)
         self._token += 1
         if self._status_id == _NUMBERS[PENDING]:
-            self._parent._withdraw(self)
+            self._parent.withdraw(self)
         self._end_with(failure)
         self._see_callbacks()
         reporting.log_result(self, failure)

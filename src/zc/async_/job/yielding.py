@@ -116,4 +116,4 @@ def release(job: Any, names: Iterable[str]) -> None:
     for name in names:
         quota = queue.quotas.get(name)
         if quota is not None:
-            quota._release([job])
+            quota.release([job])

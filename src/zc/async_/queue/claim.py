@@ -72,7 +72,7 @@ class Claim:
     def __init__(self, queue: Any, share: int | None = None) -> None:
         self._queue = queue
         self._share = share
-        self._backlog = queue._backlog
+        self._backlog = queue.backlog
         self._now = zc.async_.clock.microseconds()
         #: The jobs without quotas, and those of older versions that were not taken over yet.
         self._candidates: dict[GroupKey, Candidates] = {}
@@ -94,7 +94,7 @@ class Claim:
         self.changed = False
         self._look_into_groups()
         self._look_into_limited()
-        self._lanes = [lane for lane in readable(queue._lanes) if lane]
+        self._lanes = [lane for lane in readable(queue.lanes) if lane]
         self._prefetch()
         self._fail_overdue()
         self._take_due()
@@ -115,7 +115,7 @@ class Claim:
                 self.more = self.more or bool(key.quota_names)
 
     def _look_into_limited(self) -> None:
-        names = list(itertools.islice(self._queue.quotas._reopened_names(), MOVES + 1))
+        names = list(itertools.islice(self._queue.quotas.reopened_names(), MOVES + 1))
         if len(names) > MOVES:
             self.more = True
             names.pop()
@@ -124,7 +124,7 @@ class Claim:
                 index.reopen(name, self._places)
             self._limited[system, refusals] = Contenders(system, refusals, index, self._places)
         if names:
-            self._queue.quotas._forget_reopened(names)
+            self._queue.quotas.forget_reopened(names)
             self.changed = True
 
     def _prefetch(self) -> None:
@@ -152,7 +152,7 @@ class Claim:
         names = {name for pile in piles for name in pile.quota_names}
         quotas = [self._queue.quotas.get(name) for name in names]
         _load(jar, [quota for quota in quotas if quota is not None])
-        _load(jar, [quota._members for quota in quotas if quota is not None])
+        _load(jar, [quota.members for quota in quotas if quota is not None])
         return [entry[1] for pile in piles for entry in pile.few[:1]]
 
     def _group(self, key: GroupKey, stored: Group | None) -> Candidates:
@@ -280,7 +280,7 @@ class Claim:
                 deadlines[postponed(key, self._now + UNREADABLE_DELAY)] = job
             elif self._names(job, entry_of_deadline(key)):
                 # Its entry stays where it is, and is dropped when a claim comes across it.
-                self._queue._stale.change(1)
+                self._queue.stale_entries.change(1)
                 self._fail(job)
 
     def _fail(self, job: Any) -> None:
@@ -419,7 +419,7 @@ class Claim:
         if change:
             self._backlog.later_count += change
         if self._dropped:
-            self._queue._stale.change(-self._dropped)
+            self._queue.stale_entries.change(-self._dropped)
 
     def _store(self, candidates: Candidates) -> int:
         """Write down what was added to a group; return how many entries more there are in piles."""

@@ -27,7 +27,7 @@ def waiting_jobs(queue: Any) -> Iterator[Any]:
     """The jobs that wait in `queue`, in order, each once: also if it is edited meanwhile."""
     seen = set()
     for key, job in heapq.merge(*_sources(queue), key=operator.itemgetter(0)):
-        if queue._is_waiting(job, entry_of(key)):
+        if queue.is_waiting(job, entry_of(key)):
             # A claim may have read what is in the backlog as well.
             identity = job._p_oid or id(job)
             if identity not in seen:
@@ -37,7 +37,7 @@ def waiting_jobs(queue: Any) -> Iterator[Any]:
 
 def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
     """The entries, those that no longer count among them: each source is in order."""
-    backlog = queue._backlog
+    backlog = queue.backlog
     for group in backlog.groups.values():
         for shard in group.shards:
             if shard:
@@ -49,7 +49,7 @@ def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
         yield _with_rank(rank, tree)
     later = [(entry_of_later(key), job) for key, job in backlog.later.items()]
     yield iter(_ordered(_loaded(queue, job, entry_key) for entry_key, job in later))
-    for lane in readable(queue._lanes):
+    for lane in readable(queue.lanes):
         yield _of_lane(queue, lane)
     if queue._v_claim is not None:
         yield iter(_ordered(queue._v_claim.entries()))
@@ -126,4 +126,4 @@ def _placed(queue: Any, entry: Entry) -> Placed | None:
 
 def _loaded(queue: Any, job: Any, entry_key: int) -> Placed | None:
     """The place of an entry, by its job; None if it does not count."""
-    return (job._sort_key(), job) if queue._is_waiting(job, entry_key) else None
+    return (job._sort_key(), job) if queue.is_waiting(job, entry_key) else None

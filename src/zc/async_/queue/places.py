@@ -51,5 +51,5 @@ class Places:
         for name in set(job.quota_names):
             quota = self._quotas.get(name)
             if quota is not None:
-                quota._add(job)
+                quota.take_place(job)
                 self._known[name] = self.free(name) - 1

@@ -75,10 +75,10 @@ class Queue(Located, persistent.Persistent):
 
     def __init__(self) -> None:
         #: Those of the connections that put jobs.
-        self._lanes = Lanes()
-        self._backlog = Backlog()
+        self.lanes = Lanes()
+        self.backlog = Backlog()
         #: How many entries of lanes and backlog no longer count. Changes of it are merged.
-        self._stale = Length()
+        self.stale_entries = Length()
         self.quotas = Quotas()
         self.quotas.parent = self
         self.dispatchers = Dispatchers()
@@ -86,10 +86,10 @@ class Queue(Located, persistent.Persistent):
 
     def __setstate__(self, state: Any) -> None:
         originals.refuse(self, state, "_held")
-        lanes = state.get("_lanes")
+        lanes = state.get("lanes")
         if isinstance(lanes, OOBTree):
             # Written by an older version.
-            state = {**state, "_lanes": Lanes(lanes, buckets=0)}
+            state = {**state, "lanes": Lanes(lanes, buckets=0)}
         super().__setstate__(state)
 
     # -- putting
@@ -149,9 +149,9 @@ class Queue(Located, persistent.Persistent):
 
     def putBack(self, job: Any) -> None:
         """See `zc.async_.interfaces.IQueue`."""
-        self._put_back(job, zc.async_.clock.microseconds())
+        self.put_back_later(job, zc.async_.clock.microseconds())
 
-    def _put_back(self, job: Any, moment: int, delay: int | None = None) -> None:
+    def put_back_later(self, job: Any, moment: int, delay: int | None = None) -> None:
         """Have a claimed job run before others, from `moment` (microseconds) on.
 
         `delay`: see `Conditions._wait_until`.
@@ -163,7 +163,7 @@ class Queue(Located, persistent.Persistent):
         job._put_back = True
         self._file(job, keep_arrival=True)
 
-    def _put_later(self, job: Any, when: int, delay: int | None = None) -> None:
+    def put_later(self, job: Any, when: int, delay: int | None = None) -> None:
         """Have a claimed job wait until `when` (microseconds). For retries.
 
         `delay`: see `Conditions._wait_until`.
@@ -187,26 +187,26 @@ class Queue(Located, persistent.Persistent):
                 oids.check_before_commit(job)
         key = _new_entry_key()
         job._wait_in(self, key, keep_arrival)
-        lease(self._lanes, jar).append(key, job, job._place())
+        lease(self.lanes, jar).append(key, job, job._place())
 
-    def _file_again(self, job: Any) -> None:
+    def file_again(self, job: Any) -> None:
         """A waiting job was edited: make a new entry, for which the old one no longer counts."""
-        self._stale.change(1)
+        self.stale_entries.change(1)
         self._file(job, keep_arrival=True)
 
-    def _place_again(self, job: Any) -> None:
+    def place_again(self, job: Any) -> None:
         """A job that was put in this transaction was edited."""
-        lane = lease(self._lanes, self._p_jar)
+        lane = lease(self.lanes, self._p_jar)
         if not lane.place(job._entry_key, job, job._place()):
-            self._file_again(job)
+            self.file_again(job)
 
-    def _withdraw(self, job: Any) -> None:
+    def withdraw(self, job: Any) -> None:
         """The job waits no longer: its entry no longer counts."""
-        self._stale.change(1)
+        self.stale_entries.change(1)
 
     # -- looking, and taking by hand
 
-    def _is_waiting(self, job: Any, entry_key: int) -> bool:
+    def is_waiting(self, job: Any, entry_key: int) -> bool:
         """Whether an entry counts. Of jobs that cannot be read, claims log that they wait."""
         if not hasattr(type(job), "_entry_key"):
             return False
@@ -219,9 +219,9 @@ class Queue(Located, persistent.Persistent):
         return bool(job._entry_key == entry_key and job.status == PENDING and job.parent is self)
 
     def __len__(self) -> int:
-        unread = sum(len(lane) for lane in readable(self._lanes))
+        unread = sum(len(lane) for lane in readable(self.lanes))
         uncounted = 0 if self._v_claim is None else self._v_claim.uncounted()
-        return int(unread + self._backlog.count() - self._stale() + uncounted)
+        return int(unread + self.backlog.count() - self.stale_entries() + uncounted)
 
     def __bool__(self) -> bool:
         return len(self) > 0
@@ -254,8 +254,8 @@ class Queue(Located, persistent.Persistent):
 
     def pull(self, index: int = 0) -> Any:
         """See `zc.async_.interfaces.IQueue`."""
-        if self._stale() > _STALE_LIMIT and self._v_claim is None:
-            with self._claiming():
+        if self.stale_entries() > _STALE_LIMIT and self._v_claim is None:
+            with self.claiming():
                 pass
         job = self[index]
         self.remove(job)
@@ -265,13 +265,13 @@ class Queue(Located, persistent.Persistent):
         """See `zc.async_.interfaces.IQueue`."""
         if job not in self:
             raise LookupError(f"{show(job)} does not wait in this queue", job)
-        self._withdraw(job)
+        self.withdraw(job)
         job._removed()
 
     # -- claiming
 
     @contextlib.contextmanager
-    def _claiming(self, share: int | None = None) -> Iterator[Claim]:
+    def claiming(self, share: int | None = None) -> Iterator[Claim]:
         """One claim for all calls of `claim` inside; see `zc.async_.queue.claim`."""
         self._v_has_claimed = True
         claim = self._v_claim = Claim(self, share)
@@ -283,14 +283,14 @@ class Queue(Located, persistent.Persistent):
 
     def claim(self, filter: Callable[[Any], Any] | None = None, default: Any = None) -> Any:
         """See `zc.async_.interfaces.IQueue`."""
-        return self._claim(filter, default)
+        return self.claim_for(filter, default)
 
-    def _claim(
+    def claim_for(
         self, filter: Callable[[Any], Any] | None, default: Any = None, **options: Any
     ) -> Any:
         claim = self._v_claim
         if claim is None:
-            with self._claiming() as claim:
+            with self.claiming() as claim:
                 job = claim.next(filter, **options)
         else:
             job = claim.next(filter, **options)

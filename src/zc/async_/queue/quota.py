@@ -46,11 +46,11 @@ class Quota(Located, persistent.Persistent):
 
     def __init__(self, name: str, size: int = 1) -> None:
         self.name = name
-        self._members = Members()
+        self.members = Members()
         self.size = size
 
     def __setstate__(self, state: Any) -> None:
-        if "_members" not in originals.attributes(state):
+        if "members" not in originals.attributes(state):
             originals.refuse(self, state, "parent")
         super().__setstate__(state)
 
@@ -66,7 +66,7 @@ class Quota(Located, persistent.Persistent):
         is_opened = value > 0 and getattr(self, "_size", None) == 0
         self._size = value
         if is_opened and self.parent is not None:
-            self.parent._note_reopened(self.name)
+            self.parent.note_reopened(self.name)
 
     @property
     def filled(self) -> bool:
@@ -85,29 +85,29 @@ class Quota(Located, persistent.Persistent):
         return tuple(self)
 
     def __iter__(self) -> Iterator[Any]:
-        return (job for job, token in self._members.jobs if _holds_place(self.name, job, token))
+        return (job for job, token in self.members.jobs if _holds_place(self.name, job, token))
 
     def __contains__(self, job: Any) -> bool:
         return any(member is job for member in self)
 
     def clean(self) -> None:
         """See `zc.async_.interfaces.IQuota`."""
-        holding = tuple(m for m in self._members.jobs if _holds_place(self.name, *m))
-        if len(holding) != len(self._members.jobs):
-            self._members.jobs = holding
+        holding = tuple(m for m in self.members.jobs if _holds_place(self.name, *m))
+        if len(holding) != len(self.members.jobs):
+            self.members.jobs = holding
 
-    def _add(self, job: Any) -> None:
+    def take_place(self, job: Any) -> None:
         """Give a job a place. Only for claims, which know that one is free."""
-        others = (m for m in self._members.jobs if _holds_place(self.name, *m) and m[0] is not job)
-        self._members.jobs = (*others, (job, job._token))
+        others = (m for m in self.members.jobs if _holds_place(self.name, *m) and m[0] is not job)
+        self.members.jobs = (*others, (job, job._token))
 
-    def _release(self, jobs: Any) -> bool:
+    def release(self, jobs: Any) -> bool:
         """Take the places of those `jobs` that need none; return whether there were any."""
-        members = self._members.jobs
+        members = self.members.jobs
         if not any(member is job for member, _token in members for job in jobs):
             return False
         self.clean()
-        return len(self._members.jobs) != len(members)
+        return len(self.members.jobs) != len(members)
 
 
 def _new_notes() -> OOBTree:
@@ -122,32 +122,32 @@ class Quotas(Located, persistent.Persistent):
     #: Names, as tuples of one, of quotas of size 0 that were given places or removed: claims, which
     #: do not ask quotas of size 0, ask these again. A number to each, so that two changes of one
     #: conflict. (None: in a database of an older version.)
-    _reopened: OOBTree | None = None
+    reopened: OOBTree | None = None
 
     def __init__(self) -> None:
         self._quotas = OOBTree()
-        self._reopened = _new_notes()
+        self.reopened = _new_notes()
 
     def __setstate__(self, state: Any) -> None:
         originals.refuse(self, state, "_data")
         super().__setstate__(state)
 
-    def _note_reopened(self, name: str) -> None:
-        if self._reopened is None:
-            self._reopened = _new_notes()
-        self._reopened[(name,)] = self._reopened.get((name,), 0) + 1
+    def note_reopened(self, name: str) -> None:
+        if self.reopened is None:
+            self.reopened = _new_notes()
+        self.reopened[(name,)] = self.reopened.get((name,), 0) + 1
 
-    def _reopened_names(self) -> Iterator[str]:
+    def reopened_names(self) -> Iterator[str]:
         """The names of which claims have not seen that they were opened."""
-        for key in () if self._reopened is None else self._reopened:
+        for key in () if self.reopened is None else self.reopened:
             if key:
                 yield key[0]
 
-    def _forget_reopened(self, names: list[str]) -> None:
+    def forget_reopened(self, names: list[str]) -> None:
         """Only for claims, which have seen to these."""
-        if self._reopened is not None:
+        if self.reopened is not None:
             for name in names:
-                del self._reopened[(name,)]
+                del self.reopened[(name,)]
 
     def create(self, name: str, size: int = 1) -> None:
         """See `zc.async_.interfaces.IQuotas`."""
@@ -165,7 +165,7 @@ class Quotas(Located, persistent.Persistent):
         # Who watches it, since it holds back jobs, hears of that; and who changes it conflicts.
         quota.parent = quota.name = None
         if quota.size == 0:
-            self._note_reopened(name)
+            self.note_reopened(name)
 
     def __getitem__(self, name: str) -> Quota:
         return self._quotas[name]

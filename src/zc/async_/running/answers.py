@@ -56,6 +56,6 @@ def reschedule(job: Any, answer: Meaning) -> None:
     if queue is None:
         raise AsyncError(f"{show(job)} has no queue, so it cannot be tried at another time")
     if isinstance(answer, At) and answer > zc.async_.clock.microseconds():
-        queue._put_later(job, answer, answer.delay)
+        queue.put_later(job, answer, answer.delay)
     else:
         queue.putBack(job)

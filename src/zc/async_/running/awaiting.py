@@ -167,14 +167,14 @@ def wait_for(waited_for: Any) -> Any:
 
 
 def _wait_in_worker(wait: _Wait, dispatcher: Any) -> None:
-    dispatcher._pausing(wait.over)
+    dispatcher.pausing(wait.over)
     try:
         dispatcher.reactor.callFromThread(wait.begin)
-        while not wait.over.wait(LOOK) and not dispatcher._has_left():
+        while not wait.over.wait(LOOK) and not dispatcher.has_left():
             pass
     finally:
         wait.give_up()
-        dispatcher._pauses.discard(wait.over)
+        dispatcher.pauses.discard(wait.over)
     if not wait.fired:
         raise AbandonedError("the dispatcher stopped while a job waited for a Deferred")
 

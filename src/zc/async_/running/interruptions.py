@@ -45,7 +45,7 @@ def handle_interrupt(job: Any) -> None:
         job._token += 1
         if answer is True:
             when = answers.after(RESPITE)
-            job.queue._put_back(job, when, when.delay)
+            job.queue.put_back_later(job, when, when.delay)
         else:
             answers.reschedule(job, answer)
 

@@ -305,7 +305,7 @@ class Reactor:
         return any(
             dispatcher.reactor is self and pool.busy
             for dispatcher in registry.dispatchers()
-            for pool in dispatcher._pools()
+            for pool in dispatcher.pools()
         )
 
     def wait_until_asked(self, seconds: float) -> bool:

@@ -34,7 +34,7 @@ def tear_down_dispatcher(dispatcher: Any) -> None:
     problems = _stop_reactor(dispatcher)
     zc.async_.subscribers.restore_signal_handlers(dispatcher)
     if not problems:
-        dispatcher._abandon()
+        dispatcher.abandon()
         problems = join_workers(dispatcher, PATIENCE_WITH_JOBS)
     if not problems:
         close_wakers(dispatcher.reactor)

@@ -114,7 +114,7 @@ def wait_for_annotation(job: Any, key: Any, seconds: float = 6) -> Any:
 def wait_for_deactivation(dispatcher: Any, seconds: float = 6) -> None:
     """Wait until `dispatcher` has stopped and handed back its jobs."""
     wait_until(
-        lambda: not dispatcher.activated and dispatcher._poller is None,
+        lambda: not dispatcher.activated and dispatcher.poller is None,
         seconds,
         "dispatcher never deactivated",
     )
