@@ -220,7 +220,7 @@ class Owner:
         self.reactor = Reactor()
         self.reports = queue.Queue()
 
-    def _report(self, pool, worker, task):
+    def report(self, pool, worker, task):
         self.reports.put((pool, worker, task))
 
     def ended(self):

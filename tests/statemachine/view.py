@@ -59,7 +59,7 @@ class View:
         while todo:
             subject = todo.pop().callable.__self__
             yield subject._p_oid
-            if subject.system_agent and subject.status not in (PENDING, COMPLETED):
+            if subject._system and subject.status not in (PENDING, COMPLETED):
                 todo.append(subject)
 
 
