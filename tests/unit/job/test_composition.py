@@ -468,7 +468,7 @@ def test_a_parallel_job_that_an_older_release_has_begun_goes_on(client, agent):
 def test_a_conflict_while_the_parts_are_put_leaves_one_of_each(client, other, agent, compose):
     log = client.add("log", calls.Log())
     job = compose(one, two, postprocess=results)
-    job._callable, run = "tests.unit.test_composition:conflict_once", job.callable
+    job._callable, run = "tests.unit.job.test_composition:conflict_once", job.callable
     RUN[:] = [run, log, other]
     client.put(job)
     calls.run_all(agent)

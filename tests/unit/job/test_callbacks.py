@@ -525,7 +525,7 @@ def test_a_proxy_can_choose_by_conditions(client, caplog, result, called):
     assert proxy.job is choices[called]
     assert [name for name, one in choices.items() if one.status == COMPLETED] == [called]
     assert {one.failure_log_level for one in choices.values()} == {10}
-    raised = "condition tests.unit.test_callbacks.is_short of a callback of" in caplog.text
+    raised = "condition tests.unit.job.test_callbacks.is_short of a callback of" in caplog.text
     assert raised == (result == 5)
 
 

@@ -24,7 +24,7 @@ from zc.async_.interfaces import COMPLETED, KEY, NEW, IQueue
 from zc.async_.job import FIRST_NUMBER, Job
 from zc.async_.storing.originals import NotBroughtOverError
 
-ORIGINAL = pathlib.Path(__file__).parent / "records" / "zc.async-1.5.4-converted.fs"
+ORIGINAL = pathlib.Path(__file__).parents[2] / "records" / "zc.async-1.5.4-converted.fs"
 
 #: One record of each class that is stored under a name that means a class of ours.
 OIDS = {

@@ -17,7 +17,7 @@ from zc.async_.job import Job, NeverRetry, mistyped
 from zc.async_.queue import Queue
 from zc.async_.storing.storable import UnstorableError
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 HOUR = datetime.timedelta(hours=1)
 
 
