@@ -66,6 +66,15 @@ def identity(tmp_path, monkeypatch):
         process.lock.close()
 
 
+@pytest.fixture
+def reactor():
+    """A virtual reactor that runs."""
+    reactor = zc.async_.testing.Reactor()
+    reactor.start()
+    yield reactor
+    reactor.stop()
+
+
 @pytest.fixture(autouse=True)
 def clean_process(identity):
     """No components, dispatchers, pinned time, signal handlers or threads of an earlier test.

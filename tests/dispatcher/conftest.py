@@ -124,15 +124,6 @@ def make_poller(database):
 
 
 @pytest.fixture
-def reactor():
-    """A virtual reactor that runs."""
-    reactor = zc.async_.testing.Reactor()
-    reactor.start()
-    yield reactor
-    reactor.stop()
-
-
-@pytest.fixture
 def settle(reactor):
     """Waits, in real time and without virtual time, until something is so."""
 

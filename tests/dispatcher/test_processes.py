@@ -15,53 +15,17 @@ from benchmarks import storages
 from benchmarks.children import child, said
 from benchmarks.storages import SERVER, Server, server
 from benchmarks.workers import wait_until
-from tests import processes
+from tests import processes, servers
 from tests.dispatcher.conftest import PollerByHand
 from tests.processes import PATIENCE, Entry, lines, worker
 from tests.races.parties import Client, make_queue
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import wakeup
-from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
+from zc.async_.interfaces import ACTIVE, PENDING
 from zc.async_.job import Job, parallel
 from zc.async_.testing import BEGINNING, set_now
 
-
-@pytest.fixture
-def zeo(tmp_path, base):
-    """A ZEO server of a FileStorage with a queue."""
-    with server(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def database(zeo):
-    """The database as a client of the server sees it."""
-    with zeo.database() as database:
-        yield database
-
-
-@pytest.fixture
-def see(client):
-    """Waits until the database says so. (A client of ZEO hears of commits a little later.)"""
-
-    def see(look):
-        def look_anew():
-            client.manager.begin()
-            return look()
-
-        wait_until(look_anew, PATIENCE)
-
-    return see
-
-
-@pytest.fixture
-def wait_for(see):
-    """Waits until all of some jobs are completed."""
-
-    def wait_for(*jobs):
-        see(lambda: all(job.status == COMPLETED for job in jobs))
-
-    return wait_for
+zeo, database, see, wait_for = servers.zeo, servers.database, servers.see, servers.wait_for
 
 
 def add_entries(client, count):

@@ -23,7 +23,6 @@ from tests.dispatcher.conftest import (
     make_dispatcher,
     none_at_work,
     put,
-    reactor,
     settle,
     two_databases,
 )
@@ -42,7 +41,6 @@ __all__ = [
     "install_agent",
     "make_dispatcher",
     "put",
-    "reactor",
     "settle",
     "two_databases",
 ]

@@ -4,41 +4,14 @@ import datetime
 
 import pytest
 
-from benchmarks.storages import server
 from benchmarks.workers import wait_until
-from tests import processes
+from tests import processes, servers
 from tests.faults.deaths import die_always
 from tests.processes import PATIENCE, lines, worker
-from zc.async_.interfaces import COMPLETED, AbortedError
+from zc.async_.interfaces import AbortedError
 from zc.async_.job import Job, NeverRetry
 
-
-@pytest.fixture
-def zeo(tmp_path, base):
-    """A ZEO server of a FileStorage with a queue."""
-    with server(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def database(zeo):
-    """The database as a client of the server sees it."""
-    with zeo.database() as database:
-        yield database
-
-
-@pytest.fixture
-def wait_for(client):
-    """Waits until jobs are completed."""
-
-    def wait_for(*jobs):
-        def all_completed():
-            client.manager.begin()
-            return all(job.status == COMPLETED for job in jobs)
-
-        wait_until(all_completed, PATIENCE)
-
-    return wait_for
+zeo, database, see, wait_for = servers.zeo, servers.database, servers.see, servers.wait_for
 
 
 def die_soon(client):

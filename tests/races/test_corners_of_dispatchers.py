@@ -50,15 +50,6 @@ def database(tmp_path):
 
 
 @pytest.fixture
-def reactor():
-    """A virtual reactor that runs."""
-    reactor = zc.async_.testing.Reactor()
-    reactor.start()
-    yield reactor
-    reactor.stop()
-
-
-@pytest.fixture
 def dispatcher(database, client, reactor):
     """A dispatcher on the virtual reactor, with an agent of size 1."""
     dispatcher = Dispatcher(database, reactor, uuid=uuid.uuid4(), shutdown_grace_period=100)

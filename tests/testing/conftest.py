@@ -36,15 +36,6 @@ def queue(db):
 
 
 @pytest.fixture
-def reactor():
-    """A virtual reactor that runs."""
-    reactor = zc.async_.testing.Reactor()
-    reactor.start()
-    yield reactor
-    reactor.stop()
-
-
-@pytest.fixture
 def on_virtual(db, queue, reactor, gate):
     """A dispatcher on the virtual reactor, active."""
     dispatcher = zc.async_.dispatcher.Dispatcher(db, reactor)
