@@ -26,7 +26,6 @@ from zc.async_.job.composition import (
 from zc.async_.job.conditions import as_quota_names, check_quota_names
 from zc.async_.job.ids import find
 from zc.async_.job.job import (
-    FIRST_NUMBER,
     Job,
     NeverRetry,
     RetryCommonForever,
@@ -52,6 +51,7 @@ from zc.async_.job.order import (
     sort_key,
     time_of,
 )
+from zc.async_.job.record import FIRST_NUMBER
 from zc.async_.job.sidecar import Sidecar
 from zc.async_.storing import record_as
 

@@ -1,6 +1,6 @@
 """Callback proxies: one callback for a good result, another for a failure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import persistent
@@ -161,10 +161,7 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
         retry_policy_factory: Any = None,
     ) -> "CallbackProxy":
         """See `zc.async_.interfaces.IAbstractJob`."""
-        make = self._job_maker()
-        proxy = CallbackProxy(
-            None if success is None else make(success), None if failure is None else make(failure)
-        )
+        proxy = CallbackProxy.of(self._job_maker(), success, failure)
         self.addCallback(proxy, failure_log_level, retry_policy_factory)
         return proxy
 
@@ -246,6 +243,13 @@ class CallbackProxy(ConditionalCallbackProxy):
         self.success = _as_job(success)
         self.failure = _as_job(failure)
         self._set_up_choices()
+
+    @classmethod
+    def of(cls, make: Callable[[Any], Any], success: Any, failure: Any) -> "CallbackProxy":
+        """One of jobs that `make` makes of what is given; None stays so."""
+        return cls(
+            None if success is None else make(success), None if failure is None else make(failure)
+        )
 
     @property
     def default(self) -> Any:

@@ -10,7 +10,9 @@ from typing import Any
 import persistent
 from BTrees.OOBTree import OOBTree
 
-from zc.async_.storing import growing
+from zc.async_.job.arguments import KeyedView
+from zc.async_.storing import growing, storable
+from zc.twist.showing import show
 
 #: Most jobs that share a place: so few that the tree stays one record, and `readCurrent` sees it
 #: all.
@@ -84,3 +86,22 @@ def see(job: Any) -> None:
         # Of an object that is not loaded, nothing would be checked.
         record._p_activate()
         record._p_jar.readCurrent(record)
+
+
+def annotations_of(job: Any) -> KeyedView:
+    """A view of the annotations of a job: its sidecar is made when the first is set."""
+
+    def read() -> dict[Any, Any]:
+        sidecar = find(job)
+        return {} if sidecar is None else sidecar.annotations
+
+    def change() -> dict[Any, Any]:
+        sidecar = need(job)
+        sidecar._p_changed = True
+        return sidecar.annotations
+
+    def check(value: Any, name: Any) -> None:
+        storable.check_late(job, f"the name {show(name)} of an annotation", name)
+        storable.check_late(job, f"annotation {show(name)}", value)
+
+    return KeyedView(read, change, check)

@@ -17,6 +17,7 @@ from zc.async_.running import (
 from zc.async_.running.answers import At
 from zc.async_.running.chains import owner_of, pass_through, performed
 from zc.async_.running.participants import Objection
+from zc.async_.running.policies import make_policy
 from zc.async_.running.receipts import Receipts
 from zc.async_.running.retry import (
     NeverRetry,
@@ -37,6 +38,7 @@ __all__ = [
     "awaiting",
     "callback_runs",
     "interruptions",
+    "make_policy",
     "notes",
     "owner_of",
     "participants",

@@ -1,0 +1,111 @@
+"""What a job calls, and with which arguments."""
+
+from typing import Any
+
+import persistent
+
+from zc.async_.job.arguments import ArgumentList, KeyedView
+from zc.async_.storing import callables, storable
+from zc.twist.showing import show
+
+
+class _Binding:
+    """What `Job.bind` is, which means one thing to the class and another to a job."""
+
+    def __get__(self, job: Any, kind: type["Call"]) -> Any:
+        return kind._make_bound if job is None else job._bind
+
+
+class Call(persistent.Persistent):
+    """The part of a job that says what it calls. Changed until the job starts."""
+
+    # Of the rest of the job.
+    _callable: Any
+    _args: list[Any]
+    _kwargs: dict[str, Any]
+    _must_not_have_started: Any
+    _edited: Any
+
+    def _check_argument(self, argument: Any, key: Any) -> None:
+        storable.check_late(self, f"argument {show(key)}", argument)
+
+    @property
+    def callable(self) -> Any:
+        """See `zc.async_.interfaces.IJob`."""
+        return callables.from_stored(self._callable)
+
+    @callable.setter
+    def callable(self, value: Any) -> None:
+        self._must_not_have_started("the callable")
+        stored = callables.to_stored(value)
+        storable.check_late(
+            self, "the callable", stored[0] if isinstance(stored, tuple) else stored
+        )
+        self._callable = stored
+        self._edited()
+
+    @property
+    def args(self) -> ArgumentList:
+        """See `zc.async_.interfaces.IJob`."""
+        return ArgumentList(lambda: self._args, self._changing_args, self._check_argument)
+
+    @args.setter
+    def args(self, value: Any) -> None:
+        value = list(value)
+        for position, argument in enumerate(value):
+            self._check_argument(argument, position)
+        self._args = value
+        self._edited()
+
+    def _changing_args(self) -> list[Any]:
+        self._args = list(self._args)
+        self._edited()
+        return self._args
+
+    @property
+    def kwargs(self) -> KeyedView:
+        """See `zc.async_.interfaces.IJob`."""
+        return KeyedView(lambda: self._kwargs, self._changing_kwargs, self._check_argument)
+
+    @kwargs.setter
+    def kwargs(self, value: Any) -> None:
+        value = dict(value)
+        for name, argument in value.items():
+            self._check_argument(argument, name)
+        self._kwargs = value
+        self._edited()
+
+    def _changing_kwargs(self) -> dict[str, Any]:
+        self._kwargs = dict(self._kwargs)
+        self._edited()
+        return self._kwargs
+
+    @property
+    def _callable_root(self) -> Any:
+        """The object whose method is called, or what is called. As the original kept it."""
+        stored = self._callable
+        return stored[0] if isinstance(stored, tuple) else self.callable
+
+    @property
+    def _callable_name(self) -> str | None:
+        """The name of the method that is called, or None. As the original kept it."""
+        return self._callable[1] if isinstance(self._callable, tuple) else None
+
+    #: See `zc.async_.interfaces.IJob`.
+    bind = _Binding()
+
+    @classmethod
+    def _make_bound(cls, /, *args: Any, **kwargs: Any) -> Any:
+        job = cls(*args, **kwargs)
+        return job._bind(job)
+
+    def _bind(self, /, *args: Any, **kwargs: Any) -> Any:
+        self._must_not_have_started("the arguments")
+        for key, argument in (*enumerate(args), *kwargs.items()):
+            self._check_argument(argument, key)
+        if args:
+            self._args = [*args, *self._args]
+        if kwargs:
+            self._kwargs = {**self._kwargs, **kwargs}
+        self._edited()
+        return self

@@ -1,0 +1,35 @@
+"""How a job is shown to people."""
+
+from typing import Any
+
+from zc.async_ import utils
+from zc.async_.storing import callables
+from zc.twist import showing
+
+#: Characters shown of an argument at least, though there are many.
+SHORTEST_VALUE = 20
+
+
+def shown_call(callable: Any, args: list[Any], kwargs: dict[str, Any], used: int) -> str:
+    """The callable and its arguments, which share the space that is left.
+
+    `used`: characters of it that are not.
+    """
+    shown = utils.new_showing()
+    call = callables.stored_repr(callable, shown)
+    values: list[tuple[str, Any, Any]] = [("", None, value) for value in args]
+    # An argument that is just "key" seldom opens anything: it sorts, or looks up.
+    values += [
+        (f"{name}=", None if name == "key" else name, value)
+        for name, value in sorted(kwargs.items())
+    ]
+    left = showing.MAX_LENGTH - used - len(call) - len("<  ````>()")
+    words = []
+    for number, (prefix, name, value) in enumerate(values):
+        if left <= 0:
+            words.append(showing.CUT)
+            break
+        room = left // (len(values) - number) - len(prefix) - len(", ")
+        words.append(prefix + shown.named(name, value, max(room, SHORTEST_VALUE)))
+        left -= len(words[-1]) + len(", ")
+    return f"{call}({', '.join(words)})"
