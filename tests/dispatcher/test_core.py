@@ -16,8 +16,10 @@ import zc.async_.testing
 from tests.dispatcher import work
 from tests.races.parties import Client
 from zc.async_.agent import Agent
-from zc.async_.dispatcher import core, wakeup
+from zc.async_.dispatcher import pools, schedule, session, wakeup
 from zc.async_.dispatcher.core import Dispatcher
+from zc.async_.dispatcher.plans import Outcome
+from zc.async_.dispatcher.pool import Worker
 from zc.async_.interfaces import ACTIVE, COMPLETED, KEY, PENDING, IDispatcher
 from zc.async_.job import Job, parallel
 from zc.async_.queue import Queue
@@ -199,7 +201,7 @@ def test_an_error_of_the_database_at_the_start_is_logged_and_the_next_poll_tries
     make_dispatcher, reactor, monkeypatch, caplog
 ):
     dispatcher = make_dispatcher()
-    monkeypatch.setattr(core, "Poller", lambda *args: 1 / 0)
+    monkeypatch.setattr(session, "Poller", lambda *args: 1 / 0)
     dispatcher.activate()
     reactor.time_flies(0)
     assert "cannot open the database" in caplog.text
@@ -215,7 +217,7 @@ def test_what_ends_the_thread_at_the_start_is_no_end_of_the_polls(
         raise KeyboardInterrupt
 
     dispatcher = make_dispatcher()
-    monkeypatch.setattr(core, "Poller", end_thread)
+    monkeypatch.setattr(session, "Poller", end_thread)
     dispatcher.activate()
     with pytest.raises(KeyboardInterrupt):
         reactor.time_flies(0)
@@ -285,7 +287,7 @@ def test_an_agent_that_shrinks_lets_its_jobs_end_and_then_its_threads(
     begun(3)
     set_agent(dispatcher, size=1)
     pool = dispatcher.queues[""]["main"]
-    settle(lambda: dispatcher._current[""]["main"]["size"] == 1)
+    settle(lambda: dispatcher._handing_out.current[""]["main"]["size"] == 1)
     assert len(pool.threads) == 3
     work.gate.set()
     completed(*jobs)
@@ -324,10 +326,10 @@ def test_connections_are_enough_for_the_workers(dispatcher, database, set_agent,
     before = database.getPoolSize()
     set_agent(dispatcher, size=before + 5)
     settle(lambda: database.getPoolSize() > before)
-    assert database.getPoolSize() == before + 5 + 2 + core.SPARE_CONNECTIONS
+    assert database.getPoolSize() == before + 5 + 2 + pools.SPARE_CONNECTIONS
     set_agent(dispatcher, size=1)
-    settle(lambda: dispatcher._current[""]["main"]["size"] == 1)
-    assert database.getPoolSize() == before + 5 + 2 + core.SPARE_CONNECTIONS
+    settle(lambda: dispatcher._handing_out.current[""]["main"]["size"] == 1)
+    assert database.getPoolSize() == before + 5 + 2 + pools.SPARE_CONNECTIONS
 
 
 def test_two_queues_are_served(dispatcher, client, reactor, completed, agents_of):
@@ -413,9 +415,10 @@ def test_while_a_poll_finds_nothing_to_do_it_is_not_followed_by_another(
 def test_wishes_to_poll_are_merged(dispatcher, reactor, settle, monkeypatch):
     settle(lambda: not reactor.time_passes())
     polls = []
-    monkeypatch.setattr(dispatcher, "_make_poll", count_polls(dispatcher._make_poll, polls))
+    counted = count_polls(dispatcher._session.poll, polls)
+    monkeypatch.setattr(dispatcher._session, "poll", counted)
     for _ in range(50):
-        dispatcher._wake()
+        dispatcher._schedule.wake()
     reactor.time_passes()
     assert len(polls) == 1
 
@@ -461,7 +464,7 @@ def test_a_storage_that_does_not_tell_is_looked_at_often(
     reactor.time_flies(0)
     client.manager.begin()
     assert job.status == PENDING
-    reactor.time_flies(core.LOOK_INTERVAL)
+    reactor.time_flies(schedule.LOOK_INTERVAL)
     client.manager.begin()
     assert job.status != PENDING
     # Looks are not polls to be told of.
@@ -531,7 +534,7 @@ def test_a_stop_hands_back_what_has_not_begun_without_asking(
     make_dispatcher, install_agent, put, client, reactor, stop, monkeypatch
 ):
     """No worker has taken the jobs from its inbox."""
-    monkeypatch.setattr(core.Worker, "start", lambda _: None)
+    monkeypatch.setattr(Worker, "start", lambda _: None)
     install_agent()
     dispatcher = make_dispatcher()
     dispatcher.activate()
@@ -655,7 +658,7 @@ def test_a_dispatcher_whose_reactor_ended_with_news_on_the_way_can_begin_again(
     begun()
     work.gate.set()
     # The thread reports, and nobody hears it before the end.
-    while not dispatcher._reports:
+    while not dispatcher._returns:
         threading.Event().wait(0.001)
     reactor.stop()
     reactor.start()
@@ -703,10 +706,10 @@ def threaded(make_dispatcher, install_agent, reactor, settle):
     dispatcher = make_dispatcher()
     dispatcher.activate(threaded=True)
     reactor.time_flies(0)
-    settle(lambda: dispatcher.polls and not dispatcher._polling)
+    settle(lambda: dispatcher.polls and not dispatcher._schedule.polling)
     yield dispatcher
     work.gate.set()
-    settle(lambda: not dispatcher._polling or not dispatcher.poller)
+    settle(lambda: not dispatcher._schedule.polling or not dispatcher.poller)
 
 
 def test_polls_can_be_made_in_threads(threaded, put, settle, client, reactor):
@@ -724,14 +727,14 @@ def test_the_reactor_s_thread_is_not_held_up_by_a_poll(threaded, put, set_agent,
     set_agent(threaded, chooser=wait_in_the_poll)
     put(work.answer)
     settle(lambda: "poll" in work.happened)
-    assert threaded._polling
+    assert threaded._schedule.polling
     # What happens meanwhile causes one more poll.
-    threaded._wake()
-    threaded._wake()
+    threaded._schedule.wake()
+    threaded._schedule.wake()
     reactor.time_passes()
-    assert threaded._poll_wanted
+    assert threaded._schedule.wanted
     work.gate.set()
-    settle(lambda: not threaded._polling)
+    settle(lambda: not threaded._schedule.polling)
 
 
 def wait_in_the_poll(agent):
@@ -762,10 +765,10 @@ def test_a_stop_does_not_wait_for_a_poll_that_has_not_begun(
     """It waits for some workers to become idle."""
     running = [put(work.wait) for _ in range(3)]
     settle(lambda: reactor.time_flies(0.02) or len(work.happened) == 3)
-    settle(lambda: not threaded._polling)
+    settle(lambda: not threaded._schedule.polling)
     job = put(work.answer)
     reactor.time_passes()
-    assert threaded._polling
+    assert threaded._schedule.polling
     assert threaded.deactivate() is None
     assert agents_of(threaded).activated is None
     assert job.status == PENDING
@@ -778,7 +781,7 @@ def test_a_poll_in_a_thread_that_is_ended_is_not_the_last(
     monkeypatch.setattr(threading, "excepthook", lambda args: work.happened.append("ended"))
     set_agent(threaded, chooser=leave_the_poll)
     job = put(work.answer)
-    settle(lambda: "leave" in work.happened and not threaded._polling)
+    settle(lambda: "leave" in work.happened and not threaded._schedule.polling)
 
     def has_completed():
         reactor.time_flies(1)
@@ -793,14 +796,14 @@ def test_by_default_polls_are_made_in_threads_on_the_installed_reactor(
 ):
     dispatcher = make_dispatcher()
     dispatcher.activate()
-    assert dispatcher._threaded is False
+    assert dispatcher._schedule.threaded is False
     dispatcher.deactivate()
     monkeypatch.setitem(sys.modules, "twisted.internet.reactor", reactor)
     other = make_dispatcher()
     other.activate()
-    assert other._threaded is True
+    assert other._schedule.threaded is True
     reactor.time_flies(0)
-    settle(lambda: other.polls and not other._polling)
+    settle(lambda: other.polls and not other._schedule.polling)
 
 
 # -- jobs that end their thread
@@ -841,7 +844,7 @@ def test_jobs_of_the_system_have_threads_of_their_own(
     assert running.status == ACTIVE
     client.manager.begin()
     assert len(client.root["log"].entries) == 1
-    assert len(dispatcher._system_pools[""].threads) == 1
+    assert len(dispatcher._pools.system[""].threads) == 1
 
 
 # -- jobs that wait for a Deferred
@@ -1166,13 +1169,13 @@ def test_figures_survive_a_poll_that_could_do_nothing(
     completed(put(work.answer))
     settle(lambda: idle(dispatcher))
     assert dispatcher.getStatistics()["started"] == 1
-    dispatcher._record(outcome_of_a_failed_poll())
+    dispatcher._handing_out.record(outcome_of_a_failed_poll(), is_periodic=False)
     assert dispatcher.getStatistics()["started"] == 1
 
 
 def outcome_of_a_failed_poll():
     """The queue was reached, and then no more."""
-    return core.Outcome(info={"": {}}, failed=True)
+    return Outcome(info={"": {}}, failed=True)
 
 
 def test_the_state_is_told(make_dispatcher, reactor):

@@ -12,10 +12,10 @@ def test_a_poll_that_cannot_begin_is_not_the_last(db, monkeypatch):
     dispatcher = zc.async_.dispatcher.Dispatcher(db, SelectReactor(), uuid=uuid.uuid4())
     dispatcher.activated = True
     polls = []
-    monkeypatch.setattr(dispatcher, "_take_reports", lambda: 1 / 0)
+    monkeypatch.setattr(dispatcher._returns, "take", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        dispatcher._poll()
-    monkeypatch.setattr(dispatcher, "_take_reports", lambda: None)
-    monkeypatch.setattr(dispatcher, "_start_poll", lambda: polls.append(True))
-    dispatcher._poll()
+        dispatcher._schedule.poll()
+    monkeypatch.setattr(dispatcher._returns, "take", lambda: None)
+    monkeypatch.setattr(dispatcher._schedule, "_begin", lambda: polls.append(True))
+    dispatcher._schedule.poll()
     assert polls == [True]

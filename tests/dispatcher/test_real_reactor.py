@@ -241,7 +241,7 @@ APPLICATION = """
     def look():
         transaction.begin()
         if jobs[0].status == COMPLETED and "wait" in work.happened:
-            print(jobs[0].result, dispatcher._threaded, len(dispatcher.polls))
+            print(jobs[0].result, dispatcher._schedule.threaded, len(dispatcher.polls))
             reactor.callLater(0, reactor.stop)
             reactor.addSystemEventTrigger("during", "shutdown", print, "during")
             if GRACE:

@@ -1,6 +1,6 @@
 """A dispatcher's process, whose every step is made by hand.
 
-It does what `zc.async_.dispatcher.core` and `pool` do with their threads.
+It does what the modules of `zc.async_.dispatcher` do with their threads.
 """
 
 import math

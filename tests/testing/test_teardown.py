@@ -26,7 +26,7 @@ def impatient():
     with pytest.MonkeyPatch.context() as context:
         context.setattr(zc.async_.testing.teardown, "PATIENCE_WITH_JOBS", 0.01)
         # Nor does the reactor's thread wait for code that may be about to return.
-        context.setattr(zc.async_.dispatcher.core, "LAST_MOMENT", 0)
+        context.setattr(zc.async_.dispatcher.leaving, "LAST_MOMENT", 0)
         yield
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import zc.async_.clock
 from zc.async_.dispatcher.pool import Pool
+from zc.async_.dispatcher.pools import Pools
 from zc.async_.dispatcher.records import PollInfo, Records, reported
 
 
@@ -16,10 +17,15 @@ class Reports:
     UUID: Any
     poll_interval: float
     activated: Any
-    queues: dict[str, dict[str, Pool]]
     _records: Records
+    _pools: Pools
     #: When it was activated, by `zc.async_.clock.monotonic`.
     _activated_at: int
+
+    @property
+    def queues(self) -> dict[str, dict[str, Pool]]:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        return self._pools.queues
 
     @property
     def polls(self) -> list[PollInfo]:

@@ -1,0 +1,98 @@
+"""What worker threads give back to their dispatcher, and what polls have to write down of it."""
+
+import collections
+import threading
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from zc.async_.dispatcher.plans import AgentKey, Outcome, Plan
+from zc.async_.dispatcher.pool import JobId, Pool, Task, Worker
+from zc.async_.dispatcher.records import Records, reported
+from zc.async_.running import awaiting
+
+
+class Returns:
+    """Owns the tasks that come back. Only from the reactor's thread, but for `add`."""
+
+    def __init__(self, dispatcher: Any, records: Records) -> None:
+        self._dispatcher = dispatcher
+        self._records = records
+        # Any thread appends; the reactor's takes.
+        self._added: collections.deque[tuple[Pool, Worker, Task]] = collections.deque()
+        # Set by any thread when it has appended; the reactor's waits for it and clears it.
+        self._is_added = threading.Event()
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Forget what belongs to an earlier activation, but for what has not been taken."""
+        self._lost: set[tuple[JobId, int]] = set()
+        self._completed: dict[AgentKey, list[JobId]] = {}
+
+    def add(self, pool: Pool, worker: Worker, task: Task) -> None:
+        """A worker is done with a task. For any thread, which has to wake the dispatcher then."""
+        self._added.append((pool, worker, task))
+        self._is_added.set()
+
+    def __len__(self) -> int:
+        """How many tasks were given back and not taken."""
+        return len(self._added)
+
+    def wait(self, seconds: float) -> None:
+        """Wait until a task is given back, but not for longer than that. Blocks the reactor."""
+        self._is_added.wait(seconds)
+        self._is_added.clear()
+
+    def take(self) -> None:
+        """Take all that was given back."""
+        while self._added:
+            pool, worker, task = self._added.popleft()
+            pool.done(task, worker)
+            self._take_one(pool, task)
+
+    def _take_one(self, pool: Pool, task: Task) -> None:
+        if task.lost:
+            self._lost.add((task.job_id, task.token))
+        if task.completed:
+            key = pool.queue_name, pool.agent_name
+            self._completed.setdefault(key, []).extend(task.completed)
+        for other, outcome in task.outcomes.items():
+            self._records.job_ended(reported(other), outcome)
+        if task.deferred is not None:
+            self._await(pool, task)
+
+    # -- jobs that wait
+
+    def _await(self, pool: Pool, task: Task) -> None:
+        """Have the result of a Deferred or coroutine committed by a worker when it is there."""
+
+        def fired(value: Any) -> None:
+            task.value = awaiting.to_result(value)
+            task.fired = True
+            self._dispatcher.reactor.callFromThread(self._resume, pool, task)
+
+        waited_for = task.deferred
+        if not isinstance(waited_for, Deferred):
+            waited_for = Deferred.fromCoroutine(waited_for)
+        waited_for.addBoth(fired)
+
+    def _resume(self, pool: Pool, task: Task) -> None:
+        if self._dispatcher.goes_on():
+            pool.hand(task)
+
+    # -- what a poll writes down
+
+    def take_unwritten(self) -> tuple[set[tuple[JobId, int]], dict[AgentKey, list[JobId]]]:
+        """For the poll that begins, what it has to write down: see `Plan.lost` and `completed`."""
+        lost, self._lost = self._lost, set()
+        completed, self._completed = self._completed, {}
+        return lost, completed
+
+    def keep_undone(self, plan: Plan, outcome: Outcome) -> None:
+        """Keep for the next poll what this one could not write down."""
+        if outcome.failed or outcome.info.keys() - outcome.done:
+            self._lost |= plan.lost
+        for key, ids in plan.completed.items():
+            is_there = outcome.failed or key[0] in outcome.info
+            if is_there and key[0] not in outcome.done:
+                self._completed.setdefault(key, []).extend(ids)

@@ -1,0 +1,168 @@
+"""When a dispatcher polls.
+
+It does so every now and then, when a job falls due, and when somebody wakes it: a worker that has
+ended its job, or a commit that concerns it. There is never more than one poll at a time.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import zc.async_.clock
+from zc.async_.dispatcher.plans import Outcome
+from zc.async_.dispatcher.pools import Pools
+from zc.async_.dispatcher.returns import Returns
+from zc.async_.dispatcher.session import Session
+from zc.async_.dispatcher.timers import Timers
+
+#: Seconds between two polls of a storage that does not say when something was committed.
+LOOK_INTERVAL = 0.2
+
+#: Seconds for which a poll waits at most for more workers to become idle.
+LONGEST_GATHERING = 0.02
+
+
+class Schedule:
+    """Owns the timers, and whether a poll is under way or wanted.
+
+    Only from the reactor's thread, but for `wake`, which merges any number of wishes to poll into
+    one call in the reactor's thread.
+    """
+
+    def __init__(
+        self,
+        dispatcher: Any,
+        pools: Pools,
+        returns: Returns,
+        session: Session,
+        woken: Callable[[], None],
+        begin: Callable[[], None],
+    ) -> None:
+        """`woken`: called before a poll that somebody wished for.
+
+        `begin`: makes a poll, or has one made, and sees that `poll_ended` is called after it.
+        """
+        self._dispatcher = dispatcher
+        self._pools = pools
+        self._returns = returns
+        self._session = session
+        self._on_waking = woken
+        self._begin = begin
+        self.begin_anew(threaded=False)
+
+    def begin_anew(self, threaded: bool) -> None:
+        """Forget what belongs to an earlier activation.
+
+        `threaded`: whether polls are made in other threads, and the reactor must not be blocked.
+        """
+        # Set by any thread; cleared by the reactor's before it looks at what there is.
+        self._awake = False
+        #: Whether polls are made in other threads than the reactor's.
+        self.threaded = threaded
+        #: Whether a poll is under way.
+        self.polling = False
+        #: Whether another poll is wanted after the present one.
+        self.wanted = False
+        self._periodic = True
+        #: Of this activation. Whoever else sets one gives it a name of its own.
+        self.timers = Timers(self._dispatcher.reactor)
+
+    def wake(self) -> None:
+        """Have a poll made soon. For any thread."""
+        if not self._awake:
+            self._awake = True
+            self._dispatcher.reactor.callFromThread(self._woken)
+
+    def _woken(self) -> None:
+        self._awake = False
+        self._on_waking()
+        self.poll()
+
+    def poll_periodically(self) -> None:
+        """Poll now, and again and again as long as the dispatcher is active."""
+        self._periodic = True
+        if self._dispatcher.activated:
+            self.timers.set("poll", self._dispatcher.poll_interval, self.poll_periodically)
+        self.poll()
+
+    def take_periodic(self) -> bool:
+        """Whether this is the first time to ask since it was time for the regular poll."""
+        periodic, self._periodic = self._periodic, False
+        return periodic
+
+    def poll(self) -> None:
+        """Poll, or see that there is another poll after the present one."""
+        if not self._dispatcher.activated:
+            return
+        if self.polling:
+            self.wanted = True
+            return
+        self.polling = True
+        self.wanted = False
+        longest = self._session.last_duration
+        if longest and not self._mostly_idle():
+            # Jobs that end about now: one claim for several workers costs hardly more than one for
+            # each. Waiting as long as a claim takes never costs more than twice what it can save.
+            if self.threaded:
+                self.timers.set("gather", min(longest, LONGEST_GATHERING), self._begin_poll)
+                return
+            self._gather(min(longest, LONGEST_GATHERING))
+        self._begin_poll()
+
+    def _gather(self, longest: float) -> None:
+        """Wait until most of the workers are idle, but not for long.
+
+        Blocks the reactor, which is our own and has nothing better to do.
+        """
+        end = time.monotonic() + longest
+        while not self._mostly_idle() and (left := end - time.monotonic()) > 0:
+            self._returns.wait(left)
+
+    def _mostly_idle(self) -> bool:
+        busy = sum(len(pool.working) for pool in self._pools.all()) - len(self._returns)
+        return 5 * busy <= self._pools.places
+
+    def _begin_poll(self) -> None:
+        try:
+            self._returns.take()
+            self._begin()
+        except BaseException:
+            # The reactor logs it and goes on. So must the polls, and the end of the dispatcher,
+            # which would wait for this one for ever.
+            self.polling = False
+            raise
+
+    def poll_ended(self) -> None:
+        """The poll that was under way is so no more."""
+        self.polling = False
+
+    def plan_next(self, outcome: Outcome, is_deaf: bool, is_wanted: bool) -> None:
+        """See that there is a next poll, and when.
+
+        `outcome`: of the last one. `is_deaf`: whether commits may go unheard. `is_wanted`: whether
+        another poll is wanted at once.
+        """
+        self.wanted = self.wanted or is_wanted
+        if outcome.again is not None and outcome.again > 0:
+            self.timers.set("again", outcome.again, self.poll)
+        elif outcome.again is not None or self.wanted:
+            self.wake()
+        interval = self._dispatcher.poll_interval
+        if is_deaf:
+            self.timers.set("look", min(interval, LOOK_INTERVAL), self.poll)
+        if outcome.next_time is not None:
+            seconds = (outcome.next_time - zc.async_.clock.microseconds()) / 1_000_000
+            if seconds < interval:
+                self.timers.set("due", max(0, seconds), self.poll)
+
+    def stop(self) -> None:
+        """Begin no more polls. One that is under way goes on."""
+        if self.timers.is_set("gather"):
+            # This poll has not begun.
+            self.polling = False
+        self.timers.cancel_all()
+
+    def end(self) -> None:
+        """Cancel all timers, and let their thread end. Also for the thread that abandons."""
+        self.timers.cancel_all()
+        self.timers.stop()
