@@ -68,7 +68,7 @@ def run_document(path, module):
 def look_at_what_came_of_it(path, caplog):
     """See that nothing failed and nothing was logged but what the document speaks of."""
     failed = sorted(
-        callables.stored_repr(job._callable)
+        callables.stored_repr(job.stored_callable)
         for job in stored_jobs("Data.fs")
         if isinstance(job.result, zc.twist.Failure)
     )

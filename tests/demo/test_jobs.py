@@ -94,9 +94,9 @@ def test_retries_of_callbacks_count():
     job = Job(len)
     callback = job.addCallback(Job(len))
     for retried, count in ((job, 1), (callback, 2)):
-        retried._policy = retried.getRetryPolicy()
-        retried._policy.updateData({"transaction_error": count, "last_transaction_error": "x"})
-    callback._policy.interrupted()
+        retried.kept_policy = retried.getRetryPolicy()
+        retried.kept_policy.updateData({"transaction_error": count, "last_transaction_error": "x"})
+    callback.kept_policy.interrupted()
     assert jobs.count_retries(job) == 4
 
 

@@ -270,7 +270,7 @@ def claim(queue, identity, claimed):
     agents = queue.dispatchers[identity]
     agents.activate()
     for _job in range(claimed):
-        agents["main"].claimJob()._activate(1)
+        agents["main"].claimJob().activate_at(1)
 
 
 def test_jobs_of_a_killed_process_are_done_again(

@@ -24,7 +24,7 @@ def job(client, fence):
     job = client.root["job"] = Job(work.answer)
     client.manager.commit()
     client.manager.begin()
-    fence.enclose(job, job._token)
+    fence.enclose(job, job.claim_token)
     return job
 
 
@@ -34,7 +34,7 @@ def reassign(connect, job):
 
     def reassign():
         other = connect()
-        other.same(job)._token += 1
+        other.same(job).claim_token += 1
         other.manager.commit()
 
     return reassign
@@ -138,13 +138,13 @@ def test_what_a_job_writes_in_another_database_is_fenced_too(two_databases, conn
     fence = Fence()
     client.manager.registerSynch(fence)
     client.manager.begin()
-    fence.enclose(job, job._token)
+    fence.enclose(job, job.claim_token)
     client.root["counter"].increase()
     client.manager.commit()
 
     client.root["counter"].increase()
     with two_databases["async"].transaction() as connection:
-        connection.get(job._p_oid)._token += 1
+        connection.get(job._p_oid).claim_token += 1
     if when == "before":
         client.manager.begin()
         client.root["counter"].increase()

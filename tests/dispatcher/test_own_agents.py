@@ -226,14 +226,14 @@ def test_what_it_has_is_handed_back_when_its_dispatcher_ends(client, put, own, k
     assigned, active = put(work.answer), put(work.answer)
     books = agents.books_of("ending")
     assert [books.claimJob(), books.claimJob()] == [assigned, active]
-    active._activate(zc.async_.clock.microseconds())
+    active.activate_at(zc.async_.clock.microseconds())
     client.manager.commit()
     agents.deactivate()
     client.manager.commit()
     assert list(books) == []
     assert assigned.status == PENDING
-    assert [job for job in client.queue if not job._system] == [assigned]
-    assert [job.callable for job in client.queue if job._system] == [active.handleInterrupt]
+    assert [job for job in client.queue if not job.is_of_system] == [assigned]
+    assert [job.callable for job in client.queue if job.is_of_system] == [active.handleInterrupt]
 
 
 def test_its_size_counts_though_it_does_not_look_at_it(client, put, own):

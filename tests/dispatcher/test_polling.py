@@ -114,7 +114,7 @@ def key(job):
 def completed(client, job):
     """Have a claimed job complete, as a worker would."""
     client.manager.begin()
-    job._end_with(42)
+    job.end_with(42)
     client.manager.commit()
 
 
@@ -353,7 +353,7 @@ def test_a_poll_claims_for_idle_workers(active, put, client):
     assert {claimed.agent for claimed in outcome.jobs} == {("", "main")}
     client.manager.begin()
     assert [job.status for job in jobs] == [ACTIVE] * 2 + [PENDING] * 3
-    assert [claimed.token for claimed in outcome.jobs] == [job._token for job in jobs[:2]]
+    assert [claimed.token for claimed in outcome.jobs] == [job.claim_token for job in jobs[:2]]
     # What is told of the agent is as of before the claim.
     assert outcome.info[""]["main"]["len"] == 0
     assert outcome.again is None
@@ -421,7 +421,7 @@ def test_a_poll_that_could_not_read_everything_wants_another_at_once(active, put
 def test_jobs_of_the_system_need_no_agent_that_takes_them(active, put, client, settings):
     poller = active(**settings)
     job = put(work.answer)
-    client.queue.put(job._system_job(job.handleInterrupt))
+    client.queue.put(job.make_system_job(job.handleInterrupt))
     client.manager.commit()
     assert [claimed.agent for claimed in poller.poll().jobs] == [("", SYSTEM)]
     client.manager.begin()
@@ -594,7 +594,7 @@ def test_claims_whose_answer_was_lost_are_claimed_anew(
     found += poller.poll().jobs
     assert [claimed.job_id for claimed in found] == [key(job) for job in jobs]
     client.manager.begin()
-    assert [job._token for job in jobs] == [claimed.token for claimed in found]
+    assert [job.claim_token for job in jobs] == [claimed.token for claimed in found]
     assert len(client.queue.dispatchers[poller.uuid]["main"]) == 2
     assert len(client.queue) == 0
     assert poller.poll(busy={("", "main"): 2}).jobs == []
@@ -1033,7 +1033,7 @@ def test_the_poller_s_own_commits_wake_nobody(active, put, database, client):
     poller.listener.oids = frozenset(outcome.watched[database])
     assert client.queue.quotas["one"].members._p_oid in poller.listener.oids
     client.manager.begin()
-    client.connection.get(outcome.jobs[0].job_id[0])._end_with(42)
+    client.connection.get(outcome.jobs[0].job_id[0]).end_with(42)
     client.manager.commit()
     before = database.lastTransaction()
     assert len(poller.poll().jobs) == 1
@@ -1175,7 +1175,7 @@ def test_a_poll_tells_of_held_jobs_that_are_not_its_own_any_more(active, client,
     # Its books are kept: no agent has it any more.
     poller.poll()
     client.manager.begin()
-    held = [(key(job), job._token) for job in (done, taken, running)]
+    held = [(key(job), job.claim_token) for job in (done, taken, running)]
     taken.queue.putBack(taken)
     client.queue.claim()
     client.manager.commit()

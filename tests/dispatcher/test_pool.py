@@ -342,7 +342,7 @@ def test_a_job_that_is_reassigned_meanwhile_cannot_commit_by_itself(run, client)
     def reassign():
         client.manager.begin()
         (job,) = client.queue.dispatchers.values()[0]["main"]
-        job._token += 1
+        job.claim_token += 1
         client.manager.commit()
 
     client.manager.begin()
@@ -432,8 +432,8 @@ def edit(client, job):
 class Waiting(Job):
     """Lets another party act while it takes over the result of the other job."""
 
-    def _receive(self, result):
-        super()._receive(result)
+    def receiveResult(self, result):
+        super().receiveResult(result)
         work.call_hook()
 
 

@@ -287,7 +287,7 @@ def test_a_client_hears_of_the_commits_of_others_and_not_of_the_poller_s_own(zeo
         # The next claim writes a record that is watched since then: a job waits for the place.
         poller.listener.oids = frozenset(outcome.watched[database])
         client.manager.begin()
-        client.connection.get(claimed.job_id[0])._end_with(42)
+        client.connection.get(claimed.job_id[0]).end_with(42)
         client.manager.commit()
         before = database.lastTransaction()
         outcome = poller.poll()

@@ -399,7 +399,7 @@ def reassign(job):
 
     def do():
         with database.transaction() as connection:
-            connection.get(oid)._token += 1
+            connection.get(oid).claim_token += 1
 
     thread = threading.Thread(target=do)
     thread.start()

@@ -48,7 +48,7 @@ def undo_last(database, count):
 def complete(client, job):
     """Have a claimed job complete, as a worker would."""
     client.manager.begin()
-    job._end_with(42)
+    job.end_with(42)
     client.manager.commit()
 
 

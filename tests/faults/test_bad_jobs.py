@@ -55,7 +55,7 @@ class RaisesInCallable(Job):
 
     @callable.setter
     def callable(self, value):
-        self._callable = "tests.dispatcher.work:answer"
+        self.stored_callable = "tests.dispatcher.work:answer"
 
 
 class CallableIsNone(RaisesInCallable):
@@ -65,7 +65,7 @@ class CallableIsNone(RaisesInCallable):
 
     @callable.setter
     def callable(self, value):
-        self._callable = "tests.dispatcher.work:answer"
+        self.stored_callable = "tests.dispatcher.work:answer"
 
 
 class RaisesInPolicy(Job):

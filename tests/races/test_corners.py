@@ -40,10 +40,10 @@ def let_act(*args):
 class Interrupted(Job):
     """Raises what is to be raised when it has its turn, whatever its retry policy."""
 
-    def _perform(self, result):
+    def perform_as_callback(self, result):
         if to_raise:
             raise to_raise.pop()
-        super()._perform(result)
+        super().perform_as_callback(result)
 
 
 class Counter(persistent.Persistent):
@@ -277,7 +277,7 @@ def test_a_job_that_waits_goes_on_though_its_agent_is_gone(
     (claimed,) = dispatcher.claim()
     dispatcher.run(claimed)
     client.manager.begin()
-    assert job._waits()
+    assert job.is_suspended()
     leave(client, dispatcher)
     client.manager.commit()
 
@@ -400,7 +400,7 @@ def test_a_job_whose_commit_is_done_late_and_waits_for_another_does_not_run_agai
     def commit_late():
         other.manager.begin()
         theirs = other.same(job)
-        theirs._wait_for(other.queue.put(theirs.args[0]))
+        theirs.wait_for_job(other.queue.put(theirs.args[0]))
         other.manager.commit()
 
     set_hook(commit_late)

@@ -108,7 +108,7 @@ def interrupted_in_its_callbacks(client, dispatcher, job):
     put(client, job)
     dispatcher.claim()
     client.manager.begin()
-    job._fail()
+    job.end_as_failed()
     client.queue.put(job.resumeCallbacks)
     client.queue.put(job.resumeCallbacks)
     client.manager.commit()
@@ -522,7 +522,7 @@ def passed(client):
 def add_to_passed(client, job):
     client.manager.begin()
     proxy, *_others = client.same(job).callbacks
-    assert proxy._passed
+    assert proxy.is_passed
     proxy.addCallback(Job(note, "late"))
     client.manager.commit()
 
@@ -565,14 +565,14 @@ def test_something_to_call_that_comes_after_the_completion_is_called(
 def test_something_to_call_that_comes_with_the_completion_is_called(
     client, other, dispatcher, passed, monkeypatch
 ):
-    complete = Job._complete
+    complete = Job.complete
 
     def complete_when_added(job):
         complete(job)
-        monkeypatch.setattr(Job, "_complete", complete)
+        monkeypatch.setattr(Job, "complete", complete)
         add_to_passed(other, passed)
 
-    monkeypatch.setattr(Job, "_complete", complete_when_added)
+    monkeypatch.setattr(Job, "complete", complete_when_added)
     dispatcher.work()
     assert done == ["job", "first", "second", "late"]
     assert statuses(client, passed, *passed.callbacks) == [COMPLETED] * 4

@@ -237,7 +237,7 @@ def test_race_4_the_same_dispatcher_claiming_again_fences_its_own_old_thread(cli
 
     assert again.job_id == first.job_id
     client.manager.begin()
-    assert first.token != client.same(job)._token
+    assert first.token != client.same(job).claim_token
     with pytest.raises(ReassignedError):
         dispatcher.run(first)
     dispatcher.run(again)

@@ -70,7 +70,7 @@ def is_joining(dispatcher, claimed):
 
     def joins():
         job = dispatcher.connection.get(claimed.job_id[0])
-        return job.status == ACTIVE and job._joins is None and job._inner is not None
+        return job.status == ACTIVE and job.returned_job is None and job.awaited_job is not None
 
     return joins
 
@@ -110,7 +110,7 @@ def test_somebody_claims_or_runs_the_other_before_it_is_returned(
     dispatcher.run(claimed)
     if not runs_too:
         client.manager.begin()
-        assert job._waits()
+        assert job.is_suspended()
         sibling.run(inner[0])
     end(client, dispatcher, sibling)
     assert calls == ["delegate"]
@@ -151,7 +151,7 @@ def test_a_process_dies_between_the_two_commits(client, dispatcher, sibling, cal
         dispatcher.run(claimed)
     client.manager.begin()
     assert job.status == ACTIVE
-    assert not job._waits()
+    assert not job.is_suspended()
     assert list(dispatcher.agents(client)["main"]) == [job]
     if ran:
         sibling.work()
@@ -172,14 +172,14 @@ def test_a_process_dies_between_the_two_commits_of_a_callback(client, dispatcher
 
     def joins():
         same = dispatcher.connection.get(callback._p_oid)
-        return same._inner is not None
+        return same.awaited_job is not None
 
     Before(dispatcher, joins, die)
     with pytest.raises(SystemExit):
         dispatcher.run(claimed)
     client.manager.begin()
     assert callback.status == ACTIVE
-    assert not callback._waits()
+    assert not callback.is_suspended()
     dispatcher.agents(client).deactivate()
     client.manager.commit()
     end(client, sibling)
@@ -225,7 +225,7 @@ def test_a_job_that_is_new_is_waited_for_in_one_commit(client, dispatcher, datab
     dispatcher.run(claimed)
     assert len(list(database.storage.iterator(start=before))) == 2  # that one is the first
     client.manager.begin()
-    assert job._waits()
+    assert job.is_suspended()
     end(client, dispatcher)
     assert job.result == 42
 
@@ -297,7 +297,7 @@ def test_a_storage_that_refuses_to_have_a_job_wait_does_not_fail_it(
     (claimed,) = dispatcher.claim()
 
     def joins():
-        return dispatcher.connection.get(returning._p_oid)._inner is not None
+        return dispatcher.connection.get(returning._p_oid).awaited_job is not None
 
     Conflicting(dispatcher, joins, error)
     dispatcher.run(claimed)

@@ -29,7 +29,7 @@ def note_holders(poll: Poll, view: View, model: Model, numbers: Any) -> None:
     """Note which places the claimed jobs have, and see that they are all that they need."""
     for claimed in poll.outcome.jobs:
         job = view.same(claimed.job_id[0])
-        if job._token != claimed.token or job.status != ACTIVE:
+        if job.claim_token != claimed.token or job.status != ACTIVE:
             # Somebody was quick.
             continue
         quotas = [view.queue.quotas.get(name) for name in job.quota_names]
@@ -46,12 +46,12 @@ def check_claimed(poll: Poll, view: View, deadlines: dict[bytes, int | None]) ->
         deadline = deadlines.get(claimed.job_id[0])
         assert deadline is None or deadline > poll.began, "claimed though it is too late"
         job = view.same(claimed.job_id[0])
-        assert (claimed.agent[1] == SYSTEM) == job._system
+        assert (claimed.agent[1] == SYSTEM) == job.is_of_system
         if poll.waited is not None:
-            assert job._token == claimed.token
+            assert job.claim_token == claimed.token
             assert job.status == ACTIVE
             begin_after = zc.async_.clock.to_microseconds(job.begin_after)
-            assert job._begin_after is None or begin_after <= zc.async_.clock.microseconds()
+            assert job.kept_begin_after is None or begin_after <= zc.async_.clock.microseconds()
             agent = view.queue.dispatchers[poll.process.uuid].get(claimed.agent[1])
             assert agent is None or agent.filter is None or agent.filter(job), "a filter said no"
 
@@ -74,8 +74,8 @@ def _may_start(view: View, agent: Any, job: Any) -> bool:
     now = zc.async_.clock.now()
     quotas = [view.queue.quotas.get(name) for name in job.quota_names]
     return (
-        job._system == (agent.name == "system")
-        and (job._begin_after is None or job.begin_after <= now)
+        job.is_of_system == (agent.name == "system")
+        and (job.kept_begin_after is None or job.begin_after <= now)
         and all(quota is None or not quota.filled for quota in quotas)
         and (agent.filter is None or agent.filter(job))
     )
@@ -106,7 +106,7 @@ def _check_next_time(poll: Poll, view: View) -> None:
     times = []
     for job in view.waiting:
         begin_after = zc.async_.clock.to_microseconds(job.begin_after)
-        if job._begin_after is not None and begin_after > now:
+        if job.kept_begin_after is not None and begin_after > now:
             times.append(begin_after)
         if job.begin_by is not None:
             deadline = begin_after + zc.async_.clock.interval_microseconds(job.begin_by)

@@ -45,7 +45,7 @@ def check_queue(view: View) -> None:
 def _order(job: Any) -> Any:
     arrival = arrival_of(job)
     begin_after = zc.async_.clock.to_microseconds(job.begin_after)
-    rank = (0, 0) if job._put_back else (1, -job.priority)
+    rank = (0, 0) if job.was_put_back else (1, -job.priority)
     return rank, max(arrival, begin_after), arrival
 
 
@@ -57,7 +57,7 @@ def check_agents(view: View) -> None:
     oids = [job._p_oid for _agent, jobs in view.agents for job in jobs]
     assert len(set(oids)) == len(oids), "two agents have one job"
     for agent, jobs in view.agents:
-        assert list(agent) == [job for job in jobs if not job._waits()]
+        assert list(agent) == [job for job in jobs if not job.is_suspended()]
         assert len(agent) == len(list(agent))
         assert all(job.agent is agent for job in agent)
 
@@ -77,7 +77,7 @@ def check_place(view: View, known: Known, job: Any) -> None:
         assert not unseen or _is_cared_for(view, known, job), (
             f"{known}: has callbacks that nobody sees"
         )
-    elif not job._waits():
+    elif not job.is_suspended():
         assert _is_cared_for(view, known, job), f"{known}: {status}, and nobody has it"
 
 
@@ -94,7 +94,7 @@ def _is_wanted(callback: Any, result: Any) -> bool:
     """Whether a callback has still to be performed."""
     if not isinstance(callback, CallbackProxy) or callback.status != NEW:
         return callback.status == NEW
-    if callback.job is not None or callback._callbacks:
+    if callback.job is not None or callback.early_callbacks:
         return True
     return (callback.failure if isinstance(result, Failure) else callback.success) is not None
 
@@ -113,10 +113,10 @@ def check_quotas(view: View, model: Model) -> None:
         for job in quota:
             assert name in job.quota_names, f"{job!r} has a place in {name!r}, which it needs not"
             assert job.status == ACTIVE, f"{job!r} ({job.status}) has a place in {name!r}"
-            assert name not in (job._given_up or ())
+            assert name not in (job.given_up_places or ())
         for number, (token, oids) in model.holders.items():
             job = view.job(number)
-            has_place = job._token == token and name not in (job._given_up or ())
+            has_place = job.claim_token == token and name not in (job.given_up_places or ())
             if oid in oids and job.status == ACTIVE and has_place:
                 assert job in quota, f"{job!r} runs without its place in {name!r}"
     model.lengths = lengths
@@ -132,7 +132,7 @@ def check_effects(known: Known, effect: Effect, job: Any) -> None:
     if job is None or job.status in (NEW, PENDING):
         assert count == 0, f"{known} took effect, and is not done"
     elif known.kind == "inner":
-        assert count == 1 or not job._waits_for_result()
+        assert count == 1 or not job.waits_for_result()
         assert count == 1 or job.status == ACTIVE or isinstance(job.result, Failure)
     elif known.kind in _ENDS_WITH_EFFECT:
         ended_well = job.status in (CALLBACKS, COMPLETED) and not isinstance(job.result, Failure)

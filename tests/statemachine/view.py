@@ -54,12 +54,12 @@ class View:
         return self._client.connection.get(oid)
 
     def _find_cared_for(self) -> Iterator[bytes]:
-        todo = [job for job in self.waiting if job._system]
-        todo += [job for _agent, jobs in self.agents for job in jobs if job._system]
+        todo = [job for job in self.waiting if job.is_of_system]
+        todo += [job for _agent, jobs in self.agents for job in jobs if job.is_of_system]
         while todo:
             subject = todo.pop().callable.__self__
             yield subject._p_oid
-            if subject._system and subject.status not in (PENDING, COMPLETED):
+            if subject.is_of_system and subject.status not in (PENDING, COMPLETED):
                 todo.append(subject)
 
 
@@ -70,4 +70,4 @@ def number(job: Any) -> str:
 
 def arrival_of(job: Any) -> int:
     """When a waiting job was put (microseconds)."""
-    return job._arrival or job._entry_key
+    return job.arrival_key or job.entry_key

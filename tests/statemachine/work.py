@@ -102,7 +102,7 @@ def perform(effect: Effect, *results: Any) -> Any:
     """What every job calls."""
     job = local.getJob()
     starts = stage.starts.setdefault(effect.number, [])
-    starts.append(Start(job._token, zc.async_.clock.microseconds()))
+    starts.append(Start(job.claim_token, zc.async_.clock.microseconds()))
     if effect.kind == "commit":
         effect.hot.count += 1
         job._p_jar.transaction_manager.commit()

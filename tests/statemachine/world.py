@@ -289,7 +289,7 @@ class World:
 
     def _check_whose(self, claimed: Claimed, ours: bool) -> None:
         job = self.view().same(claimed.job_id[0])
-        still = (job._token, job.status) == (claimed.token, zc.async_.interfaces.ACTIVE)
+        still = (job.claim_token, job.status) == (claimed.token, zc.async_.interfaces.ACTIVE)
         assert ours or not still, f"its worker gave up {job!r}, which is still its"
 
     def fire(self, number: int, which: int = 0) -> None:
@@ -374,7 +374,7 @@ class World:
         if self._claimed is None:
             return None
         job = client.connection.get(self._claimed.job_id[0])
-        while job._system:
+        while job.is_of_system:
             job = job.callable.__self__
         return job
 

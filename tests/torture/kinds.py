@@ -80,7 +80,7 @@ def family(job: Job) -> Iterator[Job]:
     """
     _check_job(job, "a job")
     yield job
-    for part in (*job._args, *job._kwargs.values()):
+    for part in (*job.stored_args, *job.stored_kwargs.values()):
         # Those of a job that failed to start them stay as they were.
         if isinstance(part, Job) and not (failed(job) and part.status == NEW):
             yield from family(part)

@@ -86,7 +86,7 @@ def _detail(folder: Path, kind: str, fault: Fault) -> str:
     found = [
         f"{fault.problem}: {kind}: {job!r} {fault.text}",
         f"  status {job.status}, parent {utils.custom_repr(job.parent)}, {_where(job)}",
-        f"  times {job.begin_after}, {job.active_start}, {job.active_end}, token {job._token}",
+        f"  times {job.begin_after}, {job.active_start}, {job.active_end}, token {job.claim_token}",
         f"  result {job.result!r}, retries {_retries(job)}",
     ]
     oid = re.compile(rf"\boid {int.from_bytes(job._p_oid)}\b")
@@ -95,7 +95,7 @@ def _detail(folder: Path, kind: str, fault: Fault) -> str:
 
 
 def _retries(job: Any) -> Any:
-    return None if job._policy is None else dict(job._policy.data)
+    return None if job.kept_policy is None else dict(job.kept_policy.data)
 
 
 def _where(job: Any) -> str:

@@ -246,7 +246,7 @@ def _state_of_what_is_left(view: Any) -> set[Any]:
     try:
         connection = view()
         jobs = verdict.unfinished(connection)
-        return {(job._p_oid, job.status, job._token) for job in jobs} or set(
+        return {(job._p_oid, job.status, job.claim_token) for job in jobs} or set(
             verdict.left_behind(connection)
         )
     except ZEO.Exceptions.ClientDisconnected as error:

@@ -396,7 +396,7 @@ def test_a_late_callback_that_nobody_performed_is_performed_by_the_bookkeeping(
     job = client.put(calls.nothing)
     calls.run_next(agent)
     callback = Job(calls.happen)
-    callback._set_up_as_callback(job, None, None)
+    callback.set_up_as_callback(job, None, None)
     sidecar.need(job).callbacks += (callback,)
     client.commit()
     agent.keep_books()
@@ -487,7 +487,7 @@ def test_the_agent_of_the_system_takes_only_the_jobs_of_the_system(client, agent
     system = agent.parent.system_agent
     assert isinstance(system, zc.async_.agent.SystemAgent)
     assert system.claimJob() is None
-    resume = client.put(job._system_job(job.resumeCallbacks))
+    resume = client.put(job.make_system_job(job.resumeCallbacks))
     assert agent.claimJob() is job
     assert agent.claimJob() is None
     assert system.claimJob() is resume

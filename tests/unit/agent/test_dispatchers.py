@@ -217,7 +217,7 @@ def test_a_job_that_is_only_assigned_goes_back_unasked(client, agents):
 
 def test_a_job_that_was_active_is_interrupted_by_whoever_works_next(client, agents, clock, uuid_2):
     job = client.put(calls.nothing)
-    agents["main"].claimJob()._activate(clock.time)
+    agents["main"].claimJob().activate_at(clock.time)
     client.commit()
     agents.deactivate()
     client.commit()
@@ -228,12 +228,12 @@ def test_a_job_that_was_active_is_interrupted_by_whoever_works_next(client, agen
     assert interruption.callable == job.handleInterrupt
     assert job.status == PENDING
     assert client.queue[0] is job
-    assert job._policy.data["interruptions"] == 1
+    assert job.kept_policy.data["interruptions"] == 1
 
 
 def test_an_interrupted_job_that_is_not_to_be_retried_fails(client, agents, clock, uuid_2):
     job = client.put(calls.nothing, retry_policy_factory=NeverRetry)
-    agents["main"].claimJob()._activate(clock.time)
+    agents["main"].claimJob().activate_at(clock.time)
     client.commit()
     agents.deactivate()
     client.commit()
@@ -245,8 +245,8 @@ def test_an_interrupted_job_that_is_not_to_be_retried_fails(client, agents, cloc
 def test_callbacks_that_were_not_performed_are_resumed(client, agents, clock, uuid_2, happened):
     job = client.put(calls.nothing)
     job.addCallback(calls.happen)
-    agents["main"].claimJob()._activate(clock.time)
-    job._end_with(42)
+    agents["main"].claimJob().activate_at(clock.time)
+    job.end_with(42)
     client.commit()
     assert job.status == CALLBACKS
     agents.deactivate()
@@ -293,7 +293,7 @@ def test_interruptions_of_two_dispatchers_at_the_same_time_do_not_conflict(
     for each, identity in zip(clients, (uuid_1, uuid_2), strict=True):
         each.agent(identity)
         each.put(calls.nothing)
-        each.queue.dispatchers[identity]["main"].claimJob()._activate(clock.time)
+        each.queue.dispatchers[identity]["main"].claimJob().activate_at(clock.time)
         each.commit()
     for each in clients:
         each.begin()

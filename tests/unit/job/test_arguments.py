@@ -189,7 +189,7 @@ def test_reading_annotations_writes_nothing(client, job):
     assert job.annotations == {}
     assert job.annotations.get("a") is None
     assert not job._p_changed
-    assert job._sidecar is None
+    assert job.sidecar_record is None
 
 
 def test_annotations_are_written_apart_from_the_job(client, other, job):

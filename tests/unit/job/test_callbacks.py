@@ -193,7 +193,7 @@ def test_without_values_the_callback_keeps_its_own():
 @pytest.mark.parametrize("status", [PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED])
 def test_only_a_new_job_can_become_a_callback(status):
     callback = Job(scribble)
-    callback._set_status(status)
+    callback.set_status(status)
     with pytest.raises(BadStatusError, match="in use already"):
         Job(ok).addCallback(callback)
 
@@ -232,7 +232,7 @@ def test_callbacks_that_were_performed_are_not_performed_again(client, run):
     for number in range(3):
         job.addCallback(Job(note, number))
     client.root["job"] = job
-    job._end_with("result")
+    job.end_with("result")
     client.commit()
     job.callbacks[0]("result")
     job.resumeCallbacks()
@@ -248,7 +248,7 @@ def test_a_callback_that_comes_just_before_the_completion_is_performed(
     job = Job(ok)
     job.addCallback(Job(note, "first"))
     client.put(job)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     complete = callback_runs._complete
 
@@ -260,7 +260,7 @@ def test_a_callback_that_comes_just_before_the_completion_is_performed(
         return complete(job, *args)
 
     monkeypatch.setattr(callback_runs, "_complete", add_and_complete)
-    running.run_claimed(job, job._token)
+    running.run_claimed(job, job.claim_token)
     assert [entry[0] for entry in calls.happened] == ["first", CALLBACKS]
     assert job.status == COMPLETED
 
@@ -333,14 +333,14 @@ def test_a_callback_of_a_claimed_job_does_not_make_the_job_conflict(
     client, other, agent, clock, seen
 ):
     job = client.put(ok)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     other.begin()
     callback = other.mine(job).addCallback(Job(note, "late"))
     other.commit()
     if seen:
         client.begin()
-    running.run_claimed(job, job._token)
+    running.run_claimed(job, job.claim_token)
     assert job.status == COMPLETED
     # What the transaction of the job did not see, the bookkeeping of the dispatcher does.
     client.begin()
@@ -355,11 +355,11 @@ def test_a_callback_that_meets_the_completion_conflicts_and_then_finds_it(
     client, other, agent, clock
 ):
     job = client.put(ok)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     other.begin()
     other.mine(job).addCallback(Job(note, "late"))
-    running.run_claimed(job, job._token)
+    running.run_claimed(job, job.claim_token)
     with pytest.raises(ReadConflictError):
         other.commit()
     other.abort()
@@ -620,7 +620,7 @@ def test_a_choice_whose_process_ended_before_the_call_is_taken_up(client):
     job = Job(ok)
     proxy = job.addCallbacks(Job(note, "success"))
     client.root["job"] = job
-    job._end_with("result")
+    job.end_with("result")
     proxy.getJob("result")
     client.commit()
     assert not performed(proxy)
@@ -720,11 +720,11 @@ def many_proxies(client, count):
 
 def many_late(client, count):
     job = client.add(f"many {count}", Job(calls.nothing))
-    job._activate(0)
+    job.activate_at(0)
     client.commit()
     for _number in range(count):
         job.addCallback(calls.identity)
-    job._end_with(None)
+    job.end_with(None)
     return job
 
 
@@ -766,7 +766,7 @@ def test_to_add_a_callback_to_many_does_not_write_all_of_them(client, db, status
     job = client.add("job", Job(calls.nothing))
     proxy = job.addCallbacks(success=calls.identity)
     if status == ACTIVE:
-        job._activate(0)
+        job.activate_at(0)
     client.commit()
     written = []
     for _number in range(300):

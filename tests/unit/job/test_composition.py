@@ -265,7 +265,7 @@ def start_parts(client, agent, *parts, **options):
     client.begin()
     claimed = [agent.claimJob() for _part in parts]
     for part in claimed:
-        part._activate(0)
+        part.activate_at(0)
     client.commit()
     return job, claimed
 
@@ -274,7 +274,7 @@ def work(other, part):
     """Run a job as a worker does."""
     other.begin()
     there = other.mine(part)
-    tries.run_claimed(there, there._token)
+    tries.run_claimed(there, there.claim_token)
 
 
 def keep_books(client, agent):
@@ -324,7 +324,7 @@ def test_a_part_that_was_removed_from_its_agent_tells_of_its_end_itself(
         client.commit()
         client.begin()
         assert agent.claimJob() is part
-        part._activate(0)
+        part.activate_at(0)
     client.commit()
     work(other, part)
     work(other, second)
@@ -338,7 +338,7 @@ def test_a_parallel_job_ends_when_all_its_parts_have_and_not_before(client, agen
     job, parts = start_parts(client, agent, *[one] * count, postprocess=results)
     for part in reversed(parts):
         assert len(client.queue) == 0
-        part._set_status(COMPLETED)
+        part.set_status(COMPLETED)
         agent.remember(part)
         # Told twice.
         agent.remember(part)
@@ -358,7 +358,7 @@ def test_a_parallel_job_ends_when_all_its_parts_have_and_not_before(client, agen
 def test_two_dispatchers_that_note_the_ends_of_the_last_parts_conflict(client, other, agent):
     job, parts = start_parts(client, agent, one, two)
     for part in parts:
-        part._set_status(COMPLETED)
+        part.set_status(COMPLETED)
     client.commit()
     other.begin()
     agent.remember(parts[0])
@@ -424,7 +424,7 @@ def test_parts_that_are_added_by_a_part_of_a_worker_are_waited_for(client, other
     calls.run_next(agent)
     client.begin()
     part = agent.claimJob()
-    part._activate(0)
+    part.activate_at(0)
     client.commit()
     work(other, part)
     keep_books(client, agent)
@@ -451,11 +451,11 @@ def test_a_parallel_job_that_an_older_release_has_begun_goes_on(client, agent):
     job = client.put(parallel(one, two, postprocess=results))
     client.begin()
     claimed = agent.claimJob()
-    claimed._activate(0)
+    claimed.activate_at(0)
     last = Job(results)
     progress = composition.Progress(last)
     progress._tallies = (composition.Tally(None, 0, 0),)
-    job._wait_for(last)
+    job.wait_for_job(last)
     composition._start_parallel_parts(job, progress)
     client.commit()
     job.args.append(Job(three))
@@ -468,7 +468,7 @@ def test_a_parallel_job_that_an_older_release_has_begun_goes_on(client, agent):
 def test_a_conflict_while_the_parts_are_put_leaves_one_of_each(client, other, agent, compose):
     log = client.add("log", calls.Log())
     job = compose(one, two, postprocess=results)
-    job._callable, run = "tests.unit.job.test_composition:conflict_once", job.callable
+    job.stored_callable, run = "tests.unit.job.test_composition:conflict_once", job.callable
     RUN[:] = [run, log, other]
     client.put(job)
     calls.run_all(agent)

@@ -34,7 +34,7 @@ COUNTER = CALLABLE = calls.Counter()
 
 
 def set_status(job, status):
-    job._set_status(status)
+    job.set_status(status)
     return job
 
 
@@ -254,10 +254,10 @@ def test_statuses_follow_the_life_of_a_job(client, agent, clock):
     agent.claimJob()
     client.commit()
     assert job.status == ASSIGNED
-    job._activate(clock.time)
+    job.activate_at(clock.time)
     assert job.status == ACTIVE
     job.addCallback(calls.nothing)
-    job._end_with(1)
+    job.end_with(1)
     assert job.status == CALLBACKS
     client.commit()
     job.resumeCallbacks()
@@ -441,9 +441,9 @@ def test_the_callbacks_of_a_job_in_a_queue_are_performed_by_a_dispatcher(client,
 def test_a_job_that_is_failed_gets_a_new_token(client, agent):
     job = client.put(calls.nothing)
     agent.claimJob()
-    token = job._token
+    token = job.claim_token
     job.fail()
-    assert job._token != token
+    assert job.claim_token != token
 
 
 # -- subclasses

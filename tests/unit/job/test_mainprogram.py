@@ -211,6 +211,6 @@ def test_jobs_of_the_library_are_not_warned_of_again(client, main, caplog):
     client.queue.claim()
     job.addCallback(calls.nothing)
     job._parent = client.queue
-    job._start_callbacks()
+    job.start_callbacks()
     client.commit()
     assert job.status != COMPLETED

@@ -24,7 +24,7 @@ def running(client, agent):
         jobs = []
         for _number in range(count):
             job = agent.claimJob()
-            job._activate(1, places)
+            job.activate_at(1, places)
             jobs.append(job)
         client.commit()
         return jobs
@@ -41,7 +41,7 @@ def test_a_job_that_runs_has_a_place_and_no_sidecar(running):
 
 def test_annotations_of_jobs_of_one_claim_do_not_conflict(running, client, other):
     first, second = running(2)
-    assert first._sidecars is second._sidecars
+    assert first.sidecar_place is second.sidecar_place
     other.begin()
     other.mine(second).annotations["a"] = 2
     other.mine(second).addCallback(calls.nothing)
@@ -57,7 +57,7 @@ def test_an_annotation_and_the_end_of_the_job_do_not_conflict(running, client, o
     (job,) = running(1)
     other.begin()
     other.mine(job).annotations["a"] = 2
-    job._end_with(5)
+    job.end_with(5)
     client.commit()
     other.commit()
     client.begin()
@@ -83,16 +83,18 @@ def test_a_callback_conflicts_with_who_saw_that_there_is_none(running, client, o
 
 def test_few_jobs_share_a_place(running):
     jobs = running(SHARED_BY + 1)
-    assert [job._sidecars is jobs[0]._sidecars for job in jobs] == [True] * SHARED_BY + [False]
+    assert [job.sidecar_place is jobs[0].sidecar_place for job in jobs] == [True] * SHARED_BY + [
+        False
+    ]
 
 
 def test_a_job_that_had_annotations_before_keeps_them_where_they_are(client, agent):
     job = client.put(calls.nothing)
     job.annotations["a"] = 1
-    assert isinstance(job._sidecar, Sidecar)
+    assert isinstance(job.sidecar_record, Sidecar)
     client.commit()
-    agent.claimJob()._activate(1)
-    assert job._sidecars is None
+    agent.claimJob().activate_at(1)
+    assert job.sidecar_place is None
     assert job.annotations["a"] == 1
 
 

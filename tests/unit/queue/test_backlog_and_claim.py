@@ -89,7 +89,7 @@ def test_a_claim_says_when_the_next_job_must_have_begun(client, clock):
     client.begin()
     with client.queue.claiming() as claim:
         assert claim.next(refuse) is None
-    assert claim.next_time() == job._deadline()
+    assert claim.next_time() == job.deadline_moment()
 
 
 def test_a_claim_of_an_empty_queue_knows_no_next_time(client):
@@ -815,7 +815,7 @@ def test_a_filter_and_quotas_hold_together(client, refusing):
 
 def test_jobs_of_the_system_are_offered_to_no_filter_and_no_usual_claim(client, refusing):
     job = Job(calls.echo, 1)
-    system = client.put(job._system_job(job.handleInterrupt))
+    system = client.put(job.make_system_job(job.handleInterrupt))
     assert client.claim() is None
     assert calls.run_next(refusing) is None
     assert Counting.asked == []

@@ -115,20 +115,20 @@ def first_free(client, jobs):
     quotas = client.queue.quotas
     full = {name for name, quota in quotas.items() if quota.filled}
     free = [job for job in jobs if job.status == PENDING and not full & set(job.quota_names)]
-    return min(free, key=lambda job: job._sort_key(), default=None)
+    return min(free, key=lambda job: job.position_key(), default=None)
 
 
 def put_back_one(client, draw, jobs):
-    claimed = [job for job in jobs if job.status == NEW and job._token]
+    claimed = [job for job in jobs if job.status == NEW and job.claim_token]
     for job in draw.sample(claimed, min(1, len(claimed))):
         client.queue.putBack(job)
 
 
 def forget_one(client, draw, jobs):
     # As if it had been run.
-    claimed = [job for job in jobs if job.status == NEW and job._token]
+    claimed = [job for job in jobs if job.status == NEW and job.claim_token]
     for job in draw.sample(claimed, min(1, len(claimed))):
-        job._set_status(COMPLETED)
+        job.set_status(COMPLETED)
         jobs.remove(job)
 
 
@@ -157,7 +157,7 @@ def change_quotas(client, draw, jobs):
 
 
 def look(client, draw, jobs):
-    waiting = sorted((j for j in jobs if j.status == PENDING), key=lambda job: job._sort_key())
+    waiting = sorted((j for j in jobs if j.status == PENDING), key=lambda job: job.position_key())
     assert list(client.queue) == waiting
     assert len(client.queue) == len(waiting)
     assert client.queue[1:3] == waiting[1:3]
@@ -540,11 +540,11 @@ def test_two_who_make_a_pile_of_the_same_names_conflict(client, other, quotas):
 def add_unread(client, *names):
     """Have a job in the backlog that no lane has had."""
     job = Job(calls.nothing)
-    job._quota_names = names
+    job.kept_quota_names = names
     client.connection.add(job)
     index = index_of(client)
     pile = index.pile(names) or Pile(names)
-    pile.add(job._sort_key(), job)
+    pile.add(job.position_key(), job)
     limited.change_count(client.queue.backlog, 1)
     index.file(pile, Places(client.queue.quotas))
     return job
@@ -633,7 +633,7 @@ def test_the_last_pile_from_under_a_quota_and_a_new_one_under_it_conflict(
     assert other.queue.claim() is None
     assert parked(other) == ({"a": 2, "c": 1}, {})
     client.queue.remove(second)
-    held[0]._set_status(COMPLETED)
+    held[0].set_status(COMPLETED)
     # Drops the job that waits no more, and leaves the other pile where it is.
     assert client.queue.claim(refuse) is None
     assert parked(client) == ({"c": 1}, {})
@@ -715,7 +715,7 @@ def old(client, quotas, clock):
         clock.advance(microseconds=10)
         names = [(), ("closed",), ("one",), ("five",), ("five", "one")][number % 5]
         jobs.append(put(client, *names, priority=number % 3))
-    running = min((j for j in jobs if "one" in j.quota_names), key=lambda job: job._sort_key())
+    running = min((j for j in jobs if "one" in j.quota_names), key=lambda job: job.position_key())
     client.commit()
     assert client.claim(lambda job: job is running) is running
     jobs.remove(running)
@@ -728,7 +728,7 @@ def old(client, quotas, clock):
 def test_jobs_in_groups_of_older_versions_are_looked_at(client, old):
     jobs, _running = old
     client.begin()
-    assert list(client.queue) == sorted(jobs, key=lambda job: job._sort_key())
+    assert list(client.queue) == sorted(jobs, key=lambda job: job.position_key())
     assert len(client.queue) == len(jobs)
 
 
@@ -755,7 +755,7 @@ def test_jobs_in_groups_of_older_versions_are_claimed(client, old, monkeypatch, 
             else:
                 client.queue.quotas["closed"].size = 100
                 client.commit()
-        assert list(client.queue) == sorted(jobs, key=lambda job: job._sort_key())
+        assert list(client.queue) == sorted(jobs, key=lambda job: job.position_key())
         assert len(client.queue) == len(jobs)
     if limit:
         assert [names for _system, names, _refusals in groups if names] == []
@@ -792,7 +792,7 @@ def test_who_takes_a_group_over_and_who_still_adds_to_it_conflict(client, other,
 def add_to_group(client, group):
     job = Job(calls.nothing)
     client.connection.add(job)
-    group.add([(job._sort_key(), job)])
+    group.add([(job.position_key(), job)])
     return job
 
 

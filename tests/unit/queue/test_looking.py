@@ -35,7 +35,9 @@ def to_backlog(client):
 
 def expected(jobs):
     """Those of the jobs that wait, each loaded and sorted: what an iteration should give."""
-    return sorted((job for job in jobs if job.status == PENDING), key=lambda job: job._sort_key())
+    return sorted(
+        (job for job in jobs if job.status == PENDING), key=lambda job: job.position_key()
+    )
 
 
 # -- the order
@@ -315,8 +317,8 @@ def test_entries_that_say_nothing_of_their_place_are_those_of_plain_puts(client,
     plain = client.queue.put(calls.nothing)
     past = client.queue.put(calls.nothing, clock.after(seconds=-1))
     urgent = client.queue.put(calls.nothing, priority=1)
-    assert (plain._place(), past._place()) == (None, None)
-    assert urgent._place() is not None
+    assert (plain.place_key(), past.place_key()) == (None, None)
+    assert urgent.place_key() is not None
 
 
 # -- meanwhile

@@ -551,7 +551,7 @@ def test_a_claim_gives_each_time_a_new_token(client):
     tokens = set()
     for _number in range(3):
         assert client.claim() is job
-        tokens.add(job._token)
+        tokens.add(job.claim_token)
         client.queue.putBack(job)
         client.commit()
     assert len(tokens) == 3
@@ -742,10 +742,10 @@ def test_entries_are_told_apart_when_the_clock_is_set_back(client, clock):
     first = client.put(calls.nothing)
     clock.advance(seconds=-30)
     second = client.put(calls.nothing)
-    assert first._entry_key > second._entry_key
+    assert first.entry_key > second.entry_key
     clock.advance(microseconds=-5)
     third = client.put(calls.nothing)
-    assert third._entry_key > second._entry_key
+    assert third.entry_key > second.entry_key
     assert set(client.claim_all()) == {first, second, third}
 
 

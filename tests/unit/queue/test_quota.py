@@ -129,7 +129,7 @@ def test_a_job_that_waits_keeps_its_place_in_quotas_that_the_other_does_not_name
     assert client.claim() is job
     job()
     client.commit()
-    assert job._waits_for_result()
+    assert job.waits_for_result()
     assert list(quotas["a"]) == [job]
     assert client.claim() is None
     first()
@@ -167,9 +167,9 @@ def test_a_job_that_an_older_version_had_wait_holds_no_place(client, quotas):
     client.put(job)
     assert client.claim() is job
     job()
-    del job._given_up
+    del job.given_up_places
     client.commit()
-    assert job._waits_for_result()
+    assert job.waits_for_result()
     assert list(quotas["a"]) == []
 
 

@@ -71,7 +71,7 @@ class Worker:
         self.agent.queue.dispatchers.ping(self.agent.parent.UUID)
         job = self.agent.claimJob()
         if job is not None:
-            job._activate(self.clock.time)
+            job.activate_at(self.clock.time)
         self.client.commit()
         return job
 
@@ -83,7 +83,7 @@ class Worker:
 
     def run(self):
         job = self.claim()
-        running.run_claimed(job, job._token)
+        running.run_claimed(job, job.claim_token)
 
     def run_all(self):
         while True:
@@ -97,7 +97,7 @@ class Worker:
             job = self.claim()
             if job is None:
                 return
-            running.run_claimed(job, job._token)
+            running.run_claimed(job, job.claim_token)
 
     def die_in_commit(self, first):
         """Run a job, and die after the database `first` has finished its commit."""
@@ -111,7 +111,7 @@ class Worker:
                     finish = connection._storage.tpc_finish
                     patch.setattr(connection._storage, "tpc_finish", die_if_deadly(finish))
             with pytest.raises(SystemExit):
-                running.run_claimed(job, job._token)
+                running.run_claimed(job, job.claim_token)
 
 
 #: Whether whoever is to die does so in the next commit.
@@ -229,7 +229,7 @@ def test_a_job_that_changes_the_queues_database_only_leaves_none(client, clock, 
     worker = Worker(client, 1, clock)
     job = client.put(calls.nothing)
     worker.run()
-    assert job._receipts == ()
+    assert job.receipt_databases == ()
     content = client.connection.get_connection("content").root()
     assert len(content[zc.async_.running.receipts.KEY].current) == 1
 
@@ -238,7 +238,7 @@ def test_a_process_without_the_other_database_says_so(client, clock, receipts, c
     worker = Worker(client, 1, clock)
     job = client.put(count)
     worker.run()
-    job._receipts = ("elsewhere",)
+    job.receipt_databases = ("elsewhere",)
     assert not zc.async_.running.receipts.is_without_effect(job)
     assert "has no database 'elsewhere'" in caplog.text
 
@@ -252,7 +252,7 @@ def test_the_last_of_many_callbacks_in_a_row_may_be_the_one_without_effect(clien
     client.commit()
     job()
     assert not zc.async_.running.receipts.undo_without_effect(job)
-    last._receipts = ("content",)
+    last.receipt_databases = ("content",)
     assert zc.async_.running.receipts.undo_without_effect(job)
     assert (job.status, last.status) == (CALLBACKS, ACTIVE)
 

@@ -211,7 +211,7 @@ def test_what_is_worth_keeping_is_stored_with_the_job(client, other):
     job = client.add("job", Job(calls.nothing))
     policy = RetryCommonFourTimes(job)
     policy.updateData({"transaction_error": 3, "note": "text"})
-    job._policy = policy
+    job.kept_policy = policy
     client.commit()
     policy.updateData({"transaction_error": 3})
     assert not policy.data._p_changed
@@ -225,10 +225,10 @@ def test_what_is_worth_keeping_is_stored_with_the_job(client, other):
 def test_the_counts_of_a_run_are_stored_with_its_result(client, to_raise, happened):
     to_raise += [ConflictError("first"), ConflictError("second")]
     job = client.add("job", Job(calls.raise_next))
-    assert job._policy is None
+    assert job.kept_policy is None
     job()
-    assert job._policy.data["transaction_error"] == 2
-    assert job.getRetryPolicy() is job._policy
+    assert job.kept_policy.data["transaction_error"] == 2
+    assert job.getRetryPolicy() is job.kept_policy
 
 
 def test_the_counts_of_a_run_that_failed_are_stored_too(client, to_raise, happened):
@@ -236,13 +236,13 @@ def test_the_counts_of_a_run_that_failed_are_stored_too(client, to_raise, happen
     job = client.add("job", Job(calls.raise_next))
     job()
     assert job.result.check(ConflictError)
-    assert job._policy.data["transaction_error"] == 5
+    assert job.kept_policy.data["transaction_error"] == 5
 
 
 def test_a_job_that_needed_no_policy_has_none_stored(client):
     job = client.add("job", Job(calls.nothing))
     job()
-    assert job._policy is None
+    assert job.kept_policy is None
 
 
 @pytest.mark.parametrize("method", ["jobError", "commitError"])
@@ -253,7 +253,7 @@ def test_the_last_failure_of_a_kind_is_stored_as_a_failure(client, other, to_rai
     job = client.add("job", Job(call))
     job()
     other.begin()
-    failure = other.mine(job)._policy.data["last_transaction_error"]
+    failure = other.mine(job).kept_policy.data["last_transaction_error"]
     assert isinstance(failure, zc.twist.Failure)
     assert failure.check(ConflictError)
     assert "second" in failure.getErrorMessage()
@@ -275,7 +275,7 @@ def test_a_job_whose_transaction_is_doomed_is_tried_five_times(client, happened)
     job = client.add("job", Job(calls.doom))
     assert job().check(DoomedTransaction)
     assert len(happened) == 5
-    assert job._policy.data["transaction_error"] == 5
+    assert job.kept_policy.data["transaction_error"] == 5
 
 
 def test_so_is_one_that_goes_on_after_a_commit_of_its_own_failed(client, happened):
@@ -414,7 +414,7 @@ def test_by_default_jobs_are_tried_four_times_more_and_callbacks_for_ever():
 
 def test_jobs_of_the_system_are_tried_for_ever():
     job = Job(calls.nothing)
-    assert type(job._system_job(job.handleInterrupt).getRetryPolicy()) is RetrySystem
+    assert type(job.make_system_job(job.handleInterrupt).getRetryPolicy()) is RetrySystem
 
 
 def test_an_error_of_a_job_of_the_system_is_tried_over(ask):
@@ -466,7 +466,7 @@ def test_a_factory_can_be_a_function(client, connect):
 
 def test_a_stored_policy_holds_though_the_factory_changes(client):
     job = client.add("job", Job(calls.nothing))
-    job._policy = RetryCommonForever(job)
+    job.kept_policy = RetryCommonForever(job)
     job.retry_policy_factory = NeverRetry
     assert type(job.getRetryPolicy()) is RetryCommonForever
 
@@ -534,7 +534,7 @@ def test_a_subclass_can_redefine_how_the_rules_are_followed(client, happened, to
     job()
     assert job.status == COMPLETED
     assert happened == [(), ["zeo_disconnected", "transaction_error"], ()]
-    assert job._policy.data["asked"] == 1
+    assert job.kept_policy.data["asked"] == 1
 
 
 @zope.component.adapter(IJob)

@@ -491,7 +491,7 @@ def test_a_database_out_of_reach_between_two_tries_is_waited_for(
     job = Job(calls.happen)
     job.retry_policy_factory = LosesDatabase
     client.put(job)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     loads = {}
 
@@ -519,7 +519,7 @@ def test_a_database_out_of_reach_between_two_tries_is_waited_for(
     monkeypatch.setattr(calls, "lose_database", lose_database, raising=False)
     answers(answer)
     failing_commits(OSError())
-    running.run_claimed(job, job._token)
+    running.run_claimed(job, job.claim_token)
     client.begin()
     assert job.status == (COMPLETED if answer is True else PENDING)
     assert happened.count(()) == (2 if answer is True else 1)
@@ -654,14 +654,14 @@ def test_a_callback_can_wait_and_so_does_what_is_behind_it(
     assert calls.run_next(agent.parent.system_agent) is not None
     assert (job.status, callback.status, behind.status) == (COMPLETED,) * 3
     assert happened[0] == happened[-1] == (0,)
-    assert callback._policy.parent is callback
+    assert callback.kept_policy.parent is callback
     assert len(client.queue) == 0
 
 
 def test_the_code_of_a_callback_may_be_missing_for_a_while(client, agent, clock, monkeypatch):
     job = client.put(calls.add)
     callback = job.addCallback(calls.identity)
-    callback._callable = "tests.unit.calls:installed_later"
+    callback.stored_callable = "tests.unit.calls:installed_later"
     client.commit()
     calls.run_next(agent)
     assert (job.status, callback.status, len(agent)) == (CALLBACKS, NEW, 0)
@@ -770,7 +770,7 @@ def test_an_interrupted_job_waits_as_its_policy_says(
 ):
     answers(answer)
     job = policy_job(client, agent, calls.nothing)
-    job._activate(clock.time)
+    job.activate_at(clock.time)
     job.handleInterrupt()
     client.commit()
     assert happened == [("interrupted",)]
@@ -787,7 +787,7 @@ def test_an_interrupted_job_that_is_not_to_be_retried_was_aborted(
 ):
     answers(False)
     job = policy_job(client, agent, calls.nothing)
-    job._activate(clock.time)
+    job.activate_at(clock.time)
     job.handleInterrupt()
     assert job.status == COMPLETED
     assert job.result.check(AbortedError)
@@ -798,7 +798,7 @@ def test_an_interrupted_job_whose_policy_raises_fails(
 ):
     answers(RuntimeError("bad policy"))
     job = policy_job(client, agent, calls.nothing)
-    job._activate(clock.time)
+    job.activate_at(clock.time)
     job.handleInterrupt()
     assert job.result.check(AbortedError)
     assert "bad policy" in caplog.text
@@ -810,7 +810,7 @@ def test_the_interruption_is_not_lost_when_the_transaction_fails(
 ):
     answers(error(), True)
     job = policy_job(client, agent, calls.nothing)
-    job._activate(clock.time)
+    job.activate_at(clock.time)
     with pytest.raises(error):
         job.handleInterrupt()
     assert job.status == ACTIVE
@@ -839,7 +839,7 @@ def test_after_begin_by_an_interrupted_job_is_not_retried(
     job = client.put(
         calls.nothing, begin_by=datetime.timedelta(hours=1), retry_policy_factory=calls.Policy
     )
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     if answer is True:
         clock.advance(hours=1)
     job.handleInterrupt()
@@ -851,7 +851,7 @@ def test_after_begin_by_an_interrupted_job_is_not_retried(
 def test_only_a_job_that_somebody_had_is_interrupted(status, happened):
     job = Job(calls.nothing)
     job.retry_policy_factory = calls.Policy
-    job._set_status(status)
+    job.set_status(status)
     job.handleInterrupt()
     assert happened == []
     assert job.status == status
@@ -862,7 +862,7 @@ def test_an_interrupted_job_is_given_a_moment_and_then_runs_before_others(
 ):
     monkeypatch.setattr(interruptions, "RESPITE", 250_000)
     job, other = client.put(calls.nothing), client.put(calls.nothing)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     job.handleInterrupt()
     client.commit()
@@ -880,7 +880,7 @@ def test_an_interrupted_job_is_given_a_moment_and_then_runs_before_others(
 def test_the_policy_of_an_interrupted_job_is_kept(client, agent, clock):
     job = client.put(calls.nothing)
     for number in range(1, 4):
-        agent.claimJob()._activate(clock.time)
+        agent.claimJob().activate_at(clock.time)
         job.handleInterrupt()
         client.commit()
         assert job.getRetryPolicy().data["interruptions"] == number
@@ -951,7 +951,7 @@ class Remembers(calls.LoggedJob):
     """Tells in `tearDown` of the object of its method."""
 
     def tearDown(self, setup_info):
-        calls.happened.append(("entries", self._callable[0].entries))
+        calls.happened.append(("entries", self.stored_callable[0].entries))
 
 
 def test_each_try_has_its_set_up_and_tear_down(client, happened, to_raise):
@@ -1273,23 +1273,23 @@ def commit_and_raise_next():
 
 def test_a_claimed_job_with_a_deferred_stays_active_until_that_is_finished(client, agent, clock):
     job = client.put(Deferred)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
-    deferred = running.run_claimed(job, job._token)
+    deferred = running.run_claimed(job, job.claim_token)
     assert isinstance(deferred, Deferred)
     assert job.status == ACTIVE
     assert len(agent) == 1
-    running.finish_deferred(job, job._token, 42)
+    running.finish_deferred(job, job.claim_token, 42)
     assert job.result == 42
     assert job.status == COMPLETED
 
 
 def test_the_value_of_a_deferred_that_cannot_be_stored_fails_the_job(client, agent, clock):
     job = client.put(Deferred)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
-    running.run_claimed(job, job._token)
-    running.finish_deferred(job, job._token, make_generator())
+    running.run_claimed(job, job.claim_token)
+    running.finish_deferred(job, job.claim_token, make_generator())
     assert "generator" in job.result.getErrorMessage()
     assert job.status == COMPLETED
 
@@ -1298,11 +1298,11 @@ def test_a_conflict_while_the_value_of_a_deferred_is_stored_is_tried_over(
     client, agent, clock, failing_commits
 ):
     job = client.put(Deferred)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
-    running.run_claimed(job, job._token)
+    running.run_claimed(job, job.claim_token)
     failing_commits(ConflictError(), ConflictError())
-    running.finish_deferred(job, job._token, 42)
+    running.finish_deferred(job, job.claim_token, 42)
     assert job.result == 42
 
 
@@ -1313,26 +1313,26 @@ def test_a_conflict_while_the_value_of_a_deferred_is_stored_is_tried_over(
 def claimed(client, agent, clock):
     """A job that is claimed and active."""
     job = client.put(calls.happen)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     return job
 
 
 def test_a_claimed_job_runs_with_its_token(claimed, happened):
-    assert running.run_claimed(claimed, claimed._token) is None
+    assert running.run_claimed(claimed, claimed.claim_token) is None
     assert claimed.status == COMPLETED
     assert happened == [()]
 
 
 def test_a_job_with_another_token_is_not_run(claimed, happened):
     with pytest.raises(ReassignedError):
-        running.run_claimed(claimed, claimed._token + 1)
+        running.run_claimed(claimed, claimed.claim_token + 1)
     assert happened == []
     assert claimed.status == ACTIVE
 
 
 def test_a_job_that_is_no_longer_active_is_not_run(client, claimed, happened):
-    token = claimed._token
+    token = claimed.claim_token
     client.queue.putBack(claimed)
     client.commit()
     with pytest.raises(ReassignedError):
@@ -1358,10 +1358,10 @@ def test_a_job_that_was_taken_away_while_it_ran_is_not_tried_again(
     job.callable = lose
     job.args.append(job)
     client.commit()
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     with pytest.raises(ReassignedError):
-        running.run_claimed(job, job._token)
+        running.run_claimed(job, job.claim_token)
     FOREIGN.clear()
     client.begin()
     assert happened == [()]
@@ -1374,10 +1374,10 @@ def reassigned():
 
 def test_a_job_that_finds_itself_reassigned_gives_up(client, agent, clock, happened):
     job = client.put(calls.LoggedJob(reassigned))
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     with pytest.raises(ReassignedError):
-        running.run_claimed(job, job._token)
+        running.run_claimed(job, job.claim_token)
     assert happened == ["setUp", ("tearDown", "info")]
     assert job.status == ACTIVE
 
@@ -1386,22 +1386,22 @@ def test_a_commit_that_finds_the_job_reassigned_gives_up(
     client, agent, clock, happened, failing_commits
 ):
     job = client.put(calls.LoggedJob(calls.happen))
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     failing_commits(ReassignedError("gone"))
     with pytest.raises(ReassignedError):
-        running.run_claimed(job, job._token)
+        running.run_claimed(job, job.claim_token)
     assert happened == ["setUp", (), ("tearDown", "info")]
     assert job.status == ACTIVE
 
 
 def test_a_deferred_of_a_job_that_was_reassigned_is_given_up(client, agent, clock):
     job = client.put(Deferred)
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
-    running.run_claimed(job, job._token)
+    running.run_claimed(job, job.claim_token)
     with pytest.raises(ReassignedError):
-        running.finish_deferred(job, job._token + 1, 42)
+        running.finish_deferred(job, job.claim_token + 1, 42)
     assert job.status == ACTIVE
 
 
@@ -1430,7 +1430,7 @@ def test_jobs_in_a_database_without_a_queue_can_be_called():
 
 def test_a_job_whose_code_is_missing_waits_for_it(client, agent, clock, monkeypatch, caplog):
     job = client.put(calls.add)
-    job._callable = "tests.unit.calls:installed_later"
+    job.stored_callable = "tests.unit.calls:installed_later"
     client.commit()
     for seconds in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600):
         calls.run_next(agent)
@@ -1444,7 +1444,7 @@ def test_a_job_whose_code_is_missing_waits_for_it(client, agent, clock, monkeypa
         client.begin()
     assert "tests.unit.calls.installed_later" in caplog.text
     # It did not count as a try.
-    assert job._policy is None
+    assert job.kept_policy is None
     monkeypatch.setattr(calls, "installed_later", calls.add, raising=False)
     calls.run_next(agent)
     assert job.result == 0
@@ -1452,7 +1452,7 @@ def test_a_job_whose_code_is_missing_waits_for_it(client, agent, clock, monkeypa
 
 def test_a_job_does_not_wait_for_its_code_for_ever(client, agent, clock, caplog):
     job = client.put(calls.add)
-    job._callable = "tests.unit.calls:installed_later"
+    job.stored_callable = "tests.unit.calls:installed_later"
     client.commit()
     calls.run_next(agent)
     clock.advance(hours=24)
@@ -1467,7 +1467,7 @@ def test_a_job_does_not_wait_for_its_code_for_ever(client, agent, clock, caplog)
 
 def test_a_job_whose_code_is_missing_does_not_outlive_its_begin_by(client, agent, clock):
     job = client.put(calls.add, begin_by=datetime.timedelta(minutes=1))
-    job._callable = "tests.unit.calls:installed_later"
+    job.stored_callable = "tests.unit.calls:installed_later"
     client.commit()
     calls.run_next(agent)
     clock.advance(minutes=2)
@@ -1496,9 +1496,9 @@ def two(clock, connect, uuid_1):
 def run_in_worker(client, agent, clock):
     """Claim and run a job as a dispatcher and its worker do."""
     job = agent.claimJob()
-    job._activate(clock.time)
+    job.activate_at(clock.time)
     client.commit()
-    running.run_claimed(job, job._token)
+    running.run_claimed(job, job.claim_token)
     client.begin()
     return job
 
@@ -1517,7 +1517,7 @@ def test_an_object_of_another_database_may_be_on_its_way(two, clock, to_raise):
     run_in_worker(client, agent, clock)
     assert job.status == COMPLETED
     # It counted as nothing: no policy was asked.
-    assert job._policy is None
+    assert job.kept_policy is None
 
 
 def test_an_object_that_is_missing_for_ten_seconds_is_missing(two, clock, to_raise):
@@ -1618,9 +1618,9 @@ def test_a_job_whose_commit_was_done_without_an_answer_is_not_run_again(
     callback = job.addCallback(calls.nothing)
     client.commit()
     claimed = agent.claimJob()
-    claimed._activate(clock.time)
+    claimed.activate_at(clock.time)
     client.commit()
-    deferred = running.run_claimed(job, job._token)
+    deferred = running.run_claimed(job, job.claim_token)
     client.begin()
     assert happened == [kind]
     assert job.status == status
@@ -1634,9 +1634,9 @@ def test_a_callback_whose_commit_was_done_without_an_answer_is_not_run_again(
     job = client.put(calls.nothing)
     callback = job.addCallback(return_job_as_callback)
     client.commit()
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
-    running.run_claimed(job, job._token)
+    running.run_claimed(job, job.claim_token)
     client.begin()
     assert happened == ["disconnected"]
     assert callback.status == ACTIVE
@@ -1660,16 +1660,16 @@ def finish_late(client, connect, monkeypatch):
 
     def note():
         job = local.getJob()
-        calls.noted = job._start, job._runner
+        calls.noted = job.start_moment, job.runner_claim
         monkeypatch.setattr(storage, "tpc_finish", fail)
 
     def do(kept):
         other.begin()
         job = other.mine(local.getJob())
-        if job._is_callback():
-            job._start, job._runner = calls.noted
-            job._set_status(ACTIVE)
-        job._joins = other.mine(kept)
+        if job.is_callback():
+            job.start_moment, job.runner_claim = calls.noted
+            job.set_status(ACTIVE)
+        job.returned_job = other.mine(kept)
         other.commit()
 
     calls.note, calls.do = note, do
@@ -1705,17 +1705,17 @@ def test_what_is_committed_only_after_it_was_looked_for_does_not_run_again(
     if as_callback:
         job.addCallback(returning)
         client.commit()
-    agent.claimJob()._activate(clock.time)
+    agent.claimJob().activate_at(clock.time)
     client.commit()
     with pytest.raises(ReassignedError):
-        running.run_claimed(job, job._token)
+        running.run_claimed(job, job.claim_token)
     client.begin()
     assert happened == ["ran"]
     assert returning.status == ACTIVE
-    assert returning._joins is client.root["kept"]
+    assert returning.returned_job is client.root["kept"]
     job.handleInterrupt()
     client.commit()
-    assert returning._waits()
+    assert returning.is_suspended()
     assert happened == ["ran"]
 
 

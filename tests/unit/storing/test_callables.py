@@ -101,7 +101,7 @@ def run_elsewhere(client, connect, job):
 @pytest.mark.parametrize(("callable", "args", "result"), GLOBALS)
 def test_global_callables_are_kept_by_name(client, connect, callable, args, result):
     job = Job(callable, *args)
-    assert isinstance(job._callable, str)
+    assert isinstance(job.stored_callable, str)
     assert job.callable is callable
     there, there_result = run_elsewhere(client, connect, job)
     assert there_result == result
@@ -117,7 +117,7 @@ def test_other_callables_are_kept_with_their_object(client, connect, callable, a
 
 def test_the_time_is_told_by_the_function_and_not_by_a_method_of_its_module(client, connect):
     job = Job(time.time)
-    assert job._callable == "time:time"
+    assert job.stored_callable == "time:time"
     assert isinstance(run_elsewhere(client, connect, job)[1], float)
 
 
@@ -230,7 +230,7 @@ def test_a_job_that_is_never_stored_may_call_a_lambda():
 )
 def test_code_that_is_gone_is_told_by_its_dotted_name_when_the_job_is_used(client, connect, name):
     job = Job(calls.nothing)
-    job._callable = name
+    job.stored_callable = name
     client.add("job", job)
     there = connect().root["job"]
     dotted = name.replace(":", ".")

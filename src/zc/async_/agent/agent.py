@@ -25,7 +25,7 @@ class Running(persistent.Persistent):
 
 
 def _runs(job: Any) -> bool:
-    return job.status not in (NEW, PENDING, COMPLETED) and not job._waits()
+    return job.status not in (NEW, PENDING, COMPLETED) and not job.is_suspended()
 
 
 class Books(persistent.Persistent):
@@ -74,7 +74,7 @@ class Books(persistent.Persistent):
                 f"{self._chooser_name} of agent {self.name!r} answered {utils.custom_repr(job)}: "
                 "it has to return a job that it got from queue.claim(), or None"
             )
-        job._assign(self.owner)
+        job.assign_to(self.owner)
         self.running.jobs += (job,)
 
     # -- the claimed jobs
@@ -162,10 +162,10 @@ class Books(persistent.Persistent):
             self._see_to_rest(job)
 
     def _see_to_rest(self, job: Any) -> None:
-        if job._part is not None:
+        if job.part_of_tally is not None:
             self._note_end_of_part(job)
-        if any(c.status == NEW and not c._on_its_own for c in job._callbacks_from(0)):
-            job._start_callbacks()
+        if any(c.status == NEW and not c.runs_on_its_own for c in job.callbacks_from(0)):
+            job.start_callbacks()
 
     def _note_end_of_part(self, job: Any) -> None:
         try:
@@ -180,7 +180,7 @@ class Books(persistent.Persistent):
                 job,
                 exc_info=True,
             )
-            self.queue.put(job._system_job(job.noteEnd))
+            self.queue.put(job.make_system_job(job.noteEnd))
 
 
 @zope.interface.implementer(zc.async_.interfaces.IAgent)
@@ -318,7 +318,7 @@ class Agent(Located, Books):
             raise ValueError(f"{show(job)} is not with this agent")
         self.forget(job)
         # A worker may be at it, whose dispatcher keeps books of what its agents have.
-        job._leave_books()
+        job.leave_books()
 
     def jobCompleted(self, job: Any) -> None:
         """See `zc.async_.interfaces.IAgent`."""

@@ -204,7 +204,7 @@ class DispatcherAgents(Located, PersistentMapping):
         """Find jobs that ended, but without effect in another database: see `receipts`."""
         for job in agent.running.jobs:
             # A job of the system performs callbacks of another, whose code may not be here.
-            subject = callables.root_of(job._callable) if job._system else job
+            subject = callables.root_of(job.stored_callable) if job.is_of_system else job
             if zc.async_.interfaces.IJob.providedBy(subject):
                 receipts.undo_without_effect(subject)
 
@@ -212,12 +212,12 @@ class DispatcherAgents(Located, PersistentMapping):
         """Give a job that no thread goes on with to whoever works for the queue."""
         if job.status == ASSIGNED:
             self.queue.putBack(job)
-        elif job.status == ACTIVE and not job._waits():
-            self.queue.put(job._system_job(job.handleInterrupt))
-        elif job.status == CALLBACKS and not job._waits():
+        elif job.status == ACTIVE and not job.is_suspended():
+            self.queue.put(job.make_system_job(job.handleInterrupt))
+        elif job.status == CALLBACKS and not job.is_suspended():
             # Whoever performs them so far must not commit anything more.
-            job._token += 1
-            self.queue.put(job._system_job(job.resumeCallbacks))
+            job.claim_token += 1
+            self.queue.put(job.make_system_job(job.resumeCallbacks))
 
 
 @zope.interface.implementer(zc.async_.interfaces.IDispatchers)

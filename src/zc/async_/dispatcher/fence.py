@@ -66,7 +66,7 @@ class Fence:
             return
         notes.add_job(transaction, job)
         participants.check(transaction)
-        if job._token != self._token:
+        if job.claim_token != self._token:
             raise ReassignedError(f"{show(job)} was given to somebody else")
         if any(one is jar for one in transaction._resources):
             if not job._p_changed:
@@ -87,7 +87,7 @@ class Fence:
             # Its transaction has begun before the job was put.
             seen = None
         if seen is not None and seen._p_changed:
-            if seen._token != self._token:
+            if seen.claim_token != self._token:
                 raise ReassignedError(f"{show(job)} was given to somebody else")
             return
         # As the worker knows it: what the other connection sees may be older, and is not checked.

@@ -211,7 +211,7 @@ class Membership:
                     continue
                 for agent in agents.all_books():
                     for job in list(agent):
-                        if (job_id(job), job._token) in started_not:
+                        if (job_id(job), job.claim_token) in started_not:
                             agents.queue.putBack(job)
                 agents.deactivate()
             notes.add(self._manager.get(), "deactivation")

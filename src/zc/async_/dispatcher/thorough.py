@@ -72,13 +72,13 @@ def _begun(agent: Any) -> Iterator[Any]:
         except Exception:
             # It was packed away, say: it certainly does not run.
             continue
-        goes_on = job.status in (ASSIGNED, ACTIVE, CALLBACKS) and not job._waits()
+        goes_on = job.status in (ASSIGNED, ACTIVE, CALLBACKS) and not job.is_suspended()
         if goes_on and job.agent is agent.owner and job not in agent:
             yield job
 
 
 def _key(job: Any) -> Key:
-    return job_id(job), job._token
+    return job_id(job), job.claim_token
 
 
 def note_reopened(queue: Any) -> int:
@@ -112,10 +112,10 @@ def shorten_waits(queue: Any) -> int:
     for moment, entry_key, job in made_later:
         if not queue.is_waiting(job, entry_key):
             continue
-        delay = job._delay
+        delay = job.kept_delay
         if delay is not None and moment - latest > delay:
             utils.log.info("%r was to wait %d s; the clock was set back", job, delay / 1_000_000)
-            job._wait_until(now + delay, delay)
+            job.wait_until_moment(now + delay, delay)
             queue.file_again(job)
             count += 1
     return count

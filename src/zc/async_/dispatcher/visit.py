@@ -94,7 +94,7 @@ class Visit:
         held = self._plan.held_of.get(self.name, ())
         agents = [agent for _name, agent in self._named_agents()]
         ours = {
-            (job_id(job), job._token)
+            (job_id(job), job.claim_token)
             for agent in (agents if held else ())
             for job in agent.running.jobs
         }
@@ -107,7 +107,7 @@ class Visit:
         # Most often it has just completed, or waits for another.
         try:
             job = self._agents._p_jar.get_connection(database_name).get(oid)
-            return bool(job._token != token)
+            return bool(job.claim_token != token)
         except KeyError:
             # It was removed and packed away; a POSKeyError is a KeyError.
             return True
@@ -123,10 +123,10 @@ class Visit:
             return
         for _name, agent in self._named_agents():
             for job in list(agent):
-                if (job_id(job), job._token) in unanswered:
+                if (job_id(job), job.claim_token) in unanswered:
                     # No worker has ever had it.
                     self._queue.putBack(job)
-                elif (job_id(job), job._token) in self._plan.lost:
+                elif (job_id(job), job.claim_token) in self._plan.lost:
                     agent.forget(job)
                     self._agents.hand_back_job(job)
                 else:
@@ -188,9 +188,11 @@ class Visit:
             job = self._ask(name, agent)
             if job is None:
                 return
-            job._activate(now, places)
+            job.activate_at(now, places)
             self.changed = True
-            self._jobs.append(Claimed((self.name, name), job_id(job), job._token, job.quota_names))
+            self._jobs.append(
+                Claimed((self.name, name), job_id(job), job.claim_token, job.quota_names)
+            )
         if most < idle:
             # Only if there was enough for these: else a conflict would be followed by idle polls.
             self.again = 0
@@ -223,7 +225,7 @@ class Visit:
             self._remember(key[1], ids)
         idle = not any(self._plan.busy.values())
         # Another dispatcher may have had the last but one part of a parallel job.
-        parts = any(job._part is not None for job in left)
+        parts = any(job.part_of_tally is not None for job in left)
         if freed or elsewhere or parts or (left and idle):
             self.changed = True
 

@@ -13,16 +13,17 @@ class _Binding:
     """What `Job.bind` is, which means one thing to the class and another to a job."""
 
     def __get__(self, job: Any, kind: type["Call"]) -> Any:
-        return kind._make_bound if job is None else job._bind
+        return kind.make_bound if job is None else job.bind_first
 
 
 class Call(persistent.Persistent):
     """The part of a job that says what it calls. Changed until the job starts."""
 
     # Of the rest of the job.
-    _callable: Any
-    _args: list[Any]
-    _kwargs: dict[str, Any]
+    #: What `callables.to_stored` makes of the callable; None until there is one.
+    stored_callable: Any = None
+    stored_args: list[Any]
+    stored_kwargs: dict[str, Any]
     _must_not_have_started: Any
     _edited: Any
 
@@ -32,7 +33,11 @@ class Call(persistent.Persistent):
     @property
     def callable(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
-        return callables.from_stored(self._callable)
+        if self.stored_callable is None:
+            raise AttributeError(
+                "this job has no callable: the __init__ of its class has to call that of Job"
+            )
+        return callables.from_stored(self.stored_callable)
 
     @callable.setter
     def callable(self, value: Any) -> None:
@@ -41,71 +46,71 @@ class Call(persistent.Persistent):
         storable.check_late(
             self, "the callable", stored[0] if isinstance(stored, tuple) else stored
         )
-        self._callable = stored
+        self.stored_callable = stored
         self._edited()
 
     @property
     def args(self) -> ArgumentList:
         """See `zc.async_.interfaces.IJob`."""
-        return ArgumentList(lambda: self._args, self._changing_args, self._check_argument)
+        return ArgumentList(lambda: self.stored_args, self._changing_args, self._check_argument)
 
     @args.setter
     def args(self, value: Any) -> None:
         value = list(value)
         for position, argument in enumerate(value):
             self._check_argument(argument, position)
-        self._args = value
+        self.stored_args = value
         self._edited()
 
     def _changing_args(self) -> list[Any]:
-        self._args = list(self._args)
+        self.stored_args = list(self.stored_args)
         self._edited()
-        return self._args
+        return self.stored_args
 
     @property
     def kwargs(self) -> KeyedView:
         """See `zc.async_.interfaces.IJob`."""
-        return KeyedView(lambda: self._kwargs, self._changing_kwargs, self._check_argument)
+        return KeyedView(lambda: self.stored_kwargs, self._changing_kwargs, self._check_argument)
 
     @kwargs.setter
     def kwargs(self, value: Any) -> None:
         value = dict(value)
         for name, argument in value.items():
             self._check_argument(argument, name)
-        self._kwargs = value
+        self.stored_kwargs = value
         self._edited()
 
     def _changing_kwargs(self) -> dict[str, Any]:
-        self._kwargs = dict(self._kwargs)
+        self.stored_kwargs = dict(self.stored_kwargs)
         self._edited()
-        return self._kwargs
+        return self.stored_kwargs
 
     @property
     def _callable_root(self) -> Any:
         """The object whose method is called, or what is called. As the original kept it."""
-        stored = self._callable
+        stored = self.stored_callable
         return stored[0] if isinstance(stored, tuple) else self.callable
 
     @property
     def _callable_name(self) -> str | None:
         """The name of the method that is called, or None. As the original kept it."""
-        return self._callable[1] if isinstance(self._callable, tuple) else None
+        return self.stored_callable[1] if isinstance(self.stored_callable, tuple) else None
 
     #: See `zc.async_.interfaces.IJob`.
     bind = _Binding()
 
     @classmethod
-    def _make_bound(cls, /, *args: Any, **kwargs: Any) -> Any:
+    def make_bound(cls, /, *args: Any, **kwargs: Any) -> Any:
         job = cls(*args, **kwargs)
-        return job._bind(job)
+        return job.bind_first(job)
 
-    def _bind(self, /, *args: Any, **kwargs: Any) -> Any:
+    def bind_first(self, /, *args: Any, **kwargs: Any) -> Any:
         self._must_not_have_started("the arguments")
         for key, argument in (*enumerate(args), *kwargs.items()):
             self._check_argument(argument, key)
         if args:
-            self._args = [*args, *self._args]
+            self.stored_args = [*args, *self.stored_args]
         if kwargs:
-            self._kwargs = {**self._kwargs, **kwargs}
+            self.stored_kwargs = {**self.stored_kwargs, **kwargs}
         self._edited()
         return self

@@ -44,12 +44,12 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
     """
 
     job: Any = None
-    _passed = False
+    is_passed = False
     #: Whether it got something to call so late that a job of the system was put for it.
-    _on_its_own = False
+    runs_on_its_own = False
     #: With log level and policy; see `zc.async_.storing.growing`.
-    _callbacks: tuple[tuple[Any, int | None, Any], ...] = ()
-    _further_callbacks: Any = None
+    early_callbacks: tuple[tuple[Any, int | None, Any], ...] = ()
+    further_early_callbacks: Any = None
 
     def __init__(self, default: Any = None, *conditionals: tuple[Any, Any]) -> None:
         self._default = _as_job(default)
@@ -83,7 +83,7 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
         """The job for a Failure; None if it depends on the conditions."""
         return None
 
-    def _choices(self) -> list[Any]:
+    def choices(self) -> list[Any]:
         """The jobs that may be called."""
         jobs = [self._default, *(job for _condition, job in self._conditionals)]
         return [job for job in jobs if job is not None]
@@ -110,15 +110,15 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
             return False
 
     def _set_up_choices(self) -> None:
-        for job in self._choices():
-            job._set_up_as_callback(self, None, None)
+        for job in self.choices():
+            job.set_up_as_callback(self, None, None)
 
     @property
     def status(self) -> str:
         """See `zc.async_.interfaces.IAbstractJob`."""
         if self.job is not None:
             return str(self.job.status)
-        return COMPLETED if self._passed else NEW
+        return COMPLETED if self.is_passed else NEW
 
     @property
     def result(self) -> Any:
@@ -135,21 +135,21 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
 
         Returns None if there is nothing to call.
         """
-        if self.job is not None or self._passed:
+        if self.job is not None or self.is_passed:
             return self.job
         chosen = self._choice(result)
         if chosen is None:
-            if not self._callbacks:
-                self._passed = True
+            if not self.early_callbacks:
+                self.is_passed = True
                 return None
-            chosen = self.parent._new_job(pass_through)
-            chosen._set_up_as_callback(self, None, None)
-        for callback, level, factory in self._all_callbacks():
+            chosen = self.parent.make_job(pass_through)
+            chosen.set_up_as_callback(self, None, None)
+        for callback, level, factory in self.all_callbacks():
             callback.parent = None
             chosen.addCallback(callback, level, factory)
-        self._callbacks = ()
-        if self._further_callbacks is not None:
-            self._further_callbacks = None
+        self.early_callbacks = ()
+        if self.further_early_callbacks is not None:
+            self.further_early_callbacks = None
         self.job = chosen
         return chosen
 
@@ -178,55 +178,55 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
             callback = self._job_maker()(callback)
         storable.check_late_callback(self, callback)
         mainprogram.warn_of_callback(callback)
-        if self._passed:
+        if self.is_passed:
             self._choose_late(callback, failure_log_level, retry_policy_factory)
             return callback
-        callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
-        self._callbacks, self._further_callbacks = growing.extended(
-            self._callbacks,
-            self._further_callbacks,
+        callback.set_up_as_callback(self, failure_log_level, retry_policy_factory)
+        self.early_callbacks, self.further_early_callbacks = growing.extended(
+            self.early_callbacks,
+            self.further_early_callbacks,
             (callback, failure_log_level, retry_policy_factory),
         )
         self._p_changed = True
         return callback
 
-    def _all_callbacks(self) -> Iterator[tuple[Any, int | None, Any]]:
+    def all_callbacks(self) -> Iterator[tuple[Any, int | None, Any]]:
         """What is to be added to the job that is chosen."""
-        return growing.items(self._callbacks, self._further_callbacks)
+        return growing.items(self.early_callbacks, self.further_early_callbacks)
 
     def _job_maker(self) -> Any:
         if self.parent is None:
             raise zc.async_.interfaces.BadStatusError(
                 "a proxy gets callbacks once it is one itself"
             )
-        return self.parent._new_job
+        return self.parent.make_job
 
     def _choose_late(self, callback: Any, level: int | None, factory: Any) -> None:
         """Nothing was to be called, and now there is something behind it."""
-        self._passed = False
-        callback._set_up_as_callback(self, level, factory)
-        self._callbacks = ((callback, level, factory),)
+        self.is_passed = False
+        callback.set_up_as_callback(self, level, factory)
+        self.early_callbacks = ((callback, level, factory),)
         owner = owner_of(self)
         if owner._p_jar is not None:
             # As with callbacks that are added to a job late.
             owner._p_jar.readCurrent(owner)
         if owner.status == COMPLETED:
-            self._on_its_own = True
-            owner._start_callbacks()
+            self.runs_on_its_own = True
+            owner.start_callbacks()
         else:
             # Whoever performs the callbacks comes back to this one.
             sidecar.need(owner).renewed += 1
 
-    def _new_job(self, item: Any, *args: Any) -> Any:
-        return self.parent._new_job(item, *args)
+    def make_job(self, item: Any, *args: Any) -> Any:
+        return self.parent.make_job(item, *args)
 
-    def _set_up_as_callback(
+    def set_up_as_callback(
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
     ) -> None:
         if self.parent is not None:
             raise zc.async_.interfaces.BadStatusError(f"{show(self)} is in use already")
         self.parent = parent
-        for job in self._choices():
+        for job in self.choices():
             job.failure_log_level = failure_log_level or job.failure_log_level
             if retry_policy_factory is not None:
                 job.retry_policy_factory = retry_policy_factory
@@ -261,7 +261,7 @@ class CallbackProxy(ConditionalCallbackProxy):
         """The one condition: whether the result is a Failure."""
         return ((is_failure, self.failure),)
 
-    def _choices(self) -> list[Any]:
+    def choices(self) -> list[Any]:
         return [job for job in (self.success, self.failure) if job is not None]
 
     def _choice(self, result: Any) -> Any:

@@ -109,12 +109,12 @@ def _parts_of(tally: Any) -> Parts:
 
 def part_ended(part: Any) -> None:
     """Note that a part of a parallel job is completed; again does no harm."""
-    tally, number = part._part
+    tally, number = part.part_of_tally
     parts = _parts_of(tally)
     composed = parts.composed
     with _failing(composed):
         # Parts that were added meanwhile are started first, so that they are waited for.
-        if parts.started < len(composed._args):
+        if parts.started < len(composed.stored_args):
             _start_parts(composed, parts)
         if not parts.ended:
             tally.end(number)
@@ -188,18 +188,18 @@ def _composed_and_last(postprocess: Any) -> tuple[Any, Any]:
     composed = local.own_job()
     if composed.queue is None:
         raise AsyncError(f"{show(composed)} has no queue for its parts: put it into one")
-    return composed, composed._new_job(collect if postprocess is None else postprocess)
+    return composed, composed.make_job(collect if postprocess is None else postprocess)
 
 
 def _start_parts(composed: Any, parts: Parts) -> None:
     """Put the parts that have not been into the queue."""
     first = parts.started
-    made = [composed._new_job(item) for item in composed._args[first:]]
-    if any(part is not item for part, item in zip(made, composed._args[first:], strict=True)):
+    made = [composed.make_job(item) for item in composed.stored_args[first:]]
+    if any(part is not item for part, item in zip(made, composed.stored_args[first:], strict=True)):
         composed.args[first:] = made
     queue = composed.queue
     for part, place in zip(made, parts.start(len(made)), strict=True):
-        part._part = place
+        part.part_of_tally = place
         queue.put(part)
         yielding.note_started(composed, part)
 
@@ -211,7 +211,7 @@ def _failing(composed: Any) -> Iterator[None]:
         yield
     except Exception as error:
         passes = isinstance(error, utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS)
-        if passes or isinstance(error, ReassignedError) or not composed._waits_for_result():
+        if passes or isinstance(error, ReassignedError) or not composed.waits_for_result():
             raise
         composed.fail(error)
 
@@ -246,10 +246,10 @@ def _serial_step(composed: Any, progress: Progress) -> None:
 
 def _start_part(composed: Any, progress: Progress, ended: Any) -> None:
     number = progress.start()
-    part = composed._new_job(composed.args[number])
+    part = composed.make_job(composed.args[number])
     if part is not composed.args[number]:
         composed.args[number] = part
-    part.addCallback(composed._new_job(ended, composed, progress, number))
+    part.addCallback(composed.make_job(ended, composed, progress, number))
     composed.queue.put(part)
     yielding.note_started(composed, part)
 

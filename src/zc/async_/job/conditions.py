@@ -33,22 +33,22 @@ class Conditions(persistent.Persistent):
 
     # What is not stored if it has these values. Times are in microseconds.
     #: Key of the one entry of a lane or the backlog that counts.
-    _entry_key = 0
+    entry_key = 0
     #: When it was put, if that is not `_entry_key`.
-    _arrival: int | None = None
-    _begin_after: int | None = None
+    arrival_key: int | None = None
+    kept_begin_after: int | None = None
     _begin_by: int | None = None
     #: How long it is to wait, counted from when that was decided (microseconds); None if it waits
     #: for a date. It waits no longer than that though the clock is set back.
-    _delay: int | None = None
-    _put_back = False
+    kept_delay: int | None = None
+    was_put_back = False
     _priority = 0
-    _quota_names: tuple[str, ...] = ()
+    kept_quota_names: tuple[str, ...] = ()
     #: Names of the quotas in which it has given up its place since it waits: see `yielding`. None
     #: if it does not.
-    _given_up: tuple[str, ...] | None = None
+    given_up_places: tuple[str, ...] | None = None
     #: Whether it is one that any dispatcher runs, past filters and sizes.
-    _system = False
+    is_of_system = False
 
     # Of the rest of the job.
     status: Any
@@ -78,7 +78,7 @@ class Conditions(persistent.Persistent):
             moment = zc.async_.clock.to_microseconds(value)
         else:
             moment = None
-        self._begin_after, self._delay = moment, delay
+        self.kept_begin_after, self.kept_delay = moment, delay
         self._edited()
 
     @property
@@ -99,7 +99,7 @@ class Conditions(persistent.Persistent):
     @property
     def quota_names(self) -> tuple[str, ...]:
         """See `zc.async_.interfaces.IJob`."""
-        return self._quota_names
+        return self.kept_quota_names
 
     @quota_names.setter
     def quota_names(self, value: Any) -> None:
@@ -108,7 +108,7 @@ class Conditions(persistent.Persistent):
         queue = self.queue
         if queue is not None:
             check_quota_names(queue, names)
-        self._quota_names = names
+        self.kept_quota_names = names
         self._edited()
         if names:
             yielding.note_above(self, names)
@@ -150,55 +150,55 @@ class Conditions(persistent.Persistent):
             self._parent.place_again(self)
 
     def _begins_after(self) -> int:
-        if self._begin_after is not None:
-            return self._begin_after
-        return self._arrival or self._entry_key
+        if self.kept_begin_after is not None:
+            return self.kept_begin_after
+        return self.arrival_key or self.entry_key
 
-    def _due(self, now: int) -> bool:
+    def is_due(self, now: int) -> bool:
         """Whether it may start now. Clocks of machines differ: by default any time will do."""
-        return self._begin_after is None or self._begin_after <= now
+        return self.kept_begin_after is None or self.kept_begin_after <= now
 
-    def _deadline(self) -> int | None:
+    def deadline_moment(self) -> int | None:
         """The time by which it must have begun."""
         return None if self._begin_by is None else self._begins_after() + self._begin_by
 
-    def _wait_until(self, moment: int, delay: int | None = None) -> None:
+    def wait_until_moment(self, moment: int, delay: int | None = None) -> None:
         """Have a job begin at `moment`. The time by which it must have begun stays.
 
         `delay`: how long that is from now, if that is what counts (see `_delay`).
         """
-        deadline = self._deadline()
+        deadline = self.deadline_moment()
         moment = min(moment, zc.async_.clock.LATEST)
-        self._begin_after = moment
-        if delay != self._delay:
-            self._delay = delay
+        self.kept_begin_after = moment
+        if delay != self.kept_delay:
+            self.kept_delay = delay
         if deadline is not None:
             self._begin_by = max(0, deadline - moment)
 
-    def _sort_key(self) -> SortKey:
-        arrival = self._arrival or self._entry_key
-        rank = _PUT_BACK_RANK if self._put_back else -self._priority
-        effective = max(arrival, self._begin_after or 0)
-        if self._delay is not None and self._begin_after is not None:
+    def position_key(self) -> SortKey:
+        arrival = self.arrival_key or self.entry_key
+        rank = _PUT_BACK_RANK if self.was_put_back else -self._priority
+        effective = max(arrival, self.kept_begin_after or 0)
+        if self.kept_delay is not None and self.kept_begin_after is not None:
             # It may have been put before the clock was set back.
-            effective = self._begin_after
-        return sort_key(rank, effective, arrival, self._entry_key, self._p_oid or b"")
+            effective = self.kept_begin_after
+        return sort_key(rank, effective, arrival, self.entry_key, self._p_oid or b"")
 
-    def _place(self) -> bytes | None:
+    def place_key(self) -> bytes | None:
         """What an entry says of the job's place in the order; None if it waits since its put."""
-        waits_since = self._arrival or self._entry_key
+        waits_since = self.arrival_key or self.entry_key
         if (
-            self._put_back
+            self.was_put_back
             or self._priority
-            or waits_since != self._entry_key
-            or self._delay is not None
-            or (self._begin_after or 0) > waits_since
+            or waits_since != self.entry_key
+            or self.kept_delay is not None
+            or (self.kept_begin_after or 0) > waits_since
         ):
-            return place_of(self._sort_key())
+            return place_of(self.position_key())
         return None
 
-    def _group_key(self) -> GroupKey:
-        return GroupKey(self._system, tuple(sorted(set(self._quota_names))), ())
+    def group_key(self) -> GroupKey:
+        return GroupKey(self.is_of_system, tuple(sorted(set(self.kept_quota_names))), ())
 
 
 def as_quota_names(value: Any) -> tuple[str, ...]:

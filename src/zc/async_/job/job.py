@@ -62,9 +62,9 @@ class Job(Call, JobRecord):
     def __init__(self, callable: Any, /, *args: Any, **kwargs: Any) -> None:
         self.callable = callable
         if args:
-            self._args = list(args)
+            self.stored_args = list(args)
         if kwargs:
-            self._kwargs = kwargs
+            self.stored_kwargs = kwargs
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Without `super`: attributes are set a dozen times in the life of a job.
@@ -105,7 +105,7 @@ class Job(Call, JobRecord):
     @property
     def retry_policy_factory(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
-        factory = self._retry_policy_factory
+        factory = self.stored_policy_factory
         if isinstance(factory, tuple):
             return callables.from_stored(factory[0])
         return factory
@@ -116,14 +116,14 @@ class Job(Call, JobRecord):
         is_name = value is None or isinstance(value, str)
         factory = value if is_name else (callables.to_stored(value),)
         storable.check_late(self, "the retry_policy_factory", factory)
-        self._retry_policy_factory = factory
+        self.stored_policy_factory = factory
 
     # -- callbacks
 
     @property
     def callbacks(self) -> tuple[Any, ...]:
         """See `zc.async_.interfaces.IJob`."""
-        return tuple(self._callbacks_from(0))
+        return tuple(self.callbacks_from(0))
 
     def addCallbacks(
         self,
@@ -147,14 +147,14 @@ class Job(Call, JobRecord):
         callback = callback if isinstance(callback, ConditionalCallbackProxy) else as_job(callback)
         mainprogram.warn_of_callback(callback)
         storable.check_late_callback(self, callback)
-        callback._set_up_as_callback(self, failure_log_level, retry_policy_factory)
+        callback.set_up_as_callback(self, failure_log_level, retry_policy_factory)
         sidecar = sidecars.find(self)
         if self._status_id in (NUMBERS[NEW], NUMBERS[PENDING]) and not (
             # Else it would come before those that were added to an earlier run.
             sidecar is not None and sidecar.callbacks
         ):
-            self._callbacks, self._further_callbacks = growing.extended(
-                self._callbacks, self._further_callbacks, callback
+            self.early_callbacks, self.further_early_callbacks = growing.extended(
+                self.early_callbacks, self.further_early_callbacks, callback
             )
         else:
             self._add_late_callback(callback)
@@ -167,10 +167,10 @@ class Job(Call, JobRecord):
             # finds the job completed.
             self._p_jar.readCurrent(self)
         if self._status_id == NUMBERS[COMPLETED]:
-            callback._on_its_own = True
-            self._start_callbacks()
+            callback.runs_on_its_own = True
+            self.start_callbacks()
 
-    def _set_up_as_callback(
+    def set_up_as_callback(
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
     ) -> None:
         if self._status_id != NUMBERS[NEW] or self._parent is not None:
@@ -181,7 +181,7 @@ class Job(Call, JobRecord):
         if retry_policy_factory is not None:
             self.retry_policy_factory = retry_policy_factory
 
-    def _start_callbacks(self) -> None:
+    def start_callbacks(self) -> None:
         """Have the callbacks performed by any dispatcher of the queue, or here if there is none."""
         queue = self.queue
         if queue is None:
@@ -190,23 +190,23 @@ class Job(Call, JobRecord):
             callback_runs.run_callbacks(self)
         else:
             self._leave_callbacks()
-            queue.put(self._system_job(self.resumeCallbacks))
+            queue.put(self.make_system_job(self.resumeCallbacks))
 
-    def _go_on_at(self, when: At, left: bool) -> None:
+    def go_on_with_callbacks_at(self, when: At, left: bool) -> None:
         """Have any dispatcher go on with the callbacks at `when`.
 
         `left`: whether nobody is at them meanwhile.
         """
         if left:
             self._leave_callbacks()
-        job = self._system_job(self.resumeCallbacks)
-        job._wait_until(when, when.delay)
+        job = self.make_system_job(self.resumeCallbacks)
+        job.wait_until_moment(when, when.delay)
         self.queue.put(job)
 
-    def _system_job(self, method: Any) -> "Job":
+    def make_system_job(self, method: Any) -> "Job":
         """A job of a method of this one that any dispatcher runs, past filters and sizes."""
         job = Job(method)
-        job._system = True
+        job.is_of_system = True
         return job
 
     def noteEnd(self) -> None:
@@ -223,7 +223,7 @@ class Job(Call, JobRecord):
     def result(self) -> Any:
         """See `zc.async_.interfaces.IAbstractJob`."""
         if self._status_id == NUMBERS[ACTIVE]:
-            return self._inner if self._joins is None else self._joins
+            return self.awaited_job if self.returned_job is None else self.returned_job
         return self._result
 
     def setUp(self) -> Any:
@@ -236,7 +236,7 @@ class Job(Call, JobRecord):
         """See `zc.async_.interfaces.IJob`."""
         return tries.run(self, args, kwargs)
 
-    def _perform(self, result: Any) -> None:
+    def perform_as_callback(self, result: Any) -> None:
         """Be called as a callback, without those behind it."""
         tries.perform(self, result)
 
@@ -244,58 +244,58 @@ class Job(Call, JobRecord):
         """See `zc.async_.interfaces.IJob`."""
         if self._status_id >= NUMBERS[CALLBACKS]:
             raise BadStatusError(f"{show(self)} has ended already")
-        self._fail(error)
+        self.end_as_failed(error)
         if self._status_id == NUMBERS[CALLBACKS]:
-            self._start_callbacks()
+            self.start_callbacks()
 
-    def _fail(self, error: Any = None) -> None:
+    def end_as_failed(self, error: Any = None) -> None:
         """As `fail`, for who goes on with the callbacks himself."""
         failure = zc.twist.Failure(BeginByPassedError() if error is None else error)
-        self._token += 1
+        self.claim_token += 1
         if self._status_id == NUMBERS[PENDING]:
             self._parent.withdraw(self)
-        self._end_with(failure)
+        self.end_with(failure)
         self._see_callbacks()
         reporting.log_result(self, failure)
 
-    def _end_unstarted(self, error: Exception) -> None:
+    def end_unstarted(self, error: Exception) -> None:
         """End a waiting job whose entry has been dealt with."""
-        self._set_status(NEW)
+        self.set_status(NEW)
         self.fail(error)
 
-    def _wait_for(self, inner: Any) -> None:
+    def wait_for_job(self, inner: Any) -> None:
         """Take over the result of `inner` when it completes."""
-        self._inner = inner
-        inner.addCallback(Job(self._receive))
+        self.awaited_job = inner
+        inner.addCallback(Job(self.receiveResult))
         yielding.begin_to_wait(self)
 
     def noteAwaited(self) -> None:
         """Have those who wait for this job give up places that it needs. For jobs of the system."""
         yielding.note_above(self)
 
-    def _join(self) -> None:
+    def join_returned_job(self) -> None:
         """Wait for the job that this one returned, or end with its result."""
-        inner, self._joins = self._joins, None
+        inner, self.returned_job = self.returned_job, None
         if inner.status == COMPLETED:
-            self._end_with(inner.result)
+            self.end_with(inner.result)
         else:
-            self._wait_for(inner)
+            self.wait_for_job(inner)
 
-    def _new_job(self, item: Any, *args: Any) -> "Job":
+    def make_job(self, item: Any, *args: Any) -> "Job":
         """A job of `item`, with `args` before what it is called with."""
-        return as_job(item)._bind(*args)
+        return as_job(item).bind_first(*args)
 
-    def _receive(self, result: Any) -> None:
+    def receiveResult(self, result: Any) -> None:
         """Take over the result of the job that this one returned (a callback of that job)."""
-        if not self._waits_for_result():
+        if not self.waits_for_result():
             # Somebody ended it meanwhile. The other job has to complete nevertheless.
             utils.log.info("%r waits no longer for a job that completed", self)
             return
-        self._end_with(result)
+        self.end_with(result)
         self._see_callbacks()
         reporting.log_result(self, result)
         if self._status_id == NUMBERS[CALLBACKS]:
-            self._start_callbacks()
+            self.start_callbacks()
         else:
             reporting.note_completed_elsewhere(self)
 
@@ -303,35 +303,35 @@ class Job(Call, JobRecord):
 
     def getRetryPolicy(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
-        policy = self._policy
+        policy = self.kept_policy
         if policy is None:
             policy = make_policy(self)
             if self._is_free_to_write():
-                self._policy = policy
+                self.kept_policy = policy
         return policy
 
-    def _look_at_policy(self) -> Any:
+    def look_at_policy(self) -> Any:
         """The policy, which is not kept for that: it may never be asked."""
         if type(self).getRetryPolicy is not Job.getRetryPolicy:
             return self.getRetryPolicy()
-        return make_policy(self) if self._policy is None else self._policy
+        return make_policy(self) if self.kept_policy is None else self.kept_policy
 
     @property
     def _retry_policy(self) -> Any:
         """The policy that was asked, or that somebody got; None if there is none so far."""
-        return self._policy
+        return self.kept_policy
 
     @_retry_policy.setter
     def _retry_policy(self, value: Any) -> None:
-        self._policy = value
+        self.kept_policy = value
 
-    def _is_callback(self) -> bool:
-        return self._system or isinstance(self._parent, (Job, ConditionalCallbackProxy))
+    def is_callback(self) -> bool:
+        return self.is_of_system or isinstance(self._parent, (Job, ConditionalCallbackProxy))
 
-    def _effective_log_level(self) -> int:
+    def effective_log_level(self) -> int:
         if self._failure_log_level is not None:
             return self._failure_log_level
-        return logging.CRITICAL if self._is_callback() else logging.ERROR
+        return logging.CRITICAL if self.is_callback() else logging.ERROR
 
     def handleInterrupt(self) -> None:
         """See `zc.async_.interfaces.IJob`."""
@@ -347,7 +347,7 @@ class Job(Call, JobRecord):
         head = utils.custom_repr(self)
         try:
             return showing.cut(
-                f"<{head} ``{shown_call(self._callable, self._args, self._kwargs, len(head))}``>"
+                f"<{head} ``{shown_call(self.stored_callable, self.stored_args, self.stored_kwargs, len(head))}``>"
             )
         except (AttributeError, TypeError, ValueError, originals.NotBroughtOverError):
             # A subclass that has no `_callable`, say: a repr that raises hides the real problem.

@@ -36,12 +36,12 @@ def warn_of(job: Any) -> None:
     Not of what the library puts by itself, nor of what a running job puts: its process has the
     code, and was started by somebody who saw the warning.
     """
-    if job._system or local.claimed is not None:
+    if job.is_of_system or local.claimed is not None:
         return
     jobs, known = [job], {id(job)}
     # Not by recursion: composed jobs may be deep. A job may be its own argument.
     for job in jobs:
-        values = [job, *(value for value in job._args if type(value) not in PLAIN)]
+        values = [job, *(value for value in job.stored_args if type(value) not in PLAIN)]
         # The parts of a composed job, which it puts when it runs.
         for value in values[1:]:
             if _is_new_job(value) and id(value) not in known:
@@ -71,16 +71,16 @@ def _is_new_job(value: Any) -> bool:
 def _names(job: Any, values: list[Any]) -> list[str]:
     """The names in `__main__` that a job would have to find, which is stored with `values`."""
     names = []
-    stored = getattr(job, "_callable", None)
-    policy = job._retry_policy_factory
+    stored = getattr(job, "stored_callable", None)
+    policy = job.stored_policy_factory
     # A text is the name of an adapter.
     for kept in (stored, policy[0]) if type(policy) is tuple else (stored,):
         if type(kept) is tuple:
             values.append(kept[0])
         elif kept is not None and kept.startswith(_BEGINNING):
             names.append(kept[len(_BEGINNING) :])
-    if job._kwargs:
-        values += job._kwargs.values()
+    if job.stored_kwargs:
+        values += job.stored_kwargs.values()
     for value in values:
         # Functions and classes are stored by their names, and others with those of their classes.
         named = value if isinstance(value, (type, types.FunctionType)) else type(value)

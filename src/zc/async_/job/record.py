@@ -38,49 +38,49 @@ class JobRecord(Conditions):
     # What is not stored if it has these values. Times are in microseconds.
     _status_id = FIRST_NUMBER
     _parent: Any = None
-    _args: list[Any] = []
-    _kwargs: dict[str, Any] = {}
+    stored_args: list[Any] = []
+    stored_kwargs: dict[str, Any] = {}
     #: Callbacks that were added before the claim; see `zc.async_.storing.growing`.
-    _callbacks: tuple[Any, ...] = ()
-    _further_callbacks: Any = None
-    _sidecar: sidecars.Sidecar | None = None
+    early_callbacks: tuple[Any, ...] = ()
+    further_early_callbacks: Any = None
+    sidecar_record: sidecars.Sidecar | None = None
     #: The place for a sidecar that is not there yet when the job starts.
-    _sidecars: Any = None
+    sidecar_place: Any = None
     _result: Any = None
     #: The job for whose result this one waits.
-    _inner: Any = None
+    awaited_job: Any = None
     #: A job that this one returned and is going to wait for, once it has a callback there.
-    _joins: Any = None
+    returned_job: Any = None
     #: Counts the claims: a worker may go on while it is what it was when the worker got the job.
-    _token = 0
-    _assigner: bytes | None = None
-    _start: int | None = None
-    _end: int | None = None
+    claim_token = 0
+    assigner_bytes: bytes | None = None
+    start_moment: int | None = None
+    end_moment: int | None = None
     _callbacks_end: int | None = None
-    _policy: Any = None
+    kept_policy: Any = None
     #: Since when, and how often in vain, somebody looked for the code.
-    _missing: tuple[int, int] | None = None
+    missing_code: tuple[int, int] | None = None
     #: Of a callback that committed its start: the claimed job in whose thread it runs.
-    _runner: tuple[bytes, str, int] | None = None
+    runner_claim: tuple[bytes, str, int] | None = None
     #: Whether its callbacks were left for later: then no agent has it any more.
-    _left = False
+    left_callbacks = False
     #: Of a callback: whether it was added so late that a job of the system was put for it.
-    _on_its_own = False
+    runs_on_its_own = False
     #: Of a part of a parallel job: the tally that it is counted in, and its number there.
-    _part: Any = None
+    part_of_tally: Any = None
     #: Whether it was removed from its agent when it had started, and may still run.
     _unlisted = False
     #: The names of the databases in which it left receipts.
-    _receipts: tuple[str, ...] = ()
+    receipt_databases: tuple[str, ...] = ()
     _failure_log_level: int | None = None
-    _retry_policy_factory: Any = None
+    stored_policy_factory: Any = None
 
     @property
     def status(self) -> str:
         """See `zc.async_.interfaces.IJob`."""
         return STATUSES[self._status_id]
 
-    def _set_status(self, status: str) -> None:
+    def set_status(self, status: str) -> None:
         self._status_id = NUMBERS[status]
 
     def _is_free_to_write(self) -> bool:
@@ -89,53 +89,53 @@ class JobRecord(Conditions):
 
     # -- in a queue
 
-    def _wait_in(self, queue: Any, entry_key: int, keep_arrival: bool = False) -> None:
+    def wait_in(self, queue: Any, entry_key: int, keep_arrival: bool = False) -> None:
         """Note that the job waits in `queue`, and that the entry of this key is the one."""
         if keep_arrival:
-            self._arrival = self._arrival or self._entry_key
-        elif self._arrival is not None:
-            self._arrival = None
-        self._entry_key = entry_key
+            self.arrival_key = self.arrival_key or self.entry_key
+        elif self.arrival_key is not None:
+            self.arrival_key = None
+        self.entry_key = entry_key
         self._parent = queue
-        self._set_status(PENDING)
+        self.set_status(PENDING)
 
-    def _claimed(self) -> None:
+    def note_claimed(self) -> None:
         """Note that the job was taken out of its queue."""
         self._parent = None
-        self._set_status(NEW)
-        self._token += 1
-        if self._put_back:
-            self._put_back = False
-        if self._given_up is not None:
-            self._given_up = None
+        self.set_status(NEW)
+        self.claim_token += 1
+        if self.was_put_back:
+            self.was_put_back = False
+        if self.given_up_places is not None:
+            self.given_up_places = None
 
-    def _removed(self) -> None:
+    def note_removed(self) -> None:
         """Note that the job was taken out of its queue, and is nobody's."""
         self._parent = None
-        self._set_status(NEW)
+        self.set_status(NEW)
         # Places in quotas that it had from a claim are its no more.
-        self._token += 1
-        if self._put_back:
-            self._put_back = False
+        self.claim_token += 1
+        if self.was_put_back:
+            self.was_put_back = False
 
     # -- with an agent
 
-    def _assign(self, agent: Any) -> None:
+    def assign_to(self, agent: Any) -> None:
         """Note that an agent has the job."""
         self._parent = agent
-        self._set_status(ASSIGNED)
+        self.set_status(ASSIGNED)
 
-    def _activate(self, now: int, places: sidecars.Places | None = None) -> None:
+    def activate_at(self, now: int, places: sidecars.Places | None = None) -> None:
         """Note that the job starts, and where its sidecar will be."""
-        self._provide_sidecar(places)
-        self._set_status(ACTIVE)
-        self._start = now
+        self.provide_sidecar(places)
+        self.set_status(ACTIVE)
+        self.start_moment = now
         if self._unlisted:
             self._unlisted = False
 
-    def _provide_sidecar(self, places: sidecars.Places | None = None) -> None:
-        if self._sidecar is None and self._sidecars is None:
-            self._sidecars = (places or sidecars.Places()).next(self)
+    def provide_sidecar(self, places: sidecars.Places | None = None) -> None:
+        if self.sidecar_record is None and self.sidecar_place is None:
+            self.sidecar_place = (places or sidecars.Places()).next(self)
 
     # -- where it is
 
@@ -173,35 +173,35 @@ class JobRecord(Conditions):
     @property
     def assignerUUID(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
-        return None if self._assigner is None else uuid.UUID(bytes=self._assigner)
+        return None if self.assigner_bytes is None else uuid.UUID(bytes=self.assigner_bytes)
 
-    def _waits(self) -> bool:
+    def is_suspended(self) -> bool:
         """Whether no thread is at the job, though it goes on: it waits, or its callbacks do."""
         if self._status_id == NUMBERS[CALLBACKS]:
-            return self._left
-        return self._waits_for_result()
+            return self.left_callbacks
+        return self.waits_for_result()
 
-    def _waits_for_result(self) -> bool:
+    def waits_for_result(self) -> bool:
         """Whether the job waits for the result of another."""
-        return self._inner is not None and self._status_id == NUMBERS[ACTIVE]
+        return self.awaited_job is not None and self._status_id == NUMBERS[ACTIVE]
 
-    def _runner_lives(self) -> bool:
+    def runner_lives(self) -> bool:
         """Whether the thread in which this callback was started still has its job."""
-        if self._runner is None:
+        if self.runner_claim is None:
             return False
-        oid, database_name, token = self._runner
+        oid, database_name, token = self.runner_claim
         try:
             runner = self._p_jar.get_connection(database_name).get(oid)
-            return bool(runner._token == token and runner.status in (ACTIVE, CALLBACKS))
+            return bool(runner.claim_token == token and runner.status in (ACTIVE, CALLBACKS))
         except (KeyError, AttributeError):
             # It was removed (a POSKeyError is a KeyError), or is no job any more.
             return False
 
     # -- its callbacks
 
-    def _callbacks_from(self, position: int) -> Iterator[Any]:
+    def callbacks_from(self, position: int) -> Iterator[Any]:
         """The callbacks, but so many of the first."""
-        early = self._callbacks, self._further_callbacks
+        early = self.early_callbacks, self.further_early_callbacks
         yield from growing.items(*early, position)
         sidecar = sidecars.find(self)
         if sidecar is not None:
@@ -209,14 +209,14 @@ class JobRecord(Conditions):
             late = sidecar.callbacks, sidecar.further_callbacks
             yield from growing.items(*late, position)
 
-    def _renewed_callbacks(self) -> int:
+    def renewed_callbacks(self) -> int:
         """How often a callback that had been done with got something to call."""
         sidecar = sidecars.find(self)
         return 0 if sidecar is None else sidecar.renewed
 
     def _leave_callbacks(self) -> None:
-        if self._status_id == NUMBERS[CALLBACKS] and not self._left:
-            self._left = True
+        if self._status_id == NUMBERS[CALLBACKS] and not self.left_callbacks:
+            self.left_callbacks = True
 
     def _see_callbacks(self) -> None:
         """Have this transaction conflict with a callback that is added meanwhile.
@@ -224,38 +224,38 @@ class JobRecord(Conditions):
         For ends of which nobody keeps books, and which cost nothing to try again.
         """
         sidecars.see(self)
-        for callback in self._callbacks_from(0):
-            passed = isinstance(callback, ConditionalCallbackProxy) and callback._passed
+        for callback in self.callbacks_from(0):
+            passed = isinstance(callback, ConditionalCallbackProxy) and callback.is_passed
             if passed and callback._p_jar is not None:
                 # It may get something to call.
                 callback._p_jar.readCurrent(callback)
 
     # -- its end
 
-    def _end_with(self, result: Any) -> None:
+    def end_with(self, result: Any) -> None:
         """Note the result. The job is completed if it has no callbacks to perform."""
-        waited = self._waits_for_result()
+        waited = self.waits_for_result()
         self._result = result
-        self._end = zc.async_.clock.microseconds()
-        if self._inner is not None:
-            self._inner = None
-        if self._joins is not None:
-            self._joins = None
-        if self._runner is not None:
-            self._runner = None
+        self.end_moment = zc.async_.clock.microseconds()
+        if self.awaited_job is not None:
+            self.awaited_job = None
+        if self.returned_job is not None:
+            self.returned_job = None
+        if self.runner_claim is not None:
+            self.runner_claim = None
         # That a part has ended is noted in a transaction of its own, as if by a callback.
-        noted = self._part is None or self._is_in_books()
-        if noted and all(performed(callback) for callback in self._callbacks_from(0)):
-            self._set_status(COMPLETED)
+        noted = self.part_of_tally is None or self._is_in_books()
+        if noted and all(performed(callback) for callback in self.callbacks_from(0)):
+            self.set_status(COMPLETED)
         else:
-            self._set_status(CALLBACKS)
+            self.set_status(CALLBACKS)
         if waited:
             # It is in no books that are looked through for free places.
-            yielding.release(self, self._quota_names)
+            yielding.release(self, self.kept_quota_names)
 
-    def _leave_books(self) -> None:
+    def leave_books(self) -> None:
         """Note that no agent lists this job any more, so that it tells of its end itself."""
-        if self._part is not None:
+        if self.part_of_tally is not None:
             self._unlisted = True
 
     def _is_in_books(self) -> bool:
@@ -263,33 +263,33 @@ class JobRecord(Conditions):
         claimed = local.claimed
         return (
             claimed is not None
-            and not (self._left or self._unlisted)
+            and not (self.left_callbacks or self._unlisted)
             and claimed[0] == self._p_oid
-            and claimed == (self._p_oid, self._p_jar.db().database_name, self._token)
+            and claimed == (self._p_oid, self._p_jar.db().database_name, self.claim_token)
         )
 
-    def _complete(self) -> None:
+    def complete(self) -> None:
         """Note that the callbacks have been performed."""
-        if self._part is not None and not self._is_in_books():
+        if self.part_of_tally is not None and not self._is_in_books():
             part_ended(self)
         self._see_callbacks()
-        self._set_status(COMPLETED)
+        self.set_status(COMPLETED)
         self._callbacks_end = zc.async_.clock.microseconds()
 
-    def _undo_end(self) -> None:
+    def undo_end(self) -> None:
         """The job ended, but its transaction did not take effect everywhere: it is active again.
 
         Callbacks are performed after the end of the transaction, so none was.
         """
-        self._result = self._end = self._callbacks_end = None
-        self._receipts = ()
-        self._set_status(ACTIVE)
+        self._result = self.end_moment = self._callbacks_end = None
+        self.receipt_databases = ()
+        self.set_status(ACTIVE)
 
-    def _undo_completion(self) -> None:
+    def undo_completion(self) -> None:
         """The job is completed, but one of its callbacks has to be performed once more."""
         if self._status_id == NUMBERS[COMPLETED]:
             self._callbacks_end = None
-            self._set_status(CALLBACKS)
+            self.set_status(CALLBACKS)
 
     # -- its times
 
@@ -303,17 +303,17 @@ class JobRecord(Conditions):
     @property
     def active_start(self) -> datetime.datetime | None:
         """See `zc.async_.interfaces.IJob`."""
-        return None if self._start is None else zc.async_.clock.to_datetime(self._start)
+        return None if self.start_moment is None else zc.async_.clock.to_datetime(self.start_moment)
 
     @property
     def active_end(self) -> datetime.datetime | None:
         """See `zc.async_.interfaces.IJob`."""
-        return None if self._end is None else zc.async_.clock.to_datetime(self._end)
+        return None if self.end_moment is None else zc.async_.clock.to_datetime(self.end_moment)
 
     @property
     def initial_callbacks_end(self) -> datetime.datetime | None:
         """See `zc.async_.interfaces.IJob`."""
         end = self._callbacks_end
         if end is None and self._status_id == NUMBERS[COMPLETED]:
-            end = self._end
+            end = self.end_moment
         return None if end is None else zc.async_.clock.to_datetime(end)

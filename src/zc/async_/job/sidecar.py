@@ -59,9 +59,9 @@ class Places:
 
 def find(job: Any) -> Sidecar | None:
     """The sidecar of a job, None if it needed none so far."""
-    if job._sidecar is None and job._sidecars is not None:
-        return job._sidecars.get(job._p_oid)
-    return job._sidecar
+    if job.sidecar_record is None and job.sidecar_place is not None:
+        return job.sidecar_place.get(job._p_oid)
+    return job.sidecar_record
 
 
 def need(job: Any) -> Sidecar:
@@ -69,10 +69,10 @@ def need(job: Any) -> Sidecar:
     sidecar = find(job)
     if sidecar is None:
         sidecar = Sidecar()
-        if job._sidecars is None:
-            job._sidecar = sidecar
+        if job.sidecar_place is None:
+            job.sidecar_record = sidecar
         else:
-            job._sidecars[job._p_oid] = sidecar
+            job.sidecar_place[job._p_oid] = sidecar
     return sidecar
 
 
@@ -81,7 +81,7 @@ def see(job: Any) -> None:
     record = find(job)
     if record is None:
         # It would be added here.
-        record = job._sidecars
+        record = job.sidecar_place
     if record is not None and record._p_jar is not None:
         # Of an object that is not loaded, nothing would be checked.
         record._p_activate()

@@ -28,9 +28,9 @@ def names_awaited(jobs: Iterable[Any]) -> set[str]:
             continue
         seen.add(id(job))
         names.update(job.quota_names)
-        left += (job._inner, job._joins)
-        if job._callable in _COMPOSED:
-            left += (*job._args, job._kwargs.get("postprocess"))
+        left += (job.awaited_job, job.returned_job)
+        if job.stored_callable in _COMPOSED:
+            left += (*job.stored_args, job.stored_kwargs.get("postprocess"))
     return names
 
 
@@ -45,14 +45,14 @@ def begin_to_wait(job: Any) -> None:
     Those that wait for this job give up theirs in a transaction of its own, which sees who they
     are: some may have come meanwhile.
     """
-    parts = job._args if job._callable in _COMPOSED else ()
-    names = names_awaited((job._inner, *parts))
+    parts = job.stored_args if job.stored_callable in _COMPOSED else ()
+    names = names_awaited((job.awaited_job, *parts))
     if job.quota_names:
-        job._given_up = ()
+        job.given_up_places = ()
         _give_up(job, names)
     queue = job.queue if names else None
     if queue is not None:
-        queue.put(job._system_job(job.noteAwaited))
+        queue.put(job.make_system_job(job.noteAwaited))
 
 
 def note_above(job: Any, names: Iterable[str] | None = None) -> None:
@@ -68,14 +68,14 @@ def note_above(job: Any, names: Iterable[str] | None = None) -> None:
         if id(waiter) in seen:
             continue
         seen.add(id(waiter))
-        if waiter._waits_for_result():
+        if waiter.waits_for_result():
             release(waiter, _give_up(waiter, names))
             left += _waiters(waiter)
 
 
 def note_started(composed: Any, part: Any) -> None:
     """A part of a composed job has been put into its queue, perhaps one that was added late."""
-    if composed._waits_for_result():
+    if composed.waits_for_result():
         names = names_awaited([part])
         release(composed, _give_up(composed, names))
         note_above(composed, names)
@@ -83,28 +83,28 @@ def note_started(composed: Any, part: Any) -> None:
 
 def _waiters(job: Any) -> Iterator[Any]:
     """The jobs that a job is part of, or that returned it."""
-    if job._part is not None:
-        tally = job._part[0]
+    if job.part_of_tally is not None:
+        tally = job.part_of_tally[0]
         while hasattr(tally, "above"):
             tally = tally.above
         yield tally.composed
-    for callback in job._callbacks_from(0):
-        stored = getattr(callback, "_callable", None)
-        if isinstance(stored, tuple) and stored[1] == "_receive":
+    for callback in job.callbacks_from(0):
+        stored = getattr(callback, "stored_callable", None)
+        if isinstance(stored, tuple) and stored[1] == "receiveResult":
             yield stored[0]
         elif stored in _PART_ENDED:
-            yield callback._args[0]
+            yield callback.stored_args[0]
 
 
 def _give_up(job: Any, names: set[str]) -> list[str]:
     """Note what of its places a job gives up; return the names that are new."""
-    before = job._given_up
+    before = job.given_up_places
     if before is None:
         # It has no places.
         return []
     new = [name for name in job.quota_names if name in names and name not in before]
     if new:
-        job._given_up = (*before, *new)
+        job.given_up_places = (*before, *new)
     return new
 
 

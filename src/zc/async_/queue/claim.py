@@ -210,7 +210,7 @@ class Claim:
 
     def _names(self, job: Any, entry_key: int) -> bool:
         return bool(
-            job._entry_key == entry_key and job.status == PENDING and job.parent is self._queue
+            job.entry_key == entry_key and job.status == PENDING and job.parent is self._queue
         )
 
     def _read_lanes(self) -> None:
@@ -230,15 +230,15 @@ class Claim:
 
     def _sort_in(self, job: Any) -> None:
         """Take in a job that was read from a lane, or from those for later."""
-        key = job._sort_key()
-        deadline = job._deadline()
+        key = job.position_key()
+        deadline = job.deadline_moment()
         if deadline is not None:
             if deadline <= self._now:
                 self._fail(job)
                 return
             self._deadlines[deadline_key(deadline, key)] = job
-        if job._due(self._now):
-            self._add(job._group_key(), (key, job, None))
+        if job.is_due(self._now):
+            self._add(job.group_key(), (key, job, None))
         else:
             self._backlog.add_later(key, job)
             self._later += 1
@@ -284,7 +284,7 @@ class Claim:
                 self._fail(job)
 
     def _fail(self, job: Any) -> None:
-        job._end_unstarted(BeginByPassedError())
+        job.end_unstarted(BeginByPassedError())
 
     # -- handing out
 
@@ -369,12 +369,12 @@ class Claim:
         key, job, stored = waiting
         if stored is not None:
             self._deletions.append((stored, key))
-        deadline = job._deadline()
+        deadline = job.deadline_moment()
         if deadline is not None:
             place = deadline_key(deadline, key)
             if self._deadlines.pop(place, None) is None:
                 self._backlog.deadlines.pop(place, None)
-        job._claimed()
+        job.note_claimed()
         self._places.take(job)
         self.taken.append(job)
         return job
@@ -496,7 +496,7 @@ def _problem(job: Any) -> _Problem | None:
         # Whatever the state of an argument raises: this job's problem, and nobody else's.
         return _Problem(f"it cannot be loaded ({show(error)})", False)
     kind = type(job)
-    if hasattr(kind, "_entry_key"):
+    if hasattr(kind, "entry_key"):
         return None
     return _Problem(f"its class {kind.__module__}.{kind.__qualname__} is missing", False)
 

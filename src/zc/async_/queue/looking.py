@@ -126,4 +126,4 @@ def _placed(queue: Any, entry: Entry) -> Placed | None:
 
 def _loaded(queue: Any, job: Any, entry_key: int) -> Placed | None:
     """The place of an entry, by its job; None if it does not count."""
-    return (job._sort_key(), job) if queue.is_waiting(job, entry_key) else None
+    return (job.position_key(), job) if queue.is_waiting(job, entry_key) else None

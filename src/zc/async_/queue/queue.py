@@ -114,8 +114,8 @@ class Queue(Located, persistent.Persistent):
             # Before anything is set: a put that is refused for it may be tried with others.
             check_quota_names(self, names)
             job.quota_names = names
-        elif job._quota_names:
-            check_quota_names(self, job._quota_names)
+        elif job.kept_quota_names:
+            check_quota_names(self, job.kept_quota_names)
         if begin_after is not None:
             job.begin_after = begin_after
         if begin_by is not None:
@@ -129,7 +129,7 @@ class Queue(Located, persistent.Persistent):
         storable.check_job(job)
         mainprogram.warn_of(job)
         uuid = zope.component.queryUtility(zc.async_.interfaces.IUUID)
-        job._assigner = None if uuid is None else uuid.bytes
+        job.assigner_bytes = None if uuid is None else uuid.bytes
         self._file(job)
         return job
 
@@ -154,22 +154,22 @@ class Queue(Located, persistent.Persistent):
     def put_back_later(self, job: Any, moment: int, delay: int | None = None) -> None:
         """Have a claimed job run before others, from `moment` (microseconds) on.
 
-        `delay`: see `Conditions._wait_until`.
+        `delay`: see `Conditions.wait_until_moment`.
         """
         self._take_back(job)
         now = zc.async_.clock.microseconds()
-        if moment > now or (job._begin_after is not None and job._begin_after > moment):
-            job._wait_until(moment, delay)
-        job._put_back = True
+        if moment > now or (job.kept_begin_after is not None and job.kept_begin_after > moment):
+            job.wait_until_moment(moment, delay)
+        job.was_put_back = True
         self._file(job, keep_arrival=True)
 
     def put_later(self, job: Any, when: int, delay: int | None = None) -> None:
         """Have a claimed job wait until `when` (microseconds). For retries.
 
-        `delay`: see `Conditions._wait_until`.
+        `delay`: see `Conditions.wait_until_moment`.
         """
         self._take_back(job)
-        job._wait_until(when, delay)
+        job.wait_until_moment(when, delay)
         self._file(job, keep_arrival=True)
 
     def _take_back(self, job: Any) -> None:
@@ -186,8 +186,8 @@ class Queue(Located, persistent.Persistent):
                 jar.add(job)
                 oids.check_before_commit(job)
         key = _new_entry_key()
-        job._wait_in(self, key, keep_arrival)
-        lease(self.lanes, jar).append(key, job, job._place())
+        job.wait_in(self, key, keep_arrival)
+        lease(self.lanes, jar).append(key, job, job.place_key())
 
     def file_again(self, job: Any) -> None:
         """A waiting job was edited: make a new entry, for which the old one no longer counts."""
@@ -197,7 +197,7 @@ class Queue(Located, persistent.Persistent):
     def place_again(self, job: Any) -> None:
         """A job that was put in this transaction was edited."""
         lane = lease(self.lanes, self._p_jar)
-        if not lane.place(job._entry_key, job, job._place()):
+        if not lane.place(job.entry_key, job, job.place_key()):
             self.file_again(job)
 
     def withdraw(self, job: Any) -> None:
@@ -208,7 +208,7 @@ class Queue(Located, persistent.Persistent):
 
     def is_waiting(self, job: Any, entry_key: int) -> bool:
         """Whether an entry counts. Of jobs that cannot be read, claims log that they wait."""
-        if not hasattr(type(job), "_entry_key"):
+        if not hasattr(type(job), "entry_key"):
             return False
         try:
             job._p_activate()
@@ -216,7 +216,7 @@ class Queue(Located, persistent.Persistent):
             raise
         except Exception:
             return False
-        return bool(job._entry_key == entry_key and job.status == PENDING and job.parent is self)
+        return bool(job.entry_key == entry_key and job.status == PENDING and job.parent is self)
 
     def __len__(self) -> int:
         unread = sum(len(lane) for lane in readable(self.lanes))
@@ -266,7 +266,7 @@ class Queue(Located, persistent.Persistent):
         if job not in self:
             raise LookupError(f"{show(job)} does not wait in this queue", job)
         self.withdraw(job)
-        job._removed()
+        job.note_removed()
 
     # -- claiming
 

@@ -25,16 +25,16 @@ class Members(persistent.Persistent):
 
 
 def _holds_place(name: str, job: Any, token: int) -> bool:
-    if job._token != token:
+    if job.claim_token != token:
         # It was put back since, and perhaps removed, edited or claimed again.
         return False
     # NEW: claimed by somebody who has not put it into an agent, or calls it himself.
     if job.status not in (NEW, ASSIGNED, ACTIVE):
         return False
-    if job._given_up is None:
+    if job.given_up_places is None:
         # If it waits, an older version has freed its places.
-        return not job._waits()
-    return name not in job._given_up
+        return not job.is_suspended()
+    return name not in job.given_up_places
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQuota)
@@ -99,7 +99,7 @@ class Quota(Located, persistent.Persistent):
     def take_place(self, job: Any) -> None:
         """Give a job a place. Only for claims, which know that one is free."""
         others = (m for m in self.members.jobs if _holds_place(self.name, *m) and m[0] is not job)
-        self.members.jobs = (*others, (job, job._token))
+        self.members.jobs = (*others, (job, job.claim_token))
 
     def release(self, jobs: Any) -> bool:
         """Take the places of those `jobs` that need none; return whether there were any."""

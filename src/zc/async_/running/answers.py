@@ -40,7 +40,7 @@ def meaning(answer: Any) -> Meaning:
 
 def is_too_late(job: Any, answer: Meaning) -> bool:
     """Whether the job must have begun before the time of the retry."""
-    deadline = job._deadline()
+    deadline = job.deadline_moment()
     if deadline is None:
         return False
     moment = answer if isinstance(answer, At) else zc.async_.clock.microseconds()

@@ -41,7 +41,7 @@ class Asking:
     def is_at_most_once(self) -> bool:
         """Whether the start is committed, so that whoever comes after a crash knows of it."""
         try:
-            return bool(getattr(self._job._look_at_policy(), "at_most_once", False))
+            return bool(getattr(self._job.look_at_policy(), "at_most_once", False))
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:
@@ -90,7 +90,7 @@ class Asking:
     def _ask_usual(self, method: str, failure: Any) -> Meaning:
         """The answer of the default policy, for a failure that says nothing of the job."""
         if self._usual is None:
-            is_callback = self._job._is_callback()
+            is_callback = self._job.is_callback()
             self._usual = (RetryCommonForever if is_callback else RetryCommonFourTimes)(self._job)
         answer = getattr(self._usual, method)(failure, self._usual_cache)
         return answers.meaning(answer)
@@ -133,7 +133,7 @@ class Asking:
                 if isinstance(part, persistent.Persistent):
                     part._p_invalidate()
             return
-        job._policy = policy
+        job.kept_policy = policy
 
 
 def _parts(policy: Any) -> list[Any]:

@@ -93,11 +93,11 @@ class _Place:
 
     def next_callback(self) -> Any:
         """The first callback that is not done, or None."""
-        renewed = self.job._renewed_callbacks()
+        renewed = self.job.renewed_callbacks()
         if renewed != self._renewed:
             self._renewed = renewed
             self.position = 0
-        for callback in self.job._callbacks_from(self.position):
+        for callback in self.job.callbacks_from(self.position):
             if not _is_done(callback):
                 return callback
             self.position += 1
@@ -107,14 +107,14 @@ class _Place:
 def _is_done(callback: Any) -> bool:
     """Whether a callback and what is behind it have ended, or are on their own."""
     chosen = _chosen(callback)
-    if chosen is None or not chosen._is_callback():
+    if chosen is None or not chosen.is_callback():
         # It may have been put into a queue.
         return performed(callback)
     if chosen.status in (ACTIVE, CALLBACKS):
-        return bool(chosen._waits())
+        return bool(chosen.is_suspended())
     if chosen.status == COMPLETED:
         # What was added while it ran did not make it conflict.
-        return not any(c.status == NEW and not c._on_its_own for c in chosen._callbacks_from(0))
+        return not any(c.status == NEW and not c.runs_on_its_own for c in chosen.callbacks_from(0))
     return performed(callback)
 
 
@@ -132,7 +132,7 @@ def _leave(job: Any, postponed: PostponedError, manager: Any) -> bool:
         manager.begin()
         if job.queue is None:
             return False
-        job._go_on_at(postponed.when, left=not postponed.elsewhere)
+        job.go_on_with_callbacks_at(postponed.when, left=not postponed.elsewhere)
         manager.commit()
         return True
 
@@ -148,11 +148,11 @@ def _complete(job: Any, manager: Any) -> bool:
     manager.begin()
     if job.status != CALLBACKS:
         return True
-    if not all(map(_is_done, job._callbacks_from(0))):
+    if not all(map(_is_done, job.callbacks_from(0))):
         return False
-    job._complete()
+    job.complete()
     manager.commit()
-    if job._left:
+    if job.left_callbacks:
         # No agent has it any more.
         note_completed_elsewhere(job)
     return True
@@ -165,7 +165,7 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
             return
     if callback.status == ACTIVE:
         # It committed its start.
-        if callback._runner_lives():
+        if callback.runner_lives():
             raise PostponedError(answers.after(PATIENCE), elsewhere=True)
         _handle_interrupt(callback, manager)
     if performed(callback):
@@ -173,7 +173,7 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
     if utils.tracelog.isEnabledFor(10):
         utils.tracelog.debug("starting callback %r to %r", callback, owner_of(callback))
     try:
-        callback._perform(result)
+        callback.perform_as_callback(result)
     except AbandonedError:
         raise
     except ReassignedError:
@@ -187,8 +187,8 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
 
 def _is_left_by_us(callback: Any) -> bool:
     """Whether a callback that this thread has begun is to be gone on with."""
-    ours = callback._runner is not None and callback._runner == local.claimed
-    return bool(ours and callback.status == ACTIVE and not callback._waits())
+    ours = callback.runner_claim is not None and callback.runner_claim == local.claimed
+    return bool(ours and callback.status == ACTIVE and not callback.is_suspended())
 
 
 def _handle_interrupt(callback: Any, manager: Any) -> None:

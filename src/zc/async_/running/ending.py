@@ -97,7 +97,7 @@ class Ending:
 
         Returns the result as far as it is known: of a job that waits for another, that one.
         """
-        if self._job._joins is not None:
+        if self._job.returned_job is not None:
             return self._join(result)
         if self._returned.deferred is not None and not self._hold.is_claimed:
             waited_for, self._returned.deferred = self._returned.deferred, None
@@ -116,9 +116,9 @@ class Ending:
         def join() -> Any:
             self._manager.begin()
             self._hold.check_is_ours()
-            if job._joins is not None:
+            if job.returned_job is not None:
                 try:
-                    job._join()
+                    job.join_returned_job()
                 except _TROUBLES:
                     raise
                 except Exception:
@@ -131,7 +131,7 @@ class Ending:
         problem = utils.never_fail(join, f"having {show(job)} wait for another", self._manager)
         if problem is not None:
             return self.fail(problem)
-        if job._waits_for_result():
+        if job.waits_for_result():
             return inner
         self._tell(job.result)
         return job.result

@@ -92,7 +92,7 @@ class Failing:
 
         def look() -> bool:
             called = (
-                self._job._is_callback() and not self._may_postpone and not self._hold.is_claimed
+                self._job.is_callback() and not self._may_postpone and not self._hold.is_claimed
             )
             return self._job.queue is None or called
 
@@ -107,7 +107,7 @@ class Failing:
         self._manager.begin()
         job = self._job
         when = None if self._waits_here() else next_try(job)
-        missing = job._missing
+        missing = job.missing_code
         self._manager.abort()
         log_missing(job, error, when)
         if when is None:
@@ -120,7 +120,7 @@ class Failing:
         return None
 
     def _note_missing(self, missing: Any) -> None:
-        self._job._missing = missing
+        self._job.missing_code = missing
 
     def may_still_come(self) -> bool:
         """Whether an object that is not there may be part of the commit that put the job.
@@ -130,7 +130,7 @@ class Failing:
         job = self._job
         if not self._hold.is_claimed or len(job._p_jar.db().databases) < 2:
             return False
-        put = job._arrival or job._entry_key
+        put = job.arrival_key or job.entry_key
         return bool(zc.async_.clock.microseconds() - put < COMMIT_PATIENCE)
 
     def wait_for_commit(self, error: Exception) -> None:
@@ -146,9 +146,9 @@ class Failing:
             self._hold.check()
             note()
             if self._args:
-                self._job._args = [*self._job._args, *self._args]
+                self._job.stored_args = [*self._job.stored_args, *self._args]
             if self._kwargs:
-                self._job._kwargs = {**self._job._kwargs, **self._kwargs}
+                self._job.stored_kwargs = {**self._job.stored_kwargs, **self._kwargs}
             answers.reschedule(self._job, when)
             self._manager.commit()
 
@@ -161,8 +161,8 @@ class Failing:
             self._manager.begin()
             self._hold.check()
             note()
-            self._job._set_status(NEW)
-            self._job._runner = None
+            self._job.set_status(NEW)
+            self._job.runner_claim = None
             self._manager.commit()
 
         utils.never_fail(renew, f"postponing {show(self._job)}", self._manager)

@@ -51,12 +51,12 @@ class Hold:
         job = self.job
         self.check_is_ours()
         if self._token is None:
-            job._set_status(ACTIVE)
+            job.set_status(ACTIVE)
             if self._start is None:
                 self._start = zc.async_.clock.microseconds()
-            job._start = self._start
+            job.start_moment = self._start
             # Stored only if the job commits before its end: who comes after a crash needs it.
-            job._runner = local.claimed
+            job.runner_claim = local.claimed
             local.mark = Mark(job)
 
     def check_is_ours(self) -> None:
@@ -64,7 +64,7 @@ class Hold:
         job = self.job
         if self._token is None:
             self._check_unclaimed()
-        elif job._token != self._token or job.status != ACTIVE or self._was_done_after_all():
+        elif job.claim_token != self._token or job.status != ACTIVE or self._was_done_after_all():
             raise ReassignedError(f"{show(job)} is no longer the business of this worker")
 
     def _check_unclaimed(self) -> None:
@@ -77,7 +77,7 @@ class Hold:
         if job.status in (NEW, ASSIGNED):
             return
         ours = ACTIVE, self._start, local.claimed
-        if (job.status, job._start, job._runner) != ours or self._was_done_after_all():
+        if (job.status, job.start_moment, job.runner_claim) != ours or self._was_done_after_all():
             raise ReassignedError(f"somebody else has run {show(job)}")
 
     def _was_done_after_all(self) -> bool:
@@ -88,7 +88,7 @@ class Hold:
         on from there.
         """
         job = self.job
-        return bool(job._waits_for_result() or (self._unsure and job._joins is not None))
+        return bool(job.waits_for_result() or (self._unsure and job.returned_job is not None))
 
     def commit_start(self) -> None:
         """Commit that the job has begun, so that whoever comes after a crash knows of it.
@@ -96,7 +96,7 @@ class Hold:
         Raises `ReassignedError`.
         """
         self.check()
-        self.job._provide_sidecar()
+        self.job.provide_sidecar()
         self.manager.commit()
 
     def note_committed(self) -> None:
@@ -121,7 +121,11 @@ class Hold:
                 zc.async_.zeo.catch_up(job._p_jar.db())
             self.manager.begin()
             job._p_activate()
-            ours = job._start == self._start if self._token is None else job._token == self._token
+            ours = (
+                job.start_moment == self._start
+                if self._token is None
+                else job.claim_token == self._token
+            )
             return bool(ours and job._p_serial != serial)
 
         found = bool(utils.never_fail_to(look, f"looking at {show(job)}", self.manager))

@@ -22,17 +22,17 @@ def handle_interrupt(job: Any) -> None:
         # Its worker came to the result all the same, perhaps without seeing a late callback.
         if job.status == CALLBACKS:
             # It must not commit anything more.
-            job._token += 1
+            job.claim_token += 1
             manager_of(job).commit()
-        elif job._part is not None:
+        elif job.part_of_tally is not None:
             # It was in nobody's books any more when its worker completed it.
             job.noteEnd()
             manager_of(job).commit()
         job.resumeCallbacks()
         return
-    if job.status not in (ASSIGNED, ACTIVE) or job._waits():
+    if job.status not in (ASSIGNED, ACTIVE) or job.is_suspended():
         return
-    if job._joins is not None:
+    if job.returned_job is not None:
         _join(job)
         return
     answer = _ask(job)
@@ -42,7 +42,7 @@ def handle_interrupt(job: Any) -> None:
         job.fail(BeginByPassedError())
     else:
         # Its old worker must not commit anything more, even before somebody claims the job.
-        job._token += 1
+        job.claim_token += 1
         if answer is True:
             when = answers.after(RESPITE)
             job.queue.put_back_later(job, when, when.delay)
@@ -52,24 +52,24 @@ def handle_interrupt(job: Any) -> None:
 
 def handle_callback_interrupt(callback: Any) -> Meaning | None:
     """Have a callback whose process is gone be new again, or fail, as its retry policy says."""
-    if not callback._is_callback() or callback.status != ACTIVE:
+    if not callback.is_callback() or callback.status != ACTIVE:
         return None
-    if callback._waits() or callback._runner_lives():
+    if callback.is_suspended() or callback.runner_lives():
         return None
-    if callback._joins is not None:
-        callback._join()
+    if callback.returned_job is not None:
+        callback.join_returned_job()
         return None
     answer = _ask(callback)
     if answer is False:
-        callback._fail(AbortedError())
+        callback.end_as_failed(AbortedError())
     else:
-        callback._set_status(NEW)
+        callback.set_status(NEW)
     return answer
 
 
 def _join(job: Any) -> None:
     """Have a job wait for the one that it returned, since what it did itself is committed."""
-    inner = job._joins
+    inner = job.returned_job
     try:
         completed = inner.status == COMPLETED
     except POSKeyError as error:
@@ -77,10 +77,10 @@ def _join(job: Any) -> None:
         job.fail(error)
         return
     if completed:
-        job._inner = inner
-        job._receive(inner.result)
+        job.awaited_job = inner
+        job.receiveResult(inner.result)
     else:
-        job._join()
+        job.join_returned_job()
 
 
 def _ask(job: Any) -> Meaning:
@@ -93,5 +93,5 @@ def _ask(job: Any) -> Meaning:
     except Exception:
         utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
         return False
-    job._policy = policy
+    job.kept_policy = policy
     return answer

@@ -36,7 +36,7 @@ def find_callable(job: Any) -> Any:
     Raises `MissingCodeError`.
     """
     try:
-        for argument in (*job._args, *job._kwargs.values()):
+        for argument in (*job.stored_args, *job.stored_kwargs.values()):
             if isinstance(argument, ZODB.broken.Broken):
                 raise _missing_class(argument)
         return job.callable
@@ -55,13 +55,13 @@ def _missing_class(broken: Any) -> MissingCallableError:
 def next_try(job: Any) -> At | None:
     """Note another vain try, and return when the next one is; None if the job has waited enough."""
     now = zc.async_.clock.microseconds()
-    since, count = job._missing or (now, 0)
+    since, count = job.missing_code or (now, 0)
     patience = zc.async_.clock.interval_microseconds(PATIENCE)
     # A clock that is set forward by a day, and back again, has the job tried a few times more.
     if now - since >= patience and count >= LEAST_TRIES:
         return None
     # Should the clock have been set back, it is counted from now.
-    job._missing = min(since, now), count + 1
+    job.missing_code = min(since, now), count + 1
     return answers.after(delay(count) * 1_000_000)
 
 

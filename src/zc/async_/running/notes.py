@@ -39,7 +39,7 @@ def add(transaction: Any, words: str) -> None:
 
 def name_of(job: Any) -> str:
     """The dotted name of what a job calls, without loading anything but the job."""
-    stored = getattr(job, "_callable", None)
+    stored = getattr(job, "stored_callable", None)
     if isinstance(stored, str):
         name = stored.replace(":", ".")
     else:

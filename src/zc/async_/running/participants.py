@@ -73,7 +73,7 @@ class Mark:
     def set_by(self, connection: Any) -> None:
         """Set the same mark by another connection."""
         same = connection.get(self._job._p_oid)
-        for name in ("_status_id", "_start", "_runner"):
+        for name in ("_status_id", "start_moment", "runner_claim"):
             setattr(same, name, self._state.get(name, getattr(type(same), name)))
 
 

@@ -14,7 +14,7 @@ def make_policy(job: Any) -> Any:
 
     Raises LookupError if there is no adapter of that name.
     """
-    if job._system:
+    if job.is_of_system:
         return RetrySystem(job)
     factory = job.retry_policy_factory
     if factory is not None and not isinstance(factory, str):
@@ -33,4 +33,4 @@ def make_policy(job: Any) -> Any:
 
 
 def _default_name(job: Any) -> str:
-    return "callback" if job._is_callback() else ""
+    return "callback" if job.is_callback() else ""

@@ -75,10 +75,10 @@ def leave(job: Any) -> None:
             continue
         receipts = connection.root().get(KEY)
         if receipts is not None:
-            receipts.add(_key(job), (job._token, _plain(job.result)))
+            receipts.add(_key(job), (job.claim_token, _plain(job.result)))
             names.append(name)
     if names:
-        job._receipts = tuple(names)
+        job.receipt_databases = tuple(names)
 
 
 def _key(job: Any) -> bytes:
@@ -119,7 +119,7 @@ def undo_without_effect(job: Any) -> bool:
             continue
         if is_without_effect(other):
             utils.log.warning("%r took no effect before a crash: no receipt", other)
-            other._undo_end()
+            other.undo_end()
             undone.add(other)
             continue
         ended.append(other)
@@ -127,7 +127,7 @@ def undo_without_effect(job: Any) -> bool:
     # Each comes after that whose callback it is.
     for other in reversed(ended):
         if undone.intersection(_callbacks(other)):
-            other._undo_completion()
+            other.undo_completion()
             undone.add(other)
     return job in undone
 
@@ -139,7 +139,7 @@ def _callbacks(job: Any) -> list[Any]:
 
 def is_without_effect(job: Any) -> bool:
     """Whether a job that ended has no receipt where it should have left one."""
-    for name in job._receipts:
+    for name in job.receipt_databases:
         try:
             receipts = job._p_jar.get_connection(name).root().get(KEY)
         except KeyError:
@@ -148,6 +148,6 @@ def is_without_effect(job: Any) -> bool:
             )
             continue
         receipt = None if receipts is None else receipts.get(_key(job))
-        if receipt is None or receipt[0] != job._token:
+        if receipt is None or receipt[0] != job.claim_token:
             return True
     return False

@@ -27,9 +27,9 @@ def tell_ending(ending: bool) -> None:
 def log_result(job: Any, result: Any) -> None:
     """Log the end of a job: failures among the events, the rest in the trace."""
     if isinstance(result, zc.twist.Failure):
-        if getattr(job, "_callable", None) == _PASS_THROUGH:
+        if getattr(job, "stored_callable", None) == _PASS_THROUGH:
             return
-        level = job._effective_log_level()
+        level = job.effective_log_level()
         if utils.log.isEnabledFor(level):
             text = showing.cut_middle(
                 result.getTraceback(detail="verbose", elideFrameworkCode=False)

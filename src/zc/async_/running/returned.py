@@ -54,9 +54,9 @@ class Returned:
         Raises `InvalidEndError`, `CannotWaitError` or what speaks against storing the result.
         """
         job = self._job
-        if job._joins is not None:
+        if job.returned_job is not None:
             # Of an earlier run, of which an older release knew nothing.
-            job._joins = None
+            job.returned_job = None
         if job.status == PENDING:
             raise InvalidEndError(f"{show(job)} has put itself into a queue, where it cannot end")
         while _is_job(result):
@@ -79,7 +79,7 @@ class Returned:
     def end_with(self, result: Any) -> None:
         """Have the job end with a result, and with what its retry policy keeps."""
         self._asking.note_at_end()
-        self._job._end_with(result)
+        self._job.end_with(result)
 
     def _own(self, inner: Any) -> Any:
         """A job that was returned, as the connection of the job that returned it has it."""
@@ -106,9 +106,9 @@ class Returned:
         """Have the job wait, now if nobody else can see the other one yet, else in a moment."""
         job = self._job
         if job._p_jar is None or inner._p_jar is None or inner._p_serial == z64:
-            job._wait_for(inner)
+            job.wait_for_job(inner)
         else:
-            job._joins = inner
+            job.returned_job = inner
 
     def _defer(self, deferred: Any) -> None:
         if not self._hold.is_claimed:

@@ -107,7 +107,7 @@ def _in_claimed_job(job: Any, token: int, call: Any) -> None:
 
 def _with_callbacks(job: Any, call: Any) -> Any:
     result = call()
-    if job.status == CALLBACKS and not job._waits():
+    if job.status == CALLBACKS and not job.is_suspended():
         run_callbacks(job)
     return result
 
@@ -166,13 +166,13 @@ class _Run:
         job = self.job
         tell_ending(False)
         utils.never_fail_to(self._hold.check, "looking whose a job is", self.manager)
-        if not self._hold.is_claimed and job._is_callback() and self._asking.is_at_most_once():
+        if not self._hold.is_claimed and job.is_callback() and self._asking.is_at_most_once():
             utils.never_fail_to(self._hold.commit_start, f"starting {show(job)}", self.manager)
         setup_info = None
         try:
             setup_info = job.setUp()
             call = find_callable(job)
-            result = call(*job._args, *self._args, **{**job._kwargs, **self._kwargs})
+            result = call(*job.stored_args, *self._args, **{**job.stored_kwargs, **self._kwargs})
             self._hold.check_is_open()
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()

@@ -156,8 +156,8 @@ def check_job(job: Any) -> None:
         for name, value in _new_annotations(job).items():
             check(f"the name {show(name)} of an annotation", name)
             check(f"annotation {show(name)}", value)
-        jobs += _new_jobs(growing.items(job._callbacks, job._further_callbacks))
-        jobs += filter(_is_new_job, (*job._args, *job._kwargs.values()))
+        jobs += _new_jobs(growing.items(job.early_callbacks, job.further_early_callbacks))
+        jobs += filter(_is_new_job, (*job.stored_args, *job.stored_kwargs.values()))
 
 
 def check_callback(callback: Any) -> None:
@@ -196,18 +196,18 @@ def _is_new_job(value: Any) -> bool:
 
 
 def _new_annotations(job: Any) -> dict[Any, Any]:
-    sidecar = getattr(job, "_sidecar", None)
+    sidecar = getattr(job, "sidecar_record", None)
     return {} if sidecar is None or sidecar._p_jar is not None else dict(sidecar.annotations)
 
 
 def _check_call(job: Any) -> None:
-    stored = getattr(job, "_callable", None)
+    stored = getattr(job, "stored_callable", None)
     check("the callable", stored[0] if isinstance(stored, tuple) else stored)
-    for position, argument in enumerate(job._args):
+    for position, argument in enumerate(job.stored_args):
         check(f"argument {position}", argument)
-    for name, argument in job._kwargs.items():
+    for name, argument in job.stored_kwargs.items():
         check(f"argument {show(name)}", argument)
-    check("the retry_policy_factory", job._retry_policy_factory)
+    check("the retry_policy_factory", job.stored_policy_factory)
 
 
 def _new_jobs(callbacks: Any) -> list[Any]:
@@ -222,8 +222,8 @@ def _new_jobs(callbacks: Any) -> list[Any]:
             jobs.append(callback)
             continue
         proxy: Any = callback
-        left += proxy._choices()
-        for behind, _level, factory in proxy._all_callbacks():
+        left += proxy.choices()
+        for behind, _level, factory in proxy.all_callbacks():
             check("the retry_policy_factory", factory)
             left.append(behind)
     return jobs

@@ -97,7 +97,7 @@ def _has_begun(job: Any) -> bool:
         return bool(job.status in (CALLBACKS, COMPLETED))
     agent = job.agent
     dispatcher = None if agent is None else zc.async_.dispatcher.get(agent.parent.UUID)
-    if dispatcher is None or job._waits():
+    if dispatcher is None or job.is_suspended():
         return True
     # It is active from the moment of its claim, just before a thread has it.
     oid = int.from_bytes(job._p_oid, "big")
