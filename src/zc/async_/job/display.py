@@ -10,18 +10,18 @@ from zc.twist import showing
 SHORTEST_VALUE = 20
 
 
-def shown_call(callable: Any, args: list[Any], kwargs: dict[str, Any], used: int) -> str:
+def shown_call(job: Any, used: int) -> str:
     """The callable and its arguments, which share the space that is left.
 
     `used`: characters of it that are not.
     """
     shown = utils.new_showing()
-    call = callables.stored_repr(callable, shown)
-    values: list[tuple[str, Any, Any]] = [("", None, value) for value in args]
+    call = callables.stored_repr(job.stored_callable, shown)
+    values: list[tuple[str, Any, Any]] = [("", None, value) for value in job.stored_args]
     # An argument that is just "key" seldom opens anything: it sorts, or looks up.
     values += [
         (f"{name}=", None if name == "key" else name, value)
-        for name, value in sorted(kwargs.items())
+        for name, value in sorted(job.stored_kwargs.items())
     ]
     left = showing.MAX_LENGTH - used - len(call) - len("<  ````>()")
     words = []

@@ -346,9 +346,7 @@ class Job(Call, JobRecord):
     def __repr__(self) -> str:
         head = utils.custom_repr(self)
         try:
-            return showing.cut(
-                f"<{head} ``{shown_call(self.stored_callable, self.stored_args, self.stored_kwargs, len(head))}``>"
-            )
+            return showing.cut(f"<{head} ``{shown_call(self, len(head))}``>")
         except (AttributeError, TypeError, ValueError, originals.NotBroughtOverError):
             # A subclass that has no `_callable`, say: a repr that raises hides the real problem.
             return f"<{head}>"
