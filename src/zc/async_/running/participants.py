@@ -8,6 +8,7 @@ from typing import Any
 
 from transaction._transaction import Status
 from ZODB.Connection import Connection, TransactionMetaData
+from ZODB.utils import z64
 
 from zc.async_.interfaces import AsyncError
 from zc.async_.threadlocal import local
@@ -22,6 +23,11 @@ def storage_key(connection: Any) -> Any:
     storage = connection.db().storage
     # Two clients of a ZEO server have the same key if they use the same storage of it.
     return storage.sortKey() if hasattr(storage, "_server_addr") else id(storage)
+
+
+def are_there(transaction: Any) -> bool:
+    """Whether anything takes part, so that a commit would do something."""
+    return bool(transaction._resources)
 
 
 def check(transaction: Any) -> None:
@@ -74,6 +80,24 @@ class Mark:
         same = connection.get(self._job._p_oid)
         for name in ("_status_id", "_start", "_runner"):
             setattr(same, name, self._state.get(name, getattr(type(same), name)))
+
+
+def has_nothing_left(job: Any, manager: Any) -> bool:
+    """Whether all that a job's callable did has been committed by itself, if it did anything.
+
+    What is not stored then is its result, for which alone it must not run again. `manager`: the
+    transaction manager of the job's connection.
+    """
+    jar = job._p_jar
+    if jar is None or job._p_serial == z64:
+        return False
+    present = manager.get()
+    mark = local.mark
+    if not all(mark is not None and mark.is_all_of(one) for one in present._resources):
+        return False
+    hooks = *present.getBeforeCommitHooks(), *present.getAfterCommitHooks()
+    expects = any(connection._readCurrent for connection in jar.connections.values())
+    return not (hooks or expects)
 
 
 def _gives_way(transaction: Any, connection: Any, other: Any) -> bool:

@@ -18,6 +18,12 @@ def note_completed_elsewhere(job: Any) -> None:
         local.completed.append(job)
 
 
+def tell_ending(ending: bool) -> None:
+    """Tell a dispatcher that stops whether the code of a job has returned."""
+    if local.task is not None:
+        local.task.ending = ending
+
+
 def log_result(job: Any, result: Any) -> None:
     """Log the end of a job: failures among the events, the rest in the trace."""
     if isinstance(result, zc.twist.Failure):

@@ -1,0 +1,172 @@
+"""The end of a run: its result is committed, and what follows from that is done.
+
+What the callable did is one transaction with its result. If that was committed, or if there is
+nothing else to commit, the callable must not run again: the result alone is stored until that
+succeeds.
+"""
+
+from typing import Any
+
+import ZEO.Exceptions
+
+import zc.twist
+from zc.async_ import utils
+from zc.async_.interfaces import CALLBACKS, COMPLETED, ReassignedError
+from zc.async_.running import awaiting, receipts
+from zc.async_.running.asking import Asking
+from zc.async_.running.awaiting import CannotWaitError
+from zc.async_.running.holding import Hold
+from zc.async_.running.reporting import log_result, tell_ending
+from zc.async_.running.returned import Returned
+from zc.async_.storing import storable
+from zc.twist.showing import show
+
+#: What keeps a thread from its job, or from the storage, and says nothing of a job that is read.
+_TROUBLES = (
+    *utils.EXPLOSIVE_ERRORS,
+    *utils.DISCONNECTED_ERRORS,
+    *utils.TRANSIENT_ERRORS,
+    OSError,
+    ZEO.Exceptions.ServerException,
+)
+
+
+class Ending:
+    """Brings one run of a job to its end."""
+
+    def __init__(self, hold: Hold, asking: Asking) -> None:
+        self._job = hold.job
+        self._manager = hold.manager
+        self._hold = hold
+        self._returned = Returned(hold, asking)
+
+    @property
+    def deferred(self) -> Any:
+        """The Deferred or coroutine that the job waits for, if it had no result."""
+        return self._returned.deferred
+
+    def forget_deferred(self) -> None:
+        """Nobody waits for what the job returned: another try, or a failure, takes its place."""
+        self._returned.deferred = None
+
+    def look_into(self, result: Any) -> Any:
+        """What the callable returned, or what that has come to already."""
+        return self._returned.look_into(result)
+
+    def commit(self, result: Any) -> Any:
+        """Note and commit what the callable returned; return what counts as the result.
+
+        Raises what speaks against the result, or against the commit.
+        """
+        result = self._returned.note(result)
+        receipts.leave(self._job)
+        serial = self._job._p_serial
+        try:
+            self._manager.commit()
+        except Exception as error:
+            if storable.is_about_storing(error) or isinstance(error, ReassignedError):
+                raise
+            if not self._hold.was_committed(serial, error):
+                raise
+        self._hold.note_committed()
+        return result
+
+    def end_anew(self, result: Any) -> Any:
+        """Store the result of a callable of which nothing else is to be committed.
+
+        Returns what `go_on_after` does; raises `ReassignedError`.
+        """
+
+        def end() -> Any:
+            self._manager.begin()
+            self._hold.check()
+            return self.commit(result)
+
+        try:
+            noted = utils.never_fail_to(
+                end, f"storing the result of {show(self._job)}", self._manager
+            )
+        except (*utils.EXPLOSIVE_ERRORS, ReassignedError):
+            raise
+        except Exception:
+            return self.fail(zc.twist.Failure(captureVars=True))
+        return self.go_on_after(noted)
+
+    def go_on_after(self, result: Any) -> Any:
+        """Do what follows from a result that is committed.
+
+        Returns the result as far as it is known: of a job that waits for another, that one.
+        """
+        if self._job._joins is not None:
+            return self._join(result)
+        if self._returned.deferred is not None and not self._hold.is_claimed:
+            waited_for, self._returned.deferred = self._returned.deferred, None
+            return self._wait_for_deferred(waited_for)
+        self._tell(result)
+        return result
+
+    def _join(self, inner: Any) -> Any:
+        """Have the job that was returned complete this one.
+
+        In a transaction of its own, since others write that job: a conflict with them must not make
+        the callable run again. Whoever comes after a crash does it instead.
+        """
+        job = self._job
+
+        def join() -> Any:
+            self._manager.begin()
+            self._hold.check_is_ours()
+            if job._joins is not None:
+                try:
+                    job._join()
+                except _TROUBLES:
+                    raise
+                except Exception:
+                    # The other job cannot be read.
+                    return zc.twist.Failure()
+                self._manager.commit()
+            return None
+
+        # What the callable did is committed: a storage that refuses this must not fail the job.
+        problem = utils.never_fail(join, f"having {show(job)} wait for another", self._manager)
+        if problem is not None:
+            return self.fail(problem)
+        if job._waits_for_result():
+            return inner
+        self._tell(job.result)
+        return job.result
+
+    def _wait_for_deferred(self, waited_for: Any) -> Any:
+        """Wait here, as long as that is not in vain, and end with what comes of it."""
+        tell_ending(False)
+        try:
+            value = awaiting.wait_for(waited_for)
+        except CannotWaitError:
+            return self.fail(zc.twist.Failure())
+        return self.end_anew(value)
+
+    def _tell(self, result: Any) -> None:
+        if self._job.status in (CALLBACKS, COMPLETED):
+            log_result(self._job, result)
+
+    def fail(self, failure: Any) -> Any:
+        """End the job with a failure; return that as it was stored."""
+        return self.end_quietly(zc.twist.sanitize(failure), failure)
+
+    def end_quietly(self, result: Any, told: Any = None) -> Any:
+        """Store a result that no transaction of the job goes with; tell of it, or of `told`.
+
+        Returns the result. Raises `ReassignedError`, or `ConnectionClosedError` if the job has
+        closed its connection.
+        """
+
+        def end() -> None:
+            self._manager.begin()
+            self._hold.check()
+            self._returned.end_with(result)
+            self._manager.commit()
+
+        self._hold.check_is_open()
+        utils.never_fail(end, f"storing the result of {show(self._job)}", self._manager)
+        log_result(self._job, result if told is None else told)
+        return result

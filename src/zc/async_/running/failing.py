@@ -1,0 +1,168 @@
+"""A try that came to nothing: the policy is asked, and there is another try, now or later, or none.
+
+Who waits for a later time is the queue if the job can go back there, else who performs callbacks,
+else this thread.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import zc.async_.clock
+import zc.twist
+from zc.async_ import utils
+from zc.async_.interfaces import NEW
+from zc.async_.running import answers
+from zc.async_.running.answers import At
+from zc.async_.running.asking import Asking
+from zc.async_.running.callback_runs import LONGEST_SLEEP, PostponedError
+from zc.async_.running.ending import Ending
+from zc.async_.running.holding import Hold
+from zc.async_.running.missing import log_missing, next_try
+from zc.twist.showing import show
+
+#: Microseconds from the put for which an object of another database may be missing, and between
+#: two looks for it.
+COMMIT_PATIENCE = 10_000_000
+MOMENT = 200_000
+
+#: What stands for a result if the job is to be tried again at once, by this thread.
+AGAIN = object()
+
+
+class Failing:
+    """Decides what becomes of a job after a try that failed, and sees to it."""
+
+    def __init__(
+        self,
+        hold: Hold,
+        asking: Asking,
+        ending: Ending,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        may_postpone: bool,
+    ) -> None:
+        """`args` and `kwargs`: of this call of the job, to be kept for a try by somebody else.
+
+        `may_postpone`: whether the caller performs callbacks, and sees to it that this one is tried
+        again later.
+        """
+        self._job = hold.job
+        self._manager = hold.manager
+        self._hold = hold
+        self._asking = asking
+        self._ending = ending
+        self._args = args
+        self._kwargs = kwargs
+        self._may_postpone = may_postpone
+
+    def decide(self, method: str, failure: Any) -> Any:
+        """Have the retry policy decide by its `method`, after the failed try was aborted.
+
+        Returns `AGAIN`, the failure that the job ended with, or None if it has gone back into its
+        queue. Raises `PostponedError` if who performs callbacks has to try this one again.
+        """
+        self._manager.begin()
+        answer = self._asking.ask(method, failure)
+        self._manager.begin()
+        if isinstance(answer, At):
+            return self._try_at(answer, failure)
+        return AGAIN if answer else self._ending.fail(failure)
+
+    def _try_at(self, when: At, failure: Any) -> Any:
+        """See that there is another try at that time, by whoever comes along."""
+        job = self._job
+        wait = max(0, when - zc.async_.clock.microseconds())
+        if self._waits_here() and wait > LONGEST_SLEEP:
+            utils.log.error("%r is in no queue that it could wait in: it fails", job)
+            return self._ending.fail(failure)
+        if self._may_postpone:
+            self._renew(self._asking.note)
+            raise PostponedError(when)
+        if not self._waits_here():
+            self._put_back(when, self._asking.note)
+            return None
+        time.sleep(wait / 1_000_000)
+        self._manager.begin()
+        return AGAIN
+
+    def _waits_here(self) -> bool:
+        """Whether the job can only be tried again by this thread: nobody else would."""
+
+        def look() -> bool:
+            called = (
+                self._job._is_callback() and not self._may_postpone and not self._hold.is_claimed
+            )
+            return self._job.queue is None or called
+
+        return bool(utils.never_fail_to(look, "looking where a job is", self._manager))
+
+    def wait_for_code(self, error: Any) -> Any:
+        """Have the job tried again later, unless it has waited long enough or cannot wait.
+
+        `error`: the `MissingCallableError`. Returns the failure that the job ended with, or None.
+        Raises `PostponedError` as `decide` does.
+        """
+        self._manager.begin()
+        job = self._job
+        when = None if self._waits_here() else next_try(job)
+        missing = job._missing
+        self._manager.abort()
+        log_missing(job, error, when)
+        if when is None:
+            return self._ending.fail(zc.twist.Failure(error))
+        note = functools.partial(self._note_missing, missing)
+        if self._may_postpone:
+            self._renew(note)
+            raise PostponedError(when)
+        self._put_back(when, note)
+        return None
+
+    def _note_missing(self, missing: Any) -> None:
+        self._job._missing = missing
+
+    def may_still_come(self) -> bool:
+        """Whether an object that is not there may be part of the commit that put the job.
+
+        Of several databases, one after the other finishes a commit.
+        """
+        job = self._job
+        if not self._hold.is_claimed or len(job._p_jar.db().databases) < 2:
+            return False
+        put = job._arrival or job._entry_key
+        return bool(zc.async_.clock.microseconds() - put < COMMIT_PATIENCE)
+
+    def wait_for_commit(self, error: Exception) -> None:
+        """Have the job tried again in a moment; `error` tells of the object that may still come."""
+        utils.log.info("%r waits for an object that is being committed: %s", self._job, error)
+        self._put_back(answers.after(MOMENT), lambda: None)
+
+    def _put_back(self, when: At, note: Callable[[], Any]) -> None:
+        """Have a job wait in its queue; `note` writes down why."""
+
+        def put_back() -> None:
+            self._manager.begin()
+            self._hold.check()
+            note()
+            if self._args:
+                self._job._args = [*self._job._args, *self._args]
+            if self._kwargs:
+                self._job._kwargs = {**self._job._kwargs, **self._kwargs}
+            answers.reschedule(self._job, when)
+            self._manager.commit()
+
+        utils.never_fail(put_back, f"rescheduling {show(self._job)}", self._manager)
+
+    def _renew(self, note: Callable[[], Any]) -> None:
+        """Have a callback be new again, for whoever performs the callbacks then."""
+
+        def renew() -> None:
+            self._manager.begin()
+            self._hold.check()
+            note()
+            self._job._set_status(NEW)
+            self._job._runner = None
+            self._manager.commit()
+
+        utils.never_fail(renew, f"postponing {show(self._job)}", self._manager)

@@ -1,0 +1,138 @@
+"""Whose job it is that a thread runs, and whether it still is.
+
+A claimed job belongs to the worker that has its token. One that nobody claimed belongs to who has
+marked it as active; others may do so at the same time.
+"""
+
+from typing import Any
+
+import zc.async_.clock
+import zc.async_.zeo
+from zc.async_ import utils
+from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, AsyncError, ReassignedError
+from zc.async_.running.participants import Mark
+from zc.async_.storing import record_as
+from zc.async_.threadlocal import local
+from zc.twist.showing import show
+
+
+class ConnectionClosedError(AsyncError):
+    """A job has closed the connection that it was loaded from: nothing can be stored."""
+
+
+# Logs and failures tell of it by this name.
+record_as("zc.async_.running.tries", ConnectionClosedError)
+
+
+class Hold:
+    """The hold that one run has of a job, in the transaction manager of the job's connection."""
+
+    def __init__(self, job: Any, token: int | None, manager: Any) -> None:
+        """`token`: what the job's token must be; None for a job that nobody claimed."""
+        self.job = job
+        self.manager = manager
+        self._token = token
+        #: When this run of an unclaimed job began (microseconds).
+        self._start: int | None = None
+        #: Whether a commit had no answer, and was not done when that was looked for. Its storage
+        #: may have been at it still.
+        self._unsure = False
+
+    @property
+    def is_claimed(self) -> bool:
+        """Whether a dispatcher claimed the job for this run."""
+        return self._token is not None
+
+    def check(self) -> None:
+        """See that the job is still ours to run, and that it is active.
+
+        An unclaimed one is marked as active. Raises `ReassignedError`.
+        """
+        job = self.job
+        self.check_is_ours()
+        if self._token is None:
+            job._set_status(ACTIVE)
+            if self._start is None:
+                self._start = zc.async_.clock.microseconds()
+            job._start = self._start
+            # Stored only if the job commits before its end: who comes after a crash needs it.
+            job._runner = local.claimed
+            local.mark = Mark(job)
+
+    def check_is_ours(self) -> None:
+        """Raise `ReassignedError` if the job is somebody else's, or has ended."""
+        job = self.job
+        if self._token is None:
+            self._check_unclaimed()
+        elif job._token != self._token or job.status != ACTIVE or self._was_done_after_all():
+            raise ReassignedError(f"{show(job)} is no longer the business of this worker")
+
+    def _check_unclaimed(self) -> None:
+        """See, before another try, that nobody else has run the job meanwhile.
+
+        Two dispatchers may resume the callbacks of a job at the same time. What this run itself
+        committed is no obstacle.
+        """
+        job = self.job
+        if job.status in (NEW, ASSIGNED):
+            return
+        ours = ACTIVE, self._start, local.claimed
+        if (job.status, job._start, job._runner) != ours or self._was_done_after_all():
+            raise ReassignedError(f"somebody else has run {show(job)}")
+
+    def _was_done_after_all(self) -> bool:
+        """Whether the job waits for another one, or is about to.
+
+        So it does, or it has ended, if a commit whose answer was lost, and which could not be seen
+        yet when it was looked for, was done all the same. Who comes to handle the interruption goes
+        on from there.
+        """
+        job = self.job
+        return bool(job._waits_for_result() or (self._unsure and job._joins is not None))
+
+    def commit_start(self) -> None:
+        """Commit that the job has begun, so that whoever comes after a crash knows of it.
+
+        Raises `ReassignedError`.
+        """
+        self.check()
+        self.job._provide_sidecar()
+        self.manager.commit()
+
+    def note_committed(self) -> None:
+        """A commit of this run is known to be done."""
+        self._unsure = False
+
+    def was_committed(self, serial: bytes | None, error: Exception) -> bool:
+        """Whether a commit was done and only its answer was lost.
+
+        `serial`: of the job before the commit; `error`: what the commit raised. Each commit of a
+        try writes the job, which is nobody else's meanwhile.
+        """
+        conflict = isinstance(error, utils.TRANSIENT_ERRORS)
+        if serial is None or (conflict and not isinstance(error, utils.DISCONNECTED_ERRORS)):
+            return False
+        job = self.job
+
+        def look() -> bool:
+            self.manager.abort()
+            if job._p_jar is not None:
+                # What was known before the commit says nothing of it.
+                zc.async_.zeo.catch_up(job._p_jar.db())
+            self.manager.begin()
+            job._p_activate()
+            ours = job._start == self._start if self._token is None else job._token == self._token
+            return bool(ours and job._p_serial != serial)
+
+        found = bool(utils.never_fail_to(look, f"looking at {show(job)}", self.manager))
+        self._unsure = not found
+        return found
+
+    def check_is_open(self) -> None:
+        """Raise `ConnectionClosedError` if the job has closed its connection."""
+        jar = self.job._p_jar
+        if jar is not None and jar.opened is None:
+            # Before a commit, which would keep the lock of the storage.
+            raise ConnectionClosedError(
+                "a job has closed its connection: leave that to who opened it"
+            )
