@@ -25,6 +25,11 @@ def storage_key(connection: Any) -> Any:
     return storage.sortKey() if hasattr(storage, "_server_addr") else id(storage)
 
 
+def are_there(transaction: Any) -> bool:
+    """Whether anything takes part, so that a commit would do something."""
+    return bool(transaction._resources)
+
+
 def check(transaction: Any) -> None:
     """Raise `TwoConnectionsError` if the commit of a transaction would wait for itself."""
     if len(transaction._resources) < 2:

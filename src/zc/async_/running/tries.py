@@ -15,7 +15,7 @@ from ZODB.POSException import POSKeyError
 import zc.twist
 from zc.async_ import utils
 from zc.async_.interfaces import ASSIGNED, CALLBACKS, NEW, BadStatusError, ReassignedError
-from zc.async_.running import notes, receipts
+from zc.async_.running import notes, participants, receipts
 from zc.async_.running.asking import Asking
 from zc.async_.running.awaiting import CannotWaitError
 from zc.async_.running.callback_runs import manager_of, run_callbacks
@@ -69,7 +69,7 @@ def _watching(manager: Any) -> Iterator[None]:
 
 def _commit_before(manager: Any) -> None:
     """Commit what the caller has done: no failure of the job, and no new try, may undo it."""
-    if manager.get()._resources:
+    if participants.are_there(manager.get()):
         manager.commit()
         manager.begin()
 
