@@ -2,7 +2,6 @@
 
 import datetime
 import logging
-import pickle
 import threading
 import uuid
 
@@ -39,7 +38,6 @@ from zc.async_.running import tries as running
 from zc.async_.running.awaiting import CannotWaitError
 from zc.async_.running.holding import ConnectionClosedError
 from zc.async_.running.retry import NeverRetry, RetryCommonForever
-from zc.async_.running.returned import InvalidEndError
 from zc.async_.threadlocal import local
 
 
@@ -1732,11 +1730,3 @@ def test_a_job_that_closes_its_callers_connection_is_told_of_before_a_commit(cli
     job = client.add("job", Job(commit_and_close_connection))
     with pytest.raises(ConnectionClosedError, match="who opened it"):
         job()
-
-
-@pytest.mark.parametrize("error", [ConnectionClosedError, InvalidEndError])
-def test_errors_that_records_name_keep_their_names(error):
-    name = f"czc.async_.running.tries\n{error.__name__}\n.".encode()
-    assert pickle.loads(name) is error
-    assert pickle.loads(pickle.dumps(error)) is error
-    assert error.__module__ == "zc.async_.running.tries"

@@ -15,8 +15,10 @@ from zc.async_.running import (
     tries,
 )
 from zc.async_.running.answers import At
+from zc.async_.running.awaiting import CannotWaitError
 from zc.async_.running.chains import owner_of, pass_through, performed
-from zc.async_.running.participants import Objection
+from zc.async_.running.holding import ConnectionClosedError
+from zc.async_.running.participants import Objection, TwoConnectionsError
 from zc.async_.running.policies import make_policy
 from zc.async_.running.receipts import Receipts
 from zc.async_.running.retry import (
@@ -25,16 +27,21 @@ from zc.async_.running.retry import (
     RetryCommonFourTimes,
     RetrySystem,
 )
+from zc.async_.running.returned import InvalidEndError
 from zc.async_.storing import record_as
 
 __all__ = [
     "At",
+    "CannotWaitError",
+    "ConnectionClosedError",
+    "InvalidEndError",
     "NeverRetry",
     "Objection",
     "Receipts",
     "RetryCommonForever",
     "RetryCommonFourTimes",
     "RetrySystem",
+    "TwoConnectionsError",
     "awaiting",
     "callback_runs",
     "interruptions",
@@ -50,9 +57,14 @@ __all__ = [
     "tries",
 ]
 
-# What databases know by name. A name that is here once stays.
+# What databases know by name, results that are failures among them. A name that is here once stays.
 record_as(
     __name__,
+    At,
+    CannotWaitError,
+    ConnectionClosedError,
+    InvalidEndError,
+    TwoConnectionsError,
     NeverRetry,
     Receipts,
     RetryCommonForever,

@@ -11,17 +11,12 @@ import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, AsyncError, ReassignedError
 from zc.async_.running.participants import Mark
-from zc.async_.storing import record_as
 from zc.async_.threadlocal import local
 from zc.twist.showing import show
 
 
 class ConnectionClosedError(AsyncError):
     """A job has closed the connection that it was loaded from: nothing can be stored."""
-
-
-# Logs and failures tell of it by this name.
-record_as("zc.async_.running.tries", ConnectionClosedError)
 
 
 class Hold:

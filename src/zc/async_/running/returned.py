@@ -17,16 +17,12 @@ from zc.async_.running.asking import Asking
 from zc.async_.running.awaiting import CannotWaitError
 from zc.async_.running.holding import Hold
 from zc.async_.running.participants import has_nothing_left
-from zc.async_.storing import UnstorableError, record_as, storable
+from zc.async_.storing import UnstorableError, storable
 from zc.twist.showing import show
 
 
 class InvalidEndError(AsyncError):
     """A job ended in a way that it could not be brought to an end."""
-
-
-# Results of jobs have it by this name.
-record_as("zc.async_.running.tries", InvalidEndError)
 
 
 class Returned:

@@ -5,12 +5,14 @@ Knows the process and the clients of ZEO servers, but nothing of jobs.
 
 from zc.async_.storing import callables, growing, oids, originals, storable
 from zc.async_.storing.located import Located
+from zc.async_.storing.originals import NotBroughtOverError
 from zc.async_.storing.recorded import record_as
 from zc.async_.storing.storable import PLAIN, UnstorableError
 
 __all__ = [
     "PLAIN",
     "Located",
+    "NotBroughtOverError",
     "UnstorableError",
     "callables",
     "growing",
@@ -19,3 +21,6 @@ __all__ = [
     "record_as",
     "storable",
 ]
+
+# What databases know by name, in results that are failures. A name that is here once stays.
+record_as(__name__, NotBroughtOverError, UnstorableError)
