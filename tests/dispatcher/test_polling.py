@@ -617,7 +617,7 @@ def test_a_conflict_leaves_no_claim_unanswered(active, put):
     put(work.answer)
     work.hooks.append(sibling.poll)
     assert poller.poll().jobs == []
-    assert poller.poller._unanswered == {}
+    assert poller.poller._unanswered.by_queue == {}
 
 
 # -- being known to live

@@ -10,12 +10,11 @@ import ZODB
 from ZODB.DemoStorage import DemoStorage
 from ZODB.POSException import ConflictError
 
-import zc.async_.queue.claim
 from tests.unit import calls
 from zc.async_.interfaces import COMPLETED, NEW, PENDING
 from zc.async_.job import Job
 from zc.async_.job.order import GroupKey
-from zc.async_.queue import contenders, limited
+from zc.async_.queue import contenders, limited, prefetch, ready
 from zc.async_.queue.backlog import Backlog, Group
 from zc.async_.queue.limited import Limited, Pile, indices
 from zc.async_.queue.places import Places
@@ -350,7 +349,7 @@ def test_a_claim_looks_at_few_of_many_quotas_with_room(client, connect, quotas):
     fresh.connection.cacheMinimize()
     # So that none is asked for beforehand.
     assert fresh.claim() is fresh.mine(jobs[0])
-    most = zc.async_.queue.claim.PREFETCH_STORED + 1
+    most = prefetch.PREFETCH_STORED + 1
     assert len(loaded(fresh, Quota)) <= most
     assert len(loaded(fresh, Members)) <= most
     assert len(loaded(fresh, Job)) <= most
@@ -437,7 +436,7 @@ def test_a_quota_made_later_holds_back_jobs_that_name_it(client, quotas):
 
 
 def test_claims_see_to_a_bounded_number_of_opened_quotas(client, quotas, monkeypatch):
-    monkeypatch.setattr(zc.async_.queue.claim, "MOVES", 10)
+    monkeypatch.setattr(ready, "MOVES", 10)
     names = [f"q{number:02}" for number in range(25)]
     quotas(0, *names)
     jobs = [put(client, name) for name in names]
@@ -734,7 +733,7 @@ def test_jobs_in_groups_of_older_versions_are_looked_at(client, old):
 
 @pytest.mark.parametrize("limit", [1000, 1, 0], ids=["at once", "one by one", "none"])
 def test_jobs_in_groups_of_older_versions_are_claimed(client, old, monkeypatch, limit):
-    monkeypatch.setattr(zc.async_.queue.claim, "TAKE_OVER_LIMIT", limit)
+    monkeypatch.setattr(ready, "TAKE_OVER_LIMIT", limit)
     jobs, running = old
     groups = client.queue.backlog.groups
     jobs.append(put(client, "one"))
@@ -763,7 +762,7 @@ def test_jobs_in_groups_of_older_versions_are_claimed(client, old, monkeypatch, 
 
 
 def test_a_claim_says_that_there_are_more_groups_to_take_over(client, old, monkeypatch):
-    monkeypatch.setattr(zc.async_.queue.claim, "TAKE_OVER_LIMIT", 3)
+    monkeypatch.setattr(ready, "TAKE_OVER_LIMIT", 3)
     for more in (True, False):
         client.begin()
         with client.queue.claiming() as claim:

@@ -21,6 +21,7 @@ from zc.async_.dispatcher.membership import Membership
 from zc.async_.dispatcher.plans import Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId
 from zc.async_.dispatcher.quiet import QuietQueues
+from zc.async_.dispatcher.unanswered import Unanswered
 from zc.async_.dispatcher.visit import AgentFailed, Visit
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.process import liveness, observing
@@ -68,11 +69,7 @@ class Poller:
         #: When dispatchers need not keep out of each other's way any more (monotonic time).
         self._contended_until = 0.0
         self._disconnects = 0
-        #: Claims of which it is not known whether they were committed.
-        #: By the names of their queues.
-        self._unanswered: dict[str, set[tuple[JobId, int]]] = {}
-        #: The queues in which something was committed since.
-        self._settled: set[str] = set()
+        self._unanswered = Unanswered()
         #: When each queue was looked at thoroughly (monotonic microseconds).
         self._thorough: dict[str, int] = {}
         #: How far the wall clock is ahead of the monotonic one (microseconds).
@@ -137,7 +134,7 @@ class Poller:
 
     def _poll_queues(self, plan: Plan, outcome: Outcome) -> None:
         names = self._queue_names()
-        self._quiet.begin(names, plan, self._unanswered)
+        self._quiet.begin(names, plan, self._unanswered.by_queue)
         quiet = []
         for name in names:
             if self._quiet.need_visit(name, self._queue(name), plan):
@@ -219,26 +216,8 @@ class Poller:
             conflict = isinstance(error, utils.TRANSIENT_ERRORS)
             if not conflict or isinstance(error, utils.DISCONNECTED_ERRORS):
                 # The storage may have done it all the same, and its answer was lost.
-                self._unanswered.setdefault(visit.name, set()).update(visit.claimed())
-                self._settled.discard(visit.name)
+                self._unanswered.note(visit)
             raise
-
-    def _settle(self, visit: Visit) -> None:
-        """A visit ended well, which dealt with the unanswered claims that it could see.
-
-        The storage may still have been at one of them when the visit began. It is not any more if
-        it has finished another commit before.
-        """
-        unanswered = self._unanswered.get(visit.name)
-        if unanswered is None:
-            return
-        # Claimed once more, and with the same token, since the first claim came to nothing.
-        unanswered -= visit.claimed()
-        if visit.name in self._settled:
-            self._settled.discard(visit.name)
-            del self._unanswered[visit.name]
-        elif visit.changed:
-            self._settled.add(visit.name)
 
     def _queue_names(self) -> list[str]:
         queues = self._connection.root().get(zc.async_.interfaces.KEY)
@@ -275,7 +254,7 @@ class Poller:
                 if visit.changed:
                     self._commit(visit)
                 self._conflicts = 0
-                self._settle(visit)
+                self._unanswered.settle(visit)
                 if visit.is_thorough:
                     self._thorough[name] = zc.async_.clock.monotonic()
                     self._forlorn[name] = visit.forlorn
@@ -323,7 +302,7 @@ class Poller:
         return random.uniform(0, longest)
 
     def _conditions(self, name: str) -> Conditions:
-        unanswered = self._unanswered.get(name, set())
+        unanswered = self._unanswered.of(name)
         holder = self._membership.holder
         is_due = self._is_due_for_thorough_look(name)
         forlorn = self._forlorn.get(name, set()) if is_due else None

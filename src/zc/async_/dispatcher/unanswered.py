@@ -1,0 +1,40 @@
+"""Claims of which it is not known whether they were committed, since the answer was lost."""
+
+from zc.async_.dispatcher.pool import JobId
+from zc.async_.dispatcher.visit import Visit
+
+
+class Unanswered:
+    """The unanswered claims of a poller, until a visit has dealt with them."""
+
+    def __init__(self) -> None:
+        #: The claims by the names of their queues.
+        self.by_queue: dict[str, set[tuple[JobId, int]]] = {}
+        #: The queues in which something was committed since.
+        self._settled: set[str] = set()
+
+    def of(self, name: str) -> set[tuple[JobId, int]]:
+        """The unanswered claims in a queue: jobs with the tokens of their claims."""
+        return self.by_queue.get(name, set())
+
+    def note(self, visit: Visit) -> None:
+        """The answer to the commit of a visit was lost: the storage may have done it or not."""
+        self.by_queue.setdefault(visit.name, set()).update(visit.claimed())
+        self._settled.discard(visit.name)
+
+    def settle(self, visit: Visit) -> None:
+        """A visit ended well, which dealt with the unanswered claims that it could see.
+
+        The storage may still have been at one of them when the visit began. It is not any more if
+        it has finished another commit before.
+        """
+        unanswered = self.by_queue.get(visit.name)
+        if unanswered is None:
+            return
+        # Claimed once more, and with the same token, since the first claim came to nothing.
+        unanswered -= visit.claimed()
+        if visit.name in self._settled:
+            self._settled.discard(visit.name)
+            del self.by_queue[visit.name]
+        elif visit.changed:
+            self._settled.add(visit.name)

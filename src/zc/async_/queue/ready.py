@@ -1,0 +1,188 @@
+"""The jobs that may run as soon as nothing holds them back, as one claim goes through them.
+
+They are those of the backlog and what the claim adds, which is written down when it is closed.
+"""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from zc.async_.job import GroupKey, Refusal, SortKey
+from zc.async_.queue.backlog import Group, Shard
+from zc.async_.queue.candidates import Candidates, Waiting
+from zc.async_.queue.contenders import MOVES, Contenders
+from zc.async_.queue.limited import Pile, change_count, index_of, indices, take_over
+from zc.async_.queue.places import Places
+
+#: Most groups of older versions that one claim takes over.
+TAKE_OVER_LIMIT = 1000
+
+
+class Ready:
+    """The jobs of `queue` that are due, those with quotas among them, in order.
+
+    `places` are those of its quotas; of `share`, see `zc.async_.queue.claim.Claim`.
+    """
+
+    def __init__(self, queue: Any, places: Places, share: int | None) -> None:
+        self._backlog = queue.backlog
+        self._quotas = queue.quotas
+        self._places = places
+        self._share = share
+        #: The jobs without quotas, and those of older versions that were not taken over yet.
+        self._candidates: dict[GroupKey, Candidates] = {}
+        #: The others: whether they are of the system, and who refused them.
+        self._limited: dict[tuple[bool, tuple[Refusal, ...]], Contenders] = {}
+        #: Entries to be deleted from shards.
+        self._deletions: list[tuple[Shard | Pile, SortKey]] = []
+        #: How many more entries there are in piles than is noted.
+        self._in_piles = 0
+        #: Whether there is more to do now than one claim does.
+        self.more = False
+        #: Whether anything was written.
+        self.changed = False
+        self._look_into_groups()
+        self._look_into_limited()
+
+    def _look_into_groups(self) -> None:
+        taken_over = 0
+        for stored_key, group in list(self._backlog.groups.items()):
+            key = GroupKey(*stored_key)
+            if key.quota_names and taken_over < TAKE_OVER_LIMIT:
+                take_over(self._backlog, key, group, self._places)
+                taken_over += 1
+                self.changed = True
+            elif group:
+                self._group(key, group)
+                self.more = self.more or bool(key.quota_names)
+
+    def _look_into_limited(self) -> None:
+        names = list(itertools.islice(self._quotas.reopened_names(), MOVES + 1))
+        if len(names) > MOVES:
+            self.more = True
+            names.pop()
+        for (system, refusals), index in indices(self._backlog):
+            for name in names:
+                index.reopen(name, self._places)
+            self._limited[system, refusals] = Contenders(system, refusals, index, self._places)
+        if names:
+            self._quotas.forget_reopened(names)
+            self.changed = True
+
+    def _group(self, key: GroupKey, stored: Group | None) -> Candidates:
+        candidates = self._candidates[key] = Candidates(key, stored, self._share)
+        return candidates
+
+    # -- for who loads beforehand
+
+    def first_stored(self, count: int) -> list[Any]:
+        """Of each group without quotas, so many jobs that are likely to be wanted."""
+        return [job for c in self._candidates.values() for job in c.first_stored(count)]
+
+    def first_piles(self, count: int) -> list[Pile]:
+        """Of those with quotas, so many piles of each index that are likely to be looked into."""
+        return [pile for c in self._limited.values() for pile in c.first_heads(count)]
+
+    # -- handing out
+
+    def add(self, key: GroupKey, waiting: Waiting) -> None:
+        """Add a job to those that can be handed out, or give one back."""
+        if key.quota_names:
+            kind = key.system, key.refusals
+            contenders = self._limited.get(kind)
+            if contenders is None:
+                contenders = self._limited[kind] = Contenders(*kind, None, self._places)
+            contenders.push(key.quota_names, waiting)
+            return
+        candidates = self._candidates.get(key)
+        if candidates is None:
+            candidates = self._group(key, self._backlog.groups.get(tuple(key)))
+        candidates.push(waiting)
+
+    def first(self, system: bool, refusal: Refusal | None) -> Candidates | None:
+        """The group whose first job goes before those of the others, None if there is none.
+
+        Only of groups that no quota holds back, with jobs of the system or with others, and that
+        `refusal` does not stand for.
+        """
+        best, best_key = None, None
+        for key, candidates in self._candidates.items():
+            if key.system is not system or (refusal is not None and refusal in key.refusals):
+                continue
+            sort_key = candidates.peek()
+            if (
+                sort_key is not None
+                and (best_key is None or sort_key < best_key)
+                and self._places.holder(key.quota_names) is None
+            ):
+                best, best_key = candidates, sort_key
+        for (of_system, refusals), contenders in self._limited.items():
+            if of_system is not system or (refusal is not None and refusal in refusals):
+                continue
+            first = contenders.first()
+            if first is not None and (best_key is None or first[0] < best_key):
+                best_key, best = first
+        return best
+
+    def delete(self, waiting: Waiting) -> None:
+        """Have a job that was taken from its group deleted where it is stored, if it is."""
+        key, _job, stored = waiting
+        if stored is not None:
+            self._deletions.append((stored, key))
+
+    # -- for those who look at the queue meanwhile
+
+    def entries(self) -> Iterator[tuple[SortKey, Any]]:
+        """What was added and is not written down yet."""
+        for candidates in self._all_candidates():
+            for key, job, stored in candidates.to_store():
+                if stored is None:
+                    yield key, job
+
+    def _all_candidates(self) -> Iterator[Candidates]:
+        limited = (contenders.groups() for contenders in self._limited.values())
+        return itertools.chain(self._candidates.values(), *limited)
+
+    def uncounted(self) -> int:
+        """How many more entries there are than `Backlog.count` says."""
+        return sum(1 for _entry in self.entries()) - len(self._deletions)
+
+    # -- writing
+
+    def write_deletions(self) -> None:
+        """Delete what was taken, where it is stored."""
+        for shard, key in self._deletions:
+            shard.remove(key)
+            self._in_piles -= isinstance(shard, Pile)
+        self.changed = self.changed or bool(self._deletions)
+
+    def write(self) -> None:
+        """Write down what was added to the groups, and file the piles. After `write_deletions`."""
+        for candidates in self._all_candidates():
+            self._store(candidates)
+        if self._in_piles:
+            change_count(self._backlog, self._in_piles)
+        for (system, refusals), contenders in self._limited.items():
+            if contenders:
+                contenders.file(index_of(self._backlog, system, refusals))
+            self.changed = self.changed or contenders.changed
+            self.more = self.more or contenders.more
+
+    def _store(self, candidates: Candidates) -> None:
+        """Write down what was added to a group."""
+        new = candidates.to_store()
+        if not new:
+            return
+        self.changed = True
+        for key, _job, stored in new:
+            if stored is not None:
+                stored.remove(key)
+                self._in_piles -= isinstance(stored, Pile)
+        system, quota_names, refusals = candidates.key
+        if not quota_names:
+            self._backlog.group(candidates.key).add([(key, job) for key, job, _s in new])
+            return
+        pile = self._limited[system, refusals].pile(quota_names)
+        for key, job, _stored in new:
+            pile.add(key, job)
+        self._in_piles += len(new)

@@ -1,0 +1,113 @@
+"""Which entries count: as a claim comes across them, those that do not are dropped.
+
+An entry counts while its job still names it. One whose job cannot be read may count or not: it is
+set aside for a while.
+"""
+
+import logging
+from typing import Any, NamedTuple
+
+from ZODB.POSException import POSKeyError
+from ZODB.utils import oid_repr
+
+from zc.async_ import utils
+from zc.async_.interfaces import PENDING
+from zc.async_.job import sort_key
+from zc.async_.queue.timed import Timed
+from zc.twist.showing import show
+
+#: Microseconds for which a job that cannot be read is left alone.
+UNREADABLE_DELAY = 60_000_000
+#: The same for one that was put this short a time ago.
+NEW_DELAY = 1_000_000
+NEW_FOR = 10_000_000
+
+
+class Problem(NamedTuple):
+    """Why a job cannot be read."""
+
+    text: str
+    #: Whether the record may be part of a commit that is not finished.
+    may_come: bool
+
+
+def problem_of(job: Any) -> Problem | None:
+    """Why a job cannot be read; None if it can.
+
+    Raises what says that the storage is out of reach, or that the transaction is to be tried again.
+    """
+    try:
+        job._p_activate()
+    except POSKeyError as error:
+        return Problem(f"it cannot be loaded ({error})", True)
+    except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+        raise
+    except Exception as error:
+        # Whatever the state of an argument raises: this job's problem, and nobody else's.
+        return Problem(f"it cannot be loaded ({show(error)})", False)
+    kind = type(job)
+    if hasattr(kind, "entry_key"):
+        return None
+    return Problem(f"its class {kind.__module__}.{kind.__qualname__} is missing", False)
+
+
+class Sieve:
+    """Tells the entries of `queue` that count from the others, for one claim.
+
+    `now` is the time of the claim (microseconds). Jobs that cannot be read go to `timed`.
+    """
+
+    def __init__(self, queue: Any, now: int, timed: Timed) -> None:
+        self._queue = queue
+        self._now = now
+        self._timed = timed
+        #: Entries that were found not to count.
+        self.dropped = 0
+        #: Whether a job was set aside, which was written.
+        self.changed = False
+
+    def lets_pass(self, job: Any, entry_key: int) -> bool:
+        """Whether the entry counts. If not, it is dropped, or the job set aside for a while."""
+        if not self._is_readable(job, entry_key):
+            return False
+        if self.is_named(job, entry_key):
+            return True
+        self.dropped += 1
+        return False
+
+    def is_named(self, job: Any, entry_key: int) -> bool:
+        """Whether a job that can be read still names this entry."""
+        return bool(
+            job.entry_key == entry_key and job.status == PENDING and job.parent is self._queue
+        )
+
+    def _is_readable(self, job: Any, entry_key: int) -> bool:
+        """Whether the job can be read; if not, it is set aside for a while.
+
+        A process that has the code of its class may come across it then.
+        """
+        problem = problem_of(job)
+        if problem is None:
+            return True
+        # Of several databases, one after the other finishes a commit: it may be on its way.
+        # The clock of who put it may be another, or have been set back.
+        is_new = problem.may_come and -NEW_FOR < self._now - entry_key < NEW_FOR
+        delay = NEW_DELAY if is_new else UNREADABLE_DELAY
+        seconds = delay // 1_000_000
+        utils.log.log(
+            logging.INFO if is_new else logging.ERROR,
+            "a job of queue %r (oid %s) is left alone for %d s: %s. Install the code, or restore "
+            "the record",
+            self._queue.name,
+            oid_repr(job._p_oid),
+            seconds,
+            problem.text,
+        )
+        self._timed.set_aside(sort_key(0, self._now + delay, self._now, entry_key, job._p_oid), job)
+        self.changed = True
+        return False
+
+    def write(self) -> None:
+        """Write down how many entries were dropped."""
+        if self.dropped:
+            self._queue.stale_entries.change(-self.dropped)
