@@ -1,6 +1,7 @@
 """What a job is: a call with its arguments, conditions and callbacks, and how jobs are composed.
 
-A job has itself run by `zc.async_.running`, and knows its queue and agent by their contracts alone.
+A job has itself run by `zc.async_.running`. It tells its queue of edits, and imports nothing of
+queues and agents.
 """
 
 from typing import TYPE_CHECKING, Any

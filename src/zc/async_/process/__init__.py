@@ -1,6 +1,6 @@
 """Who this process is, and whether others live: its UUID, its slot, its locks, its dispatchers.
 
-Knows of nothing but the contract and the clock.
+Stands on the ground floor alone.
 """
 
 from zc.async_.process import instanceuuid, liveness, observing, processslot, registry

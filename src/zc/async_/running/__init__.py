@@ -1,6 +1,7 @@
 """What happens to a job: its tries, retry policies, callbacks, interruptions and receipts.
 
-A job is known here by its contract alone, `zc.async_.interfaces.IJob`; it calls what is here.
+A job calls what is here, and is known here by `IJob` and the names of its record
+(`zc.async_.job.record`): nothing of `zc.async_.job` is imported.
 """
 
 from zc.async_.running import (

@@ -1,6 +1,6 @@
 """How things are stored: callables by name, growing sequences, oids, and what no database can take.
 
-Knows the process and the clients of ZEO servers, but nothing of jobs.
+Imports nothing of jobs; looks into one for what cannot be stored.
 """
 
 from zc.async_.storing import callables, growing, oids, originals, storable
