@@ -89,6 +89,7 @@ class Books(persistent.Persistent):
         return any(running is job for running in self)
 
     def forget(self, job: Any) -> None:
+        """Strike a job off the list, if it is there."""
         if any(running is job for running in self.running.jobs):
             self.running.jobs = tuple(j for j in self.running.jobs if j is not job)
 

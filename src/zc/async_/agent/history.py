@@ -47,6 +47,7 @@ class HistoryBucket(persistent.Persistent):
         self.full = 0
 
     def add(self, time: int, job: Any) -> None:
+        """Add a job, in the order of completion."""
         segment = self.newest
         if segment is not None and segment.entries:
             # Jobs of several threads come a little out of order, and clocks are set back a little.
@@ -81,6 +82,7 @@ class HistoryBucket(persistent.Persistent):
         return self.full + (0 if self.newest is None else len(self.newest.entries))
 
     def newest_first(self, start: int | None) -> Iterator[tuple[int, Any]]:
+        """The jobs, the last one that completed first."""
         keys = self.segments.keys(max=None if start is None else start + KEY_SLACK)
         for key in reversed(list(keys)):
             yield from reversed(self.segments[key].entries)

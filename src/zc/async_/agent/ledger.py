@@ -37,6 +37,7 @@ class Ledger(Books):
 
     @property
     def owner(self) -> Any:
+        """The agent that this ledger is kept for."""
         return self.subject
 
     @property
@@ -66,10 +67,12 @@ class Ledger(Books):
     # -- telling the agent
 
     def forget(self, job: Any) -> None:
+        """As `Books.forget`; the agent is told."""
         super().forget(job)
         self._tell_gone(job)
 
     def take_all(self) -> list[Any]:
+        """As `Books.take_all`; the agent is told."""
         jobs = super().take_all()
         for job in jobs:
             self._tell_gone(job)
@@ -86,6 +89,7 @@ class Ledger(Books):
         self._tell("completed.add", lambda: self.subject.completed.add(job))
 
     def remove_from_history(self, job: Any) -> None:
+        """As `Books.remove_from_history`; what the agent raises is logged."""
         self._tell("completed.remove", lambda: self.subject.completed.remove(job))
 
 

@@ -101,10 +101,12 @@ class Call(persistent.Persistent):
 
     @classmethod
     def make_bound(cls, /, *args: Any, **kwargs: Any) -> Any:
+        """A job that is called with itself first: `Job.bind` of the class."""
         job = cls(*args, **kwargs)
         return job.bind_first(job)
 
     def bind_first(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Put arguments before those that are there: `bind` of a job."""
         self._must_not_have_started("the arguments")
         for key, argument in (*enumerate(args), *kwargs.items()):
             self._check_argument(argument, key)

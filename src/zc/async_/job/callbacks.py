@@ -218,11 +218,13 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
             sidecar.need(owner).renewed += 1
 
     def make_job(self, item: Any, *args: Any) -> Any:
+        """A job of `item`, made as the job is that this is a callback of."""
         return self.parent.make_job(item, *args)
 
     def set_up_as_callback(
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
     ) -> None:
+        """Become a callback of `parent`; BadStatusError if it is one already."""
         if self.parent is not None:
             raise zc.async_.interfaces.BadStatusError(f"{show(self)} is in use already")
         self.parent = parent
@@ -262,6 +264,7 @@ class CallbackProxy(ConditionalCallbackProxy):
         return ((is_failure, self.failure),)
 
     def choices(self) -> list[Any]:
+        """The jobs that may be chosen."""
         return [job for job in (self.success, self.failure) if job is not None]
 
     def _choice(self, result: Any) -> Any:

@@ -176,6 +176,7 @@ class Conditions(persistent.Persistent):
             self._begin_by = max(0, deadline - moment)
 
     def position_key(self) -> SortKey:
+        """The place of the job among those that wait."""
         arrival = self.arrival_key or self.entry_key
         rank = _PUT_BACK_RANK if self.was_put_back else -self._priority
         effective = max(arrival, self.kept_begin_after or 0)
@@ -198,6 +199,7 @@ class Conditions(persistent.Persistent):
         return None
 
     def group_key(self) -> GroupKey:
+        """What it has in common with others that the same conditions hold back."""
         return GroupKey(self.is_of_system, tuple(sorted(set(self.kept_quota_names))), ())
 
 

@@ -173,6 +173,7 @@ class Job(Call, JobRecord):
     def set_up_as_callback(
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
     ) -> None:
+        """Become a callback of `parent`; BadStatusError if it is in use already."""
         if self._status_id != NUMBERS[NEW] or self._parent is not None:
             raise BadStatusError(f"{show(self)} is in use already: add a new job as the callback")
         self._parent = parent
@@ -326,9 +327,11 @@ class Job(Call, JobRecord):
         self.kept_policy = value
 
     def is_callback(self) -> bool:
+        """Whether it is a callback, or a job of the system, which is treated as one."""
         return self.is_of_system or isinstance(self._parent, (Job, ConditionalCallbackProxy))
 
     def effective_log_level(self) -> int:
+        """The level at which its failure is logged."""
         if self._failure_log_level is not None:
             return self._failure_log_level
         return logging.CRITICAL if self.is_callback() else logging.ERROR

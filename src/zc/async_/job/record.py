@@ -81,6 +81,7 @@ class JobRecord(Conditions):
         return STATUSES[self._status_id]
 
     def set_status(self, status: str) -> None:
+        """Note a step; whoever takes it sees to what goes with it."""
         self._status_id = NUMBERS[status]
 
     def _is_free_to_write(self) -> bool:
@@ -134,6 +135,7 @@ class JobRecord(Conditions):
             self._unlisted = False
 
     def provide_sidecar(self, places: sidecars.Places | None = None) -> None:
+        """Have a place for what others write while the job runs."""
         if self.sidecar_record is None and self.sidecar_place is None:
             self.sidecar_place = (places or sidecars.Places()).next(self)
 

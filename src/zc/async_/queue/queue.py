@@ -288,6 +288,7 @@ class Queue(Located, persistent.Persistent):
     def claim_for(
         self, filter: Callable[[Any], Any] | None, default: Any = None, **options: Any
     ) -> Any:
+        """As `claim`, with what `Claim.next` takes besides."""
         claim = self._v_claim
         if claim is None:
             with self.claiming() as claim:

@@ -133,6 +133,7 @@ class Quotas(Located, persistent.Persistent):
         super().__setstate__(state)
 
     def note_reopened(self, name: str) -> None:
+        """Note that a quota of size 0 has places again."""
         if self.reopened is None:
             self.reopened = _new_notes()
         self.reopened[(name,)] = self.reopened.get((name,), 0) + 1
