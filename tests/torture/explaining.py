@@ -316,4 +316,5 @@ def _logged(head: re.Match[str], tail: list[str]) -> Met:
 
 
 def _is_error(tail: list[str]) -> bool:
-    return any(line.startswith(("Traceback", "*---")) for line in tail)
+    # asyncio tells of a future that nobody asked without a traceback if it has none.
+    return any(line.startswith(("Traceback", "*---", "future: ")) for line in tail)

@@ -600,3 +600,16 @@ def test_of_a_worker_that_ended_by_itself_its_last_lines_are_told(tmp_path):
     worker.kill()
     assert told.startswith("worker-1 ended by itself with 1:\n")
     assert "could not convert string to float: 'no number'" in told
+
+
+def test_a_future_that_nobody_asked_is_explained_by_a_lost_connection(tmp_path):
+    (tmp_path / "worker-1.1.log").write_text(
+        "2026-11-26 21:23:32,322 ERROR asyncio ('127.0.0.1', 1) zeo client networking thread "
+        "Future exception was never retrieved\n"
+        "future: <ZEO.asyncio.futures.Future object at 0x7f500a603a10>\n"
+        "ZEO.Exceptions.ClientDisconnected: Connection lost\n"
+    )
+    (met,) = explaining.logged(tmp_path)
+    cut = explaining.Outage("cut", "worker-1", met.when - 1, met.when - 1)
+    assert list(explaining.unexplained([met], [cut])) == []
+    assert len(list(explaining.unexplained([met], []))) == 1
