@@ -34,7 +34,7 @@ class Conditions(persistent.Persistent):
     # What is not stored if it has these values. Times are in microseconds.
     #: Key of the one entry of a lane or the backlog that counts.
     entry_key = 0
-    #: When it was put, if that is not `_entry_key`.
+    #: When it was put, if that is not `entry_key`.
     arrival_key: int | None = None
     kept_begin_after: int | None = None
     _begin_by: int | None = None
@@ -165,7 +165,7 @@ class Conditions(persistent.Persistent):
     def wait_until_moment(self, moment: int, delay: int | None = None) -> None:
         """Have a job begin at `moment`. The time by which it must have begun stays.
 
-        `delay`: how long that is from now, if that is what counts (see `_delay`).
+        `delay`: how long that is from now, if that is what counts (see `kept_delay`).
         """
         deadline = self.deadline_moment()
         moment = min(moment, zc.async_.clock.LATEST)

@@ -351,7 +351,7 @@ class Job(Call, JobRecord):
         try:
             return showing.cut(f"<{head} ``{shown_call(self, len(head))}``>")
         except (AttributeError, TypeError, ValueError, originals.NotBroughtOverError):
-            # A subclass that has no `_callable`, say: a repr that raises hides the real problem.
+            # A subclass that has no callable, say: a repr that raises hides the real problem.
             return f"<{head}>"
 
 

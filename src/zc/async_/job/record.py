@@ -1,7 +1,7 @@
 """The record of a job: what is stored of its life, and how it goes from one state to the next.
 
-All that changes the state of a job is here, whoever decides on it. Attributes that have their usual
-value are not stored.
+Steps with more to them than a status are methods here, whoever decides on them. Attributes that
+have their usual value are not stored.
 """
 
 import datetime

@@ -6,6 +6,8 @@ from zc.async_.queue.lane import Cursor, Lane, Segment
 from zc.async_.queue.lanes import Lanes, records_of_tree
 from zc.async_.queue.limited import Limited, Pile, indices
 from zc.async_.queue.places import Places
+
+# `DispatcherAgents` and `Dispatchers`, of agents, too: the original had them here.
 from zc.async_.queue.queue import DispatcherAgents, Dispatchers, Queue, Queues, getDefaultQueue
 from zc.async_.queue.quota import Members, Quota, Quotas
 from zc.async_.storing import record_as

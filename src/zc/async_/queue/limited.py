@@ -8,7 +8,7 @@ Claims go through the open heads in order. Of parked ones they see
 - those under quotas that have room again. Quotas that jobs have filled are asked in each claim:
   there are at most as many as jobs that run.
 - those under quotas that were closed, with a size of 0, and have been opened or removed since. Of
-  these there may be any number; whoever opens one notes that (`Quotas._reopened`).
+  these there may be any number; whoever opens one notes that (`Quotas.reopened`).
 
 Claims alone write this. Most piles are of one job: they have no record, and are kept in the trees.
 Whoever changes a pile, or files it elsewhere, writes its record or changes what the tree of piles
