@@ -68,7 +68,7 @@ class Job(Call, JobRecord):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Without `super`: attributes are set a dozen times in the life of a job.
-        if name[0] != "_" and type(self) is Job and not hasattr(Job, name):
+        if name not in _attributes and name[0] != "_" and type(self) is Job:
             # Subclasses know what they do.
             mistyped.refuse_if_mistyped(name)
         _set(self, name, value)
@@ -353,6 +353,10 @@ class Job(Call, JobRecord):
         except (AttributeError, TypeError, ValueError, originals.NotBroughtOverError):
             # A subclass that has no callable, say: a repr that raises hides the real problem.
             return f"<{head}>"
+
+
+#: Those that jobs have anyway.
+_attributes = frozenset(dir(Job))
 
 
 def as_job(item: Any) -> Job:

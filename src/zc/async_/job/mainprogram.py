@@ -41,14 +41,31 @@ def warn_of(job: Any) -> None:
     jobs, known = [job], {id(job)}
     # Not by recursion: composed jobs may be deep. A job may be its own argument.
     for job in jobs:
-        values = [job, *(value for value in job.stored_args if type(value) not in PLAIN)]
         # The parts of a composed job, which it puts when it runs.
-        for value in values[1:]:
-            if _is_new_job(value) and id(value) not in known:
+        for value in job.stored_args:
+            if type(value) not in PLAIN and _is_new_job(value) and id(value) not in known:
                 known.add(id(value))
                 jobs.append(value)
-        for name in _names(job, values):
+        for name in _names(job):
             zc.async_.warners.warn(_message(name), MainProgramWarning)
+
+
+def is_plain(job: Any) -> bool:
+    """Whether nothing of a new job has to be looked at: it can be stored, and is no main program's.
+
+    So are most that are put: they call a function of a module with numbers and texts.
+    """
+    stored = job.stored_callable
+    if (
+        type(stored) is not str
+        or stored.startswith(_BEGINNING)
+        or type(job).__module__ == _MAIN
+        or job.stored_policy_factory is not None
+        or job.early_callbacks
+        or job.sidecar_record is not None
+    ):
+        return False
+    return all(type(value) in PLAIN for value in (*job.stored_args, *job.stored_kwargs.values()))
 
 
 def warn_of_callback(callback: Any) -> None:
@@ -68,9 +85,10 @@ def _is_new_job(value: Any) -> bool:
     )
 
 
-def _names(job: Any, values: list[Any]) -> list[str]:
-    """The names in `__main__` that a job would have to find, which is stored with `values`."""
+def _names(job: Any) -> list[str]:
+    """The names in `__main__` that a job would have to find."""
     names = []
+    values = [job, *job.stored_args, *job.stored_kwargs.values()]
     stored = getattr(job, "stored_callable", None)
     policy = job.stored_policy_factory
     # A text is the name of an adapter.
@@ -79,11 +97,10 @@ def _names(job: Any, values: list[Any]) -> list[str]:
             values.append(kept[0])
         elif kept is not None and kept.startswith(_BEGINNING):
             names.append(kept[len(_BEGINNING) :])
-    if job.stored_kwargs:
-        values += job.stored_kwargs.values()
     for value in values:
+        kind = type(value)
         # Functions and classes are stored by their names, and others with those of their classes.
-        named = value if isinstance(value, (type, types.FunctionType)) else type(value)
+        named = value if kind is types.FunctionType or isinstance(value, type) else kind
         if named.__module__ == _MAIN:
             names.append(named.__qualname__)
     return names

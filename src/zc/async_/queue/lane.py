@@ -195,10 +195,17 @@ def can_be_read(lane: Any) -> bool:
 
     A server that gave an oid twice may have had a reference lead to another object than it should.
     """
-    whole = isinstance(lane, Lane) and _has_its_parts(lane)
+    whole = isinstance(lane, Lane) and (_is_being_written(lane) or _has_its_parts(lane))
     if not whole:
         _say_spoilt(lane, lane, "what was put through it")
     return whole
+
+
+def _is_being_written(lane: Lane) -> bool:
+    """Whether this transaction has added an entry already: then the lane was looked at."""
+    newest = vars(lane).get("newest")
+    # Further segments of the same transaction have no connection yet.
+    return type(newest) is Segment and (newest._p_jar is None or bool(newest._p_changed))
 
 
 def _has_its_parts(lane: Lane) -> bool:

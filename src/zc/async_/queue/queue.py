@@ -126,8 +126,9 @@ class Queue(Located, persistent.Persistent):
             job.retry_policy_factory = retry_policy_factory
         if priority is not None:
             job.priority = priority
-        storable.check_job(job)
-        mainprogram.warn_of(job)
+        if not mainprogram.is_plain(job):
+            storable.check_job(job)
+            mainprogram.warn_of(job)
         uuid = zope.component.queryUtility(zc.async_.interfaces.IUUID)
         job.assigner_bytes = None if uuid is None else uuid.bytes
         self._file(job)

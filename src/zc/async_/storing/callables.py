@@ -7,6 +7,7 @@ object and a name. Anything else that can be called is stored as it is.
 
 import importlib
 import inspect
+import sys
 import types
 from typing import Any
 
@@ -112,6 +113,10 @@ def _resolve(name: str) -> Any:
 
 
 def _is_global(name: str, callable: Any) -> bool:
+    module = sys.modules.get(callable.__module__)
+    if getattr(module, callable.__qualname__, None) is callable:
+        # Most are; to import a module takes its time though it was imported before.
+        return True
     try:
         # Class methods and the like make a new, equal object each time.
         return bool(_resolve(name) == callable)

@@ -156,8 +156,12 @@ def check_job(job: Any) -> None:
         for name, value in _new_annotations(job).items():
             check(f"the name {show(name)} of an annotation", name)
             check(f"annotation {show(name)}", value)
-        jobs += _new_jobs(growing.items(job.early_callbacks, job.further_early_callbacks))
-        jobs += filter(_is_new_job, (*job.stored_args, *job.stored_kwargs.values()))
+        # Most jobs have no callbacks, and nothing but numbers and texts as arguments, when they
+        # are put.
+        if job.early_callbacks:
+            jobs += _new_jobs(growing.items(job.early_callbacks, job.further_early_callbacks))
+        arguments = (*job.stored_args, *job.stored_kwargs.values())
+        jobs += [value for value in arguments if type(value) not in PLAIN and _is_new_job(value)]
 
 
 def check_callback(callback: Any) -> None:
@@ -202,11 +206,14 @@ def _new_annotations(job: Any) -> dict[Any, Any]:
 
 def _check_call(job: Any) -> None:
     stored = getattr(job, "stored_callable", None)
-    check("the callable", stored[0] if isinstance(stored, tuple) else stored)
+    if isinstance(stored, tuple):
+        check("the callable", stored[0])
     for position, argument in enumerate(job.stored_args):
-        check(f"argument {position}", argument)
+        if type(argument) not in PLAIN:
+            check(f"argument {position}", argument)
     for name, argument in job.stored_kwargs.items():
-        check(f"argument {show(name)}", argument)
+        if type(argument) not in PLAIN:
+            check(f"argument {show(name)}", argument)
     check("the retry_policy_factory", job.stored_policy_factory)
 
 
