@@ -141,7 +141,8 @@ class Conditions(persistent.Persistent):
 
         If no claim can have seen it waiting, its entry is made to agree with it.
         """
-        self._p_changed = True
+        if self._p_jar is not None:
+            self._p_changed = True
         if self.status != PENDING:
             return
         if self._p_serial != z64 or self._p_jar is None or self._parent._v_has_claimed:

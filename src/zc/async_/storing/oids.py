@@ -113,12 +113,16 @@ class _NewOid:
 
     def __init__(self, connection: Any) -> None:
         self._connection = weakref.ref(connection)
+        # By way of the class: this takes the place of the method.
+        self._new_oid = type(connection).new_oid
+        #: Objects that are to be checked when this transaction commits.
+        self.added: list[Any] = []
+        self.transaction: Any = None
 
     def __call__(self) -> bytes:
         connection: Any = self._connection()
         while True:
-            # By way of the class: this takes the place of the method.
-            oid: bytes = type(connection).new_oid(connection)
+            oid: bytes = self._new_oid(connection)
             if connection._cache.get(oid) is None and oid not in connection._added:
                 return oid
 
@@ -172,6 +176,7 @@ class _Abort:
         try:
             getattr(type(connection), self._name)(connection, transaction)
         finally:
+            connection.new_oid.added = []
             while self._unstored:
                 _disown(connection, self._unstored.pop())
 
@@ -190,17 +195,28 @@ def _disown(connection: Any, obj: Any) -> None:
 def check_before_commit(obj: Any) -> None:
     """Have the present transaction conflict if the oid of a new object turns out to be taken.
 
-    Its connection may load, before the commit, what others have committed under that oid.
+    Its connection may load, before the commit, what others have committed under that oid. It was
+    given to `guard`.
     """
     jar = obj._p_jar
-    jar.transaction_manager.get().addBeforeCommitHook(_check, (jar, obj))
+    guarded = jar.new_oid
+    transaction = jar.transaction_manager.get()
+    # One hook for all: there may be thousands. A hook of somebody else may put jobs after it ran.
+    if not guarded.added or guarded.transaction is not transaction:
+        guarded.added = []
+        guarded.transaction = transaction
+        transaction.addBeforeCommitHook(_check, (jar, guarded.added))
+    guarded.added.append(obj)
 
 
-def _check(jar: Any, obj: Any) -> None:
-    known = jar._cache.get(obj._p_oid)
-    if obj._p_jar is jar and known is not None and known is not obj:
-        raise ConflictError(
-            "the oid of a new object was given to another client, too: try again",
-            object=obj,
-            serials=(known._p_serial, z64),
-        )
+def _check(jar: Any, added: list[Any]) -> None:
+    objects = added.copy()
+    added.clear()
+    for obj in objects:
+        known = jar._cache.get(obj._p_oid)
+        if obj._p_jar is jar and known is not None and known is not obj:
+            raise ConflictError(
+                "the oid of a new object was given to another client, too: try again",
+                object=obj,
+                serials=(known._p_serial, z64),
+            )
