@@ -15,7 +15,7 @@ from tests.torture.faults import Fault
 from zc.async_ import utils
 from zc.async_.interfaces import COMPLETED, NEW, AbortedError
 from zc.async_.job import Job, NeverRetry, parallel, serial
-from zc.async_.job.callbacks import CallbackProxy
+from zc.async_.job.proxies import CallbackProxy
 from zc.twist import Failure
 
 #: Sizes of the quotas, by name.

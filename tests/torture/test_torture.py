@@ -34,7 +34,7 @@ from tests.torture.stalls import StallWatch
 from tests.torture.watching import Watcher
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
 from zc.async_.job import Job
-from zc.async_.job.callbacks import CallbackProxy
+from zc.async_.job.proxies import CallbackProxy
 
 ROOT = Path(__file__).resolve().parents[2]
 

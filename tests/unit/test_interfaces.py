@@ -15,7 +15,7 @@ from zc.async_.agent.dispatchers import DispatcherAgents, Dispatchers
 from zc.async_.agent.history import Completed
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.job import Job
-from zc.async_.job.callbacks import CallbackProxy, ConditionalCallbackProxy
+from zc.async_.job.proxies import CallbackProxy, ConditionalCallbackProxy
 from zc.async_.process import instanceuuid
 from zc.async_.queue import Queue, Queues
 from zc.async_.queue.quota import Quota, Quotas

@@ -168,15 +168,15 @@ def test_never_fail_gives_up_a_job_that_is_somebody_elses(manager):
     assert manager.done == ["abort"]
 
 
-def test_never_fail_to_tries_over_transient_errors_only(manager, sleeps):
+def test_try_until_reachable_tries_over_transient_errors_only(manager, sleeps):
     call = raising(*[ConflictError()] * 20, DISCONNECTED())
-    assert utils.never_fail_to(call, "test", manager) == 42
+    assert utils.try_until_reachable(call, "test", manager) == 42
     with pytest.raises(ValueError, match="no"):
-        utils.never_fail_to(raising(ValueError("no")), "test", manager)
+        utils.try_until_reachable(raising(ValueError("no")), "test", manager)
 
 
-def test_never_fail_to_uses_the_transaction_manager_of_the_thread_by_default():
-    assert utils.never_fail_to(raising(ConflictError()), "test") == 42
+def test_try_until_reachable_uses_the_transaction_manager_of_the_thread_by_default():
+    assert utils.try_until_reachable(raising(ConflictError()), "test") == 42
 
 
 def test_the_loggers_have_their_historic_names():

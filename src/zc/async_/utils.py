@@ -181,7 +181,9 @@ def never_fail(call: Callable[[], Any], identifier: str, tm: Any) -> Any:
     return _persist(call, identifier, tm, None)
 
 
-def never_fail_to(call: Callable[[], Any], identifier: str, tm: Any = transaction.manager) -> Any:
+def try_until_reachable(
+    call: Callable[[], Any], identifier: str, tm: Any = transaction.manager
+) -> Any:
     """Call, in a transaction manager (this thread's), until no transient error is in the way.
 
     Other errors are raised.

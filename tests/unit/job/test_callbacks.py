@@ -22,7 +22,7 @@ from zc.async_.job import (
     SuccessFailureCallbackProxy,
     success_or_failure,
 )
-from zc.async_.job.callbacks import CallbackProxy
+from zc.async_.job.proxies import CallbackProxy
 from zc.async_.running import callback_runs
 from zc.async_.running import tries as running
 from zc.async_.running.chains import performed

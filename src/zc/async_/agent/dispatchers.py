@@ -216,7 +216,7 @@ class DispatcherAgents(Located, PersistentMapping):
             self.queue.put(job.make_system_job(job.handleInterrupt))
         elif job.status == CALLBACKS and not job.is_suspended():
             # Whoever performs them so far must not commit anything more.
-            job.claim_token += 1
+            job.fence_off()
             self.queue.put(job.make_system_job(job.resumeCallbacks))
 
 

@@ -218,7 +218,7 @@ class Worker(threading.Thread):
             info.begin()
         local.completed, local.task = [], task
         try:
-            job = utils.never_fail_to(lambda: self._load(connection, task), "loading a job")
+            job = utils.try_until_reachable(lambda: self._load(connection, task), "loading a job")
             self._fence.enclose(job, task.token)
             if task.fired:
                 # Whatever comes now, the old one is not to be waited for again.

@@ -183,7 +183,7 @@ class Visit:
         idle = agent.size - self._plan.busy.get((self.name, name), 0)
         most = self._conditions.most_jobs(max(0, idle))
         now = zc.async_.clock.microseconds()
-        places = sidecar.Places()
+        places = sidecar.SidecarPlaces()
         for _place in range(most):
             job = self._ask(name, agent)
             if job is None:

@@ -6,14 +6,7 @@ queues and agents.
 
 from typing import TYPE_CHECKING, Any
 
-from zc.async_.job import composition, mainprogram, sidecar
-from zc.async_.job.callbacks import (
-    CallbackProxy,
-    ConditionalCallbackProxy,
-    SuccessFailureCallbackProxy,
-    is_failure,
-    success_or_failure,
-)
+from zc.async_.job import checks, composition, mainprogram, sidecar
 from zc.async_.job.composition import (
     Parts,
     Progress,
@@ -52,6 +45,13 @@ from zc.async_.job.order import (
     sort_key,
     time_of,
 )
+from zc.async_.job.proxies import (
+    CallbackProxy,
+    ConditionalCallbackProxy,
+    SuccessFailureCallbackProxy,
+    is_failure,
+    success_or_failure,
+)
 from zc.async_.job.record import FIRST_NUMBER
 from zc.async_.job.sidecar import Sidecar
 from zc.async_.storing import record_as
@@ -76,6 +76,7 @@ __all__ = [
     "as_job",
     "as_quota_names",
     "check_quota_names",
+    "checks",
     "collect",
     "composition",
     "deadline_key",

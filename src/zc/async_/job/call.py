@@ -4,8 +4,9 @@ from typing import Any
 
 import persistent
 
+from zc.async_.job import checks
 from zc.async_.job.arguments import ArgumentList, KeyedView
-from zc.async_.storing import callables, storable
+from zc.async_.storing import callables
 from zc.twist.showing import show
 
 
@@ -28,7 +29,7 @@ class Call(persistent.Persistent):
     _edited: Any
 
     def _check_argument(self, argument: Any, key: Any) -> None:
-        storable.check_late(self, f"argument {show(key)}", argument)
+        checks.check_late(self, f"argument {show(key)}", argument)
 
     @property
     def callable(self) -> Any:
@@ -43,9 +44,7 @@ class Call(persistent.Persistent):
     def callable(self, value: Any) -> None:
         self._must_not_have_started("the callable")
         stored = callables.to_stored(value)
-        storable.check_late(
-            self, "the callable", stored[0] if isinstance(stored, tuple) else stored
-        )
+        checks.check_late(self, "the callable", stored[0] if isinstance(stored, tuple) else stored)
         self.stored_callable = stored
         self._edited()
 
@@ -84,6 +83,13 @@ class Call(persistent.Persistent):
         self.stored_kwargs = dict(self.stored_kwargs)
         self._edited()
         return self.stored_kwargs
+
+    def keep_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Keep what this call got besides, for one that another thread makes later."""
+        if args:
+            self.stored_args = [*self.stored_args, *args]
+        if kwargs:
+            self.stored_kwargs = {**self.stored_kwargs, **kwargs}
 
     @property
     def _callable_root(self) -> Any:

@@ -1,157 +1,40 @@
-"""Callback proxies: one callback for a good result, another for a failure."""
+"""The callbacks of a job: how they are added, found, and begun.
 
-from collections.abc import Callable, Iterator
+A callback is a job, or a proxy that chooses one (`zc.async_.job.proxies`). Callbacks that are added
+before the job is claimed are part of its record. Later ones go into its sidecar, which may be
+written while the job runs. For one that is added when the job is completed, a late one, a job of
+the system is put that calls `resumeCallbacks`. `zc.async_.running.callback_runs` performs them all.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
-import persistent
-import zope.interface
-
-import zc.async_.interfaces
-import zc.twist
-from zc.async_ import utils
-from zc.async_.interfaces import COMPLETED, NEW
-from zc.async_.job import mainprogram, sidecar
-from zc.async_.running import owner_of, pass_through
-from zc.async_.storing import Located, callables, growing, originals, storable
+from zc.async_.interfaces import CALLBACKS, COMPLETED, NEW, PENDING, BadStatusError
+from zc.async_.job import checks, mainprogram
+from zc.async_.job import sidecar as sidecars
+from zc.async_.job.proxies import CallbackProxy, ConditionalCallbackProxy
+from zc.async_.job.record import NUMBERS, JobRecord
+from zc.async_.running import At, callback_runs, tries
+from zc.async_.storing import growing
 from zc.twist.showing import show
 
 
-def is_failure(result: Any) -> bool:
-    """Whether the result of a job is a failure."""
-    return isinstance(result, zc.twist.Failure)
+class Callbacks(JobRecord):
+    """The part of a job that has callbacks, and may be one."""
 
+    # Of the rest of the job.
+    failure_log_level: Any
+    retry_policy_factory: Any
 
-def success_or_failure(success: Any, failure: Any, result: Any) -> Any:
-    """Call one of two callables with a result, as `addCallbacks` has it done.
+    def as_job(self, item: Any) -> Any:
+        """`item` as a job: see `zc.async_.job.as_job`."""
+        raise NotImplementedError
 
-    `success` is for a good one, `failure` for a Failure; where that is None, returns the result.
-    """
-    chosen = failure if is_failure(result) else success
-    return result if chosen is None else chosen(result)
+    def new_job(self, callable: Any) -> Any:
+        """A job of the library's own, whatever adapters there are."""
+        raise NotImplementedError
 
-
-def _as_job(item: Any) -> Any:
-    return None if item is None else zc.async_.interfaces.IJob(item)
-
-
-@zope.interface.implementer(zc.async_.interfaces.ICallbackProxy)
-class ConditionalCallbackProxy(Located, persistent.Persistent):
-    """Chooses among any number of callbacks; see `zc.async_.interfaces.ICallbackProxy`.
-
-    Each of `conditionals` is a pair: a callable that takes the result and says whether it fits, and
-    the job to call then. The first that fits is called; if none does, `default`, a job or None. A
-    condition that raises does not fit, and is told of.
-    """
-
-    job: Any = None
-    is_passed = False
-    #: Whether it got something to call so late that a job of the system was put for it.
-    runs_on_its_own = False
-    #: With log level and policy; see `zc.async_.storing.growing`.
-    early_callbacks: tuple[tuple[Any, int | None, Any], ...] = ()
-    further_early_callbacks: Any = None
-
-    def __init__(self, default: Any = None, *conditionals: tuple[Any, Any]) -> None:
-        self._default = _as_job(default)
-        self._conditionals = tuple(
-            (callables.to_stored(condition), _as_job(job)) for condition, job in conditionals
-        )
-        self._set_up_choices()
-
-    def __setstate__(self, state: Any) -> None:
-        originals.refuse(self, state, "conditionals")
-        super().__setstate__(state)
-
-    @property
-    def default(self) -> Any:
-        """The job that is called if no condition fits, or None."""
-        return self._default
-
-    @property
-    def conditionals(self) -> tuple[tuple[Any, Any], ...]:
-        """Pairs of a condition and a job."""
-        from_stored = callables.from_stored
-        return tuple((from_stored(condition), job) for condition, job in self._conditionals)
-
-    @property
-    def success(self) -> Any:
-        """The job for a good result; None if it depends on the conditions."""
-        return None
-
-    @property
-    def failure(self) -> Any:
-        """The job for a Failure; None if it depends on the conditions."""
-        return None
-
-    def choices(self) -> list[Any]:
-        """The jobs that may be called."""
-        jobs = [self._default, *(job for _condition, job in self._conditionals)]
-        return [job for job in jobs if job is not None]
-
-    def _choice(self, result: Any) -> Any:
-        for condition, job in self._conditionals:
-            if self._fits(condition, result):
-                return job
-        return self._default
-
-    def _fits(self, condition: callables.Stored, result: Any) -> bool:
-        try:
-            return bool(callables.from_stored(condition)(result))
-        except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
-            raise
-        except Exception:
-            # To ask again would be in vain, and the callbacks behind this one wait.
-            utils.log.critical(
-                "condition %s of a callback of %r raised: it is taken as a no",
-                callables.stored_repr(condition),
-                owner_of(self),
-                exc_info=True,
-            )
-            return False
-
-    def _set_up_choices(self) -> None:
-        for job in self.choices():
-            job.set_up_as_callback(self, None, None)
-
-    @property
-    def status(self) -> str:
-        """See `zc.async_.interfaces.IAbstractJob`."""
-        if self.job is not None:
-            return str(self.job.status)
-        return COMPLETED if self.is_passed else NEW
-
-    @property
-    def result(self) -> Any:
-        """See `zc.async_.interfaces.IAbstractJob`."""
-        return None if self.job is None else self.job.result
-
-    @property
-    def queue(self) -> Any:
-        """The queue of the job that this is a callback of, or None."""
-        return None if self.parent is None else self.parent.queue
-
-    def getJob(self, result: Any) -> Any:
-        """See `zc.async_.interfaces.ICallbackProxy`.
-
-        Returns None if there is nothing to call.
-        """
-        if self.job is not None or self.is_passed:
-            return self.job
-        chosen = self._choice(result)
-        if chosen is None:
-            if not self.early_callbacks:
-                self.is_passed = True
-                return None
-            chosen = self.parent.make_job(pass_through)
-            chosen.set_up_as_callback(self, None, None)
-        for callback, level, factory in self.all_callbacks():
-            callback.parent = None
-            chosen.addCallback(callback, level, factory)
-        self.early_callbacks = ()
-        if self.further_early_callbacks is not None:
-            self.further_early_callbacks = None
-        self.job = chosen
-        return chosen
+    # -- adding
 
     def addCallbacks(
         self,
@@ -159,9 +42,9 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
         failure: Any = None,
         failure_log_level: int | None = None,
         retry_policy_factory: Any = None,
-    ) -> "CallbackProxy":
+    ) -> CallbackProxy:
         """See `zc.async_.interfaces.IAbstractJob`."""
-        proxy = CallbackProxy.of(self._job_maker(), success, failure)
+        proxy = CallbackProxy.of(self.as_job, success, failure)
         self.addCallback(proxy, failure_log_level, retry_policy_factory)
         return proxy
 
@@ -172,104 +55,113 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
         retry_policy_factory: Any = None,
     ) -> Any:
         """See `zc.async_.interfaces.IAbstractJob`."""
-        if self.job is not None:
-            return self.job.addCallback(callback, failure_log_level, retry_policy_factory)
         if not isinstance(callback, ConditionalCallbackProxy):
-            callback = self._job_maker()(callback)
-        storable.check_late_callback(self, callback)
+            callback = self.as_job(callback)
         mainprogram.warn_of_callback(callback)
-        if self.is_passed:
-            self._choose_late(callback, failure_log_level, retry_policy_factory)
-            return callback
+        checks.check_late_callback(self, callback)
         callback.set_up_as_callback(self, failure_log_level, retry_policy_factory)
-        self.early_callbacks, self.further_early_callbacks = growing.extended(
-            self.early_callbacks,
-            self.further_early_callbacks,
-            (callback, failure_log_level, retry_policy_factory),
-        )
-        self._p_changed = True
+        if self._takes_early_callbacks():
+            self.early_callbacks, self.further_early_callbacks = growing.extended(
+                self.early_callbacks, self.further_early_callbacks, callback
+            )
+        else:
+            self._add_to_sidecar(callback)
         return callback
 
-    def all_callbacks(self) -> Iterator[tuple[Any, int | None, Any]]:
-        """What is to be added to the job that is chosen."""
-        return growing.items(self.early_callbacks, self.further_early_callbacks)
+    def _takes_early_callbacks(self) -> bool:
+        """Whether a callback goes into this record: no thread writes it now."""
+        sidecar = sidecars.find(self)
+        # After those that were added to an earlier run a new one must not come before them.
+        return self._status_id in (NUMBERS[NEW], NUMBERS[PENDING]) and not (
+            sidecar is not None and sidecar.callbacks
+        )
 
-    def _job_maker(self) -> Any:
-        if self.parent is None:
-            raise zc.async_.interfaces.BadStatusError(
-                "a proxy gets callbacks once it is one itself"
-            )
-        return self.parent.make_job
-
-    def _choose_late(self, callback: Any, level: int | None, factory: Any) -> None:
-        """Nothing was to be called, and now there is something behind it."""
-        self.is_passed = False
-        callback.set_up_as_callback(self, level, factory)
-        self.early_callbacks = ((callback, level, factory),)
-        owner = owner_of(self)
-        if owner._p_jar is not None:
-            # As with callbacks that are added to a job late.
-            owner._p_jar.readCurrent(owner)
-        if owner.status == COMPLETED:
-            self.runs_on_its_own = True
-            owner.start_callbacks()
-        else:
-            # Whoever performs the callbacks comes back to this one.
-            sidecar.need(owner).renewed += 1
-
-    def make_job(self, item: Any, *args: Any) -> Any:
-        """A job of `item`, made as the job is that this is a callback of."""
-        return self.parent.make_job(item, *args)
+    def _add_to_sidecar(self, callback: Any) -> None:
+        sidecars.need(self).add_callback(callback)
+        if self._p_jar is not None:
+            # Whoever completes the job meanwhile makes this transaction conflict, and its next try
+            # finds the job completed.
+            self._p_jar.readCurrent(self)
+        if self._status_id == NUMBERS[COMPLETED]:
+            callback.runs_on_its_own = True
+            self.start_callbacks()
 
     def set_up_as_callback(
         self, parent: Any, failure_log_level: int | None, retry_policy_factory: Any
     ) -> None:
-        """Become a callback of `parent`; BadStatusError if it is one already."""
-        if self.parent is not None:
-            raise zc.async_.interfaces.BadStatusError(f"{show(self)} is in use already")
-        self.parent = parent
-        for job in self.choices():
-            job.failure_log_level = failure_log_level or job.failure_log_level
-            if retry_policy_factory is not None:
-                job.retry_policy_factory = retry_policy_factory
+        """Become a callback of `parent`; BadStatusError if it is in use already."""
+        if self._status_id != NUMBERS[NEW] or self._parent is not None:
+            raise BadStatusError(f"{show(self)} is in use already: add a new job as the callback")
+        self._parent = parent
+        if failure_log_level is not None:
+            self.failure_log_level = failure_log_level
+        if retry_policy_factory is not None:
+            self.retry_policy_factory = retry_policy_factory
 
-
-class CallbackProxy(ConditionalCallbackProxy):
-    """One callback for a good result and one for a Failure."""
-
-    # Attributes of its own, as records have them.
-    success: Any = None
-    failure: Any = None
-
-    def __init__(self, success: Any = None, failure: Any = None) -> None:
-        self.success = _as_job(success)
-        self.failure = _as_job(failure)
-        self._set_up_choices()
-
-    @classmethod
-    def of(cls, make: Callable[[Any], Any], success: Any, failure: Any) -> "CallbackProxy":
-        """One of jobs that `make` makes of what is given; None stays so."""
-        return cls(
-            None if success is None else make(success), None if failure is None else make(failure)
-        )
+    # -- finding
 
     @property
-    def default(self) -> Any:
-        """The same as `success`."""
-        return self.success
+    def callbacks(self) -> tuple[Any, ...]:
+        """See `zc.async_.interfaces.IJob`."""
+        return tuple(self.callbacks_from(0))
 
-    @property
-    def conditionals(self) -> tuple[tuple[Any, Any], ...]:
-        """The one condition: whether the result is a Failure."""
-        return ((is_failure, self.failure),)
+    def callbacks_from(self, position: int) -> Iterator[Any]:
+        """The callbacks without the first `position` ones."""
+        early = self.early_callbacks, self.further_early_callbacks
+        yield from growing.items(*early, position)
+        sidecar = sidecars.find(self)
+        if sidecar is not None:
+            position = max(0, position - growing.length(*early))
+            late = sidecar.callbacks, sidecar.further_callbacks
+            yield from growing.items(*late, position)
 
-    def choices(self) -> list[Any]:
-        """The jobs that may be chosen."""
-        return [job for job in (self.success, self.failure) if job is not None]
+    def renewed_callbacks(self) -> int:
+        """How often a callback that had been done with got something to call."""
+        sidecar = sidecars.find(self)
+        return 0 if sidecar is None else sidecar.renewed
 
-    def _choice(self, result: Any) -> Any:
-        return self.failure if is_failure(result) else self.success
+    def is_callback(self) -> bool:
+        """Whether it is a callback, or a job of the system, which is treated as one."""
+        return self.is_of_system or isinstance(self._parent, (Callbacks, ConditionalCallbackProxy))
 
+    # -- beginning
 
-#: The historic name.
-SuccessFailureCallbackProxy = CallbackProxy
+    def start_callbacks(self) -> None:
+        """Have the callbacks performed by any dispatcher of the queue, or here if there is none."""
+        queue = self.queue
+        if queue is None:
+            # Each callback is a transaction of its own, and one that fails is aborted.
+            callback_runs.manager_of(self).commit()
+            callback_runs.run_callbacks(self)
+        else:
+            self._leave_callbacks()
+            queue.put(self.make_system_job(self.resumeCallbacks))
+
+    def go_on_with_callbacks_at(self, when: At, left: bool) -> None:
+        """Have any dispatcher go on with the callbacks at `when`.
+
+        `left`: whether nobody is at them meanwhile.
+        """
+        if left:
+            self._leave_callbacks()
+        job = self.make_system_job(self.resumeCallbacks)
+        job.wait_until_moment(when, when.delay)
+        self.queue.put(job)
+
+    def _leave_callbacks(self) -> None:
+        if self._status_id == NUMBERS[CALLBACKS] and not self.left_callbacks:
+            self.left_callbacks = True
+
+    def make_system_job(self, method: Any) -> Any:
+        """A job of a method of this one that any dispatcher runs, past filters and sizes."""
+        job = self.new_job(method)
+        job.is_of_system = True
+        return job
+
+    def resumeCallbacks(self) -> None:
+        """See `zc.async_.interfaces.IJob`."""
+        callback_runs.run_callbacks(self)
+
+    def perform_as_callback(self, result: Any) -> None:
+        """Be called as a callback, without those behind it."""
+        tries.perform(self, result)

@@ -10,10 +10,9 @@ import sys
 import types
 from typing import Any
 
-import persistent
-
 import zc.async_.warners
-from zc.async_.interfaces import ICallbackProxy, IJob
+from zc.async_.interfaces import ICallbackProxy
+from zc.async_.job import checks
 from zc.async_.storing import PLAIN
 from zc.async_.threadlocal import local
 
@@ -43,7 +42,7 @@ def warn_of(job: Any) -> None:
     for job in jobs:
         # The parts of a composed job, which it puts when it runs.
         for value in job.stored_args:
-            if type(value) not in PLAIN and _is_new_job(value) and id(value) not in known:
+            if type(value) not in PLAIN and checks.is_new_job(value) and id(value) not in known:
                 known.add(id(value))
                 jobs.append(value)
         for name in _names(job):
@@ -77,12 +76,6 @@ def warn_of_callback(callback: Any) -> None:
     for job in both:
         if job is not None:
             warn_of(job)
-
-
-def _is_new_job(value: Any) -> bool:
-    return isinstance(value, persistent.Persistent) and (
-        value._p_jar is None and IJob.implementedBy(type(value))
-    )
 
 
 def _names(job: Any) -> list[str]:

@@ -10,8 +10,9 @@ from typing import Any
 import persistent
 from BTrees.OOBTree import OOBTree
 
+from zc.async_.job import checks
 from zc.async_.job.arguments import KeyedView
-from zc.async_.storing import growing, storable
+from zc.async_.storing import growing
 from zc.twist.showing import show
 
 #: Most jobs that share a place: so few that the tree stays one record, and `readCurrent` sees it
@@ -39,7 +40,7 @@ class Sidecar(persistent.Persistent):
         self._p_changed = True
 
 
-class Places:
+class SidecarPlaces:
     """Gives out places for the sidecars of jobs that are claimed in one transaction."""
 
     def __init__(self) -> None:
@@ -101,7 +102,7 @@ def annotations_of(job: Any) -> KeyedView:
         return sidecar.annotations
 
     def check(value: Any, name: Any) -> None:
-        storable.check_late(job, f"the name {show(name)} of an annotation", name)
-        storable.check_late(job, f"annotation {show(name)}", value)
+        checks.check_late(job, f"the name {show(name)} of an annotation", name)
+        checks.check_late(job, f"annotation {show(name)}", value)
 
     return KeyedView(read, change, check)

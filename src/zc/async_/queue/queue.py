@@ -22,14 +22,14 @@ import zc.async_.interfaces
 from zc.async_ import utils
 from zc.async_.agent import DispatcherAgents, Dispatchers, ledger
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, Arguments, BadStatusError
-from zc.async_.job import as_job, as_quota_names, check_quota_names, mainprogram
+from zc.async_.job import as_job, as_quota_names, check_quota_names, checks, mainprogram
 from zc.async_.queue import looking
 from zc.async_.queue.backlog import Backlog
 from zc.async_.queue.claim import Claim
 from zc.async_.queue.lane import lease, readable
 from zc.async_.queue.lanes import Lanes
 from zc.async_.queue.quota import Quota, Quotas
-from zc.async_.storing import Located, oids, originals, storable
+from zc.async_.storing import Located, oids, originals
 from zc.twist.showing import show
 
 __all__ = [
@@ -127,10 +127,10 @@ class Queue(Located, persistent.Persistent):
         if priority is not None:
             job.priority = priority
         if not mainprogram.is_plain(job):
-            storable.check_job(job)
+            checks.check_job(job)
             mainprogram.warn_of(job)
         uuid = zope.component.queryUtility(zc.async_.interfaces.IUUID)
-        job.assigner_bytes = None if uuid is None else uuid.bytes
+        job.note_assigner(None if uuid is None else uuid.bytes)
         self._file(job)
         return job
 
@@ -161,7 +161,7 @@ class Queue(Located, persistent.Persistent):
         now = zc.async_.clock.microseconds()
         if moment > now or (job.kept_begin_after is not None and job.kept_begin_after > moment):
             job.wait_until_moment(moment, delay)
-        job.was_put_back = True
+        job.go_to_front()
         self._file(job, keep_arrival=True)
 
     def put_later(self, job: Any, when: int, delay: int | None = None) -> None:

@@ -60,14 +60,14 @@ class Asking:
         def look() -> bool:
             return answers.is_too_late(self._job, answer)
 
-        return bool(utils.never_fail_to(look, "looking when a job must begin", self._manager))
+        return bool(utils.try_until_reachable(look, "looking when a job must begin", self._manager))
 
     def _ask(self, method: str, failure: Any) -> Meaning:
         job = self._job
         policy = None
         try:
             # The database may be out of reach: that says nothing of the policy.
-            policy = utils.never_fail_to(self._get, "loading a retry policy", self._manager)
+            policy = utils.try_until_reachable(self._get, "loading a retry policy", self._manager)
             try:
                 answer = getattr(policy, method)(failure, self.data_cache)
             finally:
@@ -133,7 +133,7 @@ class Asking:
                 if isinstance(part, persistent.Persistent):
                     part._p_invalidate()
             return
-        job.kept_policy = policy
+        job.keep_policy(policy)
 
 
 def _parts(policy: Any) -> list[Any]:

@@ -83,7 +83,7 @@ class Ending:
             return self.commit(result)
 
         try:
-            noted = utils.never_fail_to(
+            noted = utils.try_until_reachable(
                 end, f"storing the result of {show(self._job)}", self._manager
             )
         except (*utils.EXPLOSIVE_ERRORS, ReassignedError):

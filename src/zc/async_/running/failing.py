@@ -12,7 +12,6 @@ from typing import Any
 import zc.async_.clock
 import zc.twist
 from zc.async_ import utils
-from zc.async_.interfaces import NEW
 from zc.async_.running import answers
 from zc.async_.running.answers import At
 from zc.async_.running.asking import Asking
@@ -96,7 +95,7 @@ class Failing:
             )
             return self._job.queue is None or called
 
-        return bool(utils.never_fail_to(look, "looking where a job is", self._manager))
+        return bool(utils.try_until_reachable(look, "looking where a job is", self._manager))
 
     def wait_for_code(self, error: Any) -> Any:
         """Have the job tried again later, unless it has waited long enough or cannot wait.
@@ -112,15 +111,12 @@ class Failing:
         log_missing(job, error, when)
         if when is None:
             return self._ending.fail(zc.twist.Failure(error))
-        note = functools.partial(self._note_missing, missing)
+        note = functools.partial(job.note_missing_code, missing)
         if self._may_postpone:
             self._renew(note)
             raise PostponedError(when)
         self._put_back(when, note)
         return None
-
-    def _note_missing(self, missing: Any) -> None:
-        self._job.missing_code = missing
 
     def may_still_come(self) -> bool:
         """Whether an object that is not there may be part of the commit that put the job.
@@ -145,10 +141,7 @@ class Failing:
             self._manager.begin()
             self._hold.check()
             note()
-            if self._args:
-                self._job.stored_args = [*self._job.stored_args, *self._args]
-            if self._kwargs:
-                self._job.stored_kwargs = {**self._job.stored_kwargs, **self._kwargs}
+            self._job.keep_arguments(self._args, self._kwargs)
             answers.reschedule(self._job, when)
             self._manager.commit()
 
@@ -161,8 +154,7 @@ class Failing:
             self._manager.begin()
             self._hold.check()
             note()
-            self._job.set_status(NEW)
-            self._job.runner_claim = None
+            self._job.renew()
             self._manager.commit()
 
         utils.never_fail(renew, f"postponing {show(self._job)}", self._manager)

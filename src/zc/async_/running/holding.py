@@ -46,12 +46,9 @@ class Hold:
         job = self.job
         self.check_is_ours()
         if self._token is None:
-            job.set_status(ACTIVE)
             if self._start is None:
                 self._start = zc.async_.clock.microseconds()
-            job.start_moment = self._start
-            # Stored only if the job commits before its end: who comes after a crash needs it.
-            job.runner_claim = local.claimed
+            job.activate_unclaimed(self._start, local.claimed)
             local.mark = Mark(job)
 
     def check_is_ours(self) -> None:
@@ -123,7 +120,7 @@ class Hold:
             )
             return bool(ours and job._p_serial != serial)
 
-        found = bool(utils.never_fail_to(look, f"looking at {show(job)}", self.manager))
+        found = bool(utils.try_until_reachable(look, f"looking at {show(job)}", self.manager))
         self._unsure = not found
         return found
 

@@ -5,7 +5,7 @@ from typing import Any
 from ZODB.POSException import POSKeyError
 
 from zc.async_ import utils
-from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED, NEW, AbortedError
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED, AbortedError
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.running import answers
 from zc.async_.running.answers import Meaning
@@ -22,7 +22,7 @@ def handle_interrupt(job: Any) -> None:
         # Its worker came to the result all the same, perhaps without seeing a late callback.
         if job.status == CALLBACKS:
             # It must not commit anything more.
-            job.claim_token += 1
+            job.fence_off()
             manager_of(job).commit()
         elif job.part_of_tally is not None:
             # It was in nobody's books any more when its worker completed it.
@@ -42,7 +42,7 @@ def handle_interrupt(job: Any) -> None:
         job.fail(BeginByPassedError())
     else:
         # Its old worker must not commit anything more, even before somebody claims the job.
-        job.claim_token += 1
+        job.fence_off()
         if answer is True:
             when = answers.after(RESPITE)
             job.queue.put_back_later(job, when, when.delay)
@@ -63,7 +63,7 @@ def handle_callback_interrupt(callback: Any) -> Meaning | None:
     if answer is False:
         callback.end_as_failed(AbortedError())
     else:
-        callback.set_status(NEW)
+        callback.renew()
     return answer
 
 
@@ -77,8 +77,7 @@ def _join(job: Any) -> None:
         job.fail(error)
         return
     if completed:
-        job.awaited_job = inner
-        job.receiveResult(inner.result)
+        job.take_result_of(inner)
     else:
         job.join_returned_job()
 
@@ -93,5 +92,5 @@ def _ask(job: Any) -> Meaning:
     except Exception:
         utils.log.critical("retry policy of %r raised: the job fails", job, exc_info=True)
         return False
-    job.kept_policy = policy
+    job.keep_policy(policy)
     return answer

@@ -61,7 +61,7 @@ def next_try(job: Any) -> At | None:
     if now - since >= patience and count >= LEAST_TRIES:
         return None
     # Should the clock have been set back, it is counted from now.
-    job.missing_code = min(since, now), count + 1
+    job.note_missing_code((min(since, now), count + 1))
     return answers.after(delay(count) * 1_000_000)
 
 

@@ -78,7 +78,7 @@ def leave(job: Any) -> None:
             receipts.add(_key(job), (job.claim_token, _plain(job.result)))
             names.append(name)
     if names:
-        job.receipt_databases = tuple(names)
+        job.note_receipts(tuple(names))
 
 
 def _key(job: Any) -> bytes:

@@ -52,7 +52,7 @@ class Returned:
         job = self._job
         if job.returned_job is not None:
             # Of an earlier run, of which an older release knew nothing.
-            job.returned_job = None
+            job.note_returned(None)
         if job.status == PENDING:
             raise InvalidEndError(f"{show(job)} has put itself into a queue, where it cannot end")
         while _is_job(result):
@@ -104,7 +104,7 @@ class Returned:
         if job._p_jar is None or inner._p_jar is None or inner._p_serial == z64:
             job.wait_for_job(inner)
         else:
-            job.returned_job = inner
+            job.note_returned(inner)
 
     def _defer(self, deferred: Any) -> None:
         if not self._hold.is_claimed:

@@ -154,7 +154,7 @@ class _Run:
         jar = self.job._p_jar
         if jar is None or len(jar.db().databases) < 2:
             return self.go()
-        receipt = utils.never_fail_to(
+        receipt = utils.try_until_reachable(
             lambda: receipts.find(self.job), "looking for a receipt", self.manager
         )
         if receipt is None:
@@ -165,9 +165,11 @@ class _Run:
     def _try(self) -> Any:
         job = self.job
         tell_ending(False)
-        utils.never_fail_to(self._hold.check, "looking whose a job is", self.manager)
+        utils.try_until_reachable(self._hold.check, "looking whose a job is", self.manager)
         if not self._hold.is_claimed and job.is_callback() and self._asking.is_at_most_once():
-            utils.never_fail_to(self._hold.commit_start, f"starting {show(job)}", self.manager)
+            utils.try_until_reachable(
+                self._hold.commit_start, f"starting {show(job)}", self.manager
+            )
         setup_info = None
         try:
             setup_info = job.setUp()

@@ -16,9 +16,7 @@ from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 from ZODB.serialize import _protocol
 
-import zc.async_.interfaces
 from zc.async_.interfaces import AsyncError
-from zc.async_.storing import growing
 from zc.twist.showing import show, text_of
 
 #: Of these nothing has to be tried.
@@ -135,105 +133,6 @@ def is_about_storing(error: BaseException) -> bool:
         return True
     # Of locks, open files and local functions, in the words of the Python versions.
     return isinstance(error, (TypeError, AttributeError)) and "pickle" in str(error).lower()
-
-
-def check_job(job: Any) -> None:
-    """Raise `UnstorableError` if a new job, or what comes with it, cannot be stored.
-
-    That is what it is to call, and to call that with; its annotations; and the same of its
-    callbacks and of the jobs among its arguments.
-    """
-    jobs = [job]
-    #: Jobs may refer to each other.
-    seen = set()
-    # Not by recursion: chains of callbacks may be long.
-    while jobs:
-        job = jobs.pop()
-        if id(job) in seen:
-            continue
-        seen.add(id(job))
-        _check_call(job)
-        for name, value in _new_annotations(job).items():
-            check(f"the name {show(name)} of an annotation", name)
-            check(f"annotation {show(name)}", value)
-        # Most jobs have no callbacks, and nothing but numbers and texts as arguments, when they
-        # are put.
-        if job.early_callbacks:
-            jobs += _new_jobs(growing.items(job.early_callbacks, job.further_early_callbacks))
-        arguments = (*job.stored_args, *job.stored_kwargs.values())
-        jobs += [value for value in arguments if type(value) not in PLAIN and _is_new_job(value)]
-
-
-def check_callback(callback: Any) -> None:
-    """As `check_job`, for a job or proxy that is going to be a callback."""
-    for job in _new_jobs([callback]):
-        check_job(job)
-
-
-def check_late(owner: Any, what: str, value: Any) -> None:
-    """As `check`, if what the value is for will be stored whatever happens: it was put, say."""
-    if not is_plain(value) and _will_be_stored(owner):
-        check(what, value)
-        if _is_new_job(value):
-            check_job(value)
-
-
-def check_late_callback(owner: Any, callback: Any) -> None:
-    """As `check_callback`, if the job or proxy that it is for will be stored whatever happens."""
-    if _will_be_stored(owner):
-        check_callback(callback)
-
-
-def _will_be_stored(owner: Any) -> bool:
-    """Whether a job or proxy has been put, is in a database, or belongs to such a job."""
-    while owner is not None and owner._p_jar is None:
-        if not zc.async_.interfaces.IAbstractJob.providedBy(owner):
-            return False
-        owner = owner.parent
-    return owner is not None
-
-
-def _is_new_job(value: Any) -> bool:
-    # By its class first: others are not to be loaded for this.
-    job = zc.async_.interfaces.IJob
-    return bool(job.implementedBy(type(value)) and value._p_jar is None)
-
-
-def _new_annotations(job: Any) -> dict[Any, Any]:
-    sidecar = getattr(job, "sidecar_record", None)
-    return {} if sidecar is None or sidecar._p_jar is not None else dict(sidecar.annotations)
-
-
-def _check_call(job: Any) -> None:
-    stored = getattr(job, "stored_callable", None)
-    if isinstance(stored, tuple):
-        check("the callable", stored[0])
-    for position, argument in enumerate(job.stored_args):
-        if type(argument) not in PLAIN:
-            check(f"argument {position}", argument)
-    for name, argument in job.stored_kwargs.items():
-        if type(argument) not in PLAIN:
-            check(f"argument {show(name)}", argument)
-    check("the retry_policy_factory", job.stored_policy_factory)
-
-
-def _new_jobs(callbacks: Any) -> list[Any]:
-    """The jobs that callbacks come down to, as far as they are new."""
-    jobs: list[Any] = []
-    left: list[Any] = list(callbacks)
-    while left:
-        callback = left.pop()
-        if callback is None or callback._p_jar is not None:
-            continue
-        if not zc.async_.interfaces.ICallbackProxy.providedBy(callback):
-            jobs.append(callback)
-            continue
-        proxy: Any = callback
-        left += proxy.choices()
-        for behind, _level, factory in proxy.all_callbacks():
-            check("the retry_policy_factory", factory)
-            left.append(behind)
-    return jobs
 
 
 def check_new(what: str, record: Any, connection: Any) -> None:
