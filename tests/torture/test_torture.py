@@ -183,7 +183,7 @@ def test_what_was_put_and_is_not_there_is_lost(torn):
 
 def test_what_has_not_ended_is_stuck_and_told_in_full(torn, tmp_path):
     job = torn.record("plain").job
-    job.set_status(ACTIVE)
+    job._set_status(ACTIVE)
     assert torn.problems() == [("plain", "stuck")]
     log = tmp_path / "worker-1.1.log"
     oid = int.from_bytes(job._p_oid)
@@ -235,12 +235,12 @@ def test_the_watcher_finds_more_jobs_than_places_whatever_the_quota_says(torn):
         record.job.quota_names = ("one",) if record.job.status == PENDING else ()
     watcher = Watcher(None)
     for record in torn.records.values():
-        record.job.set_status(ACTIVE)
+        record.job._set_status(ACTIVE)
     watcher.look(torn.connection)
     assert [fault.problem for fault in watcher.faults] == ["over quota"]
     # What has ended is not looked at again.
     for record in torn.records.values():
-        record.job.set_status(COMPLETED)
+        record.job._set_status(COMPLETED)
     watcher.look(torn.connection)
     assert watcher._open == {}
 

@@ -193,7 +193,7 @@ def test_without_values_the_callback_keeps_its_own():
 @pytest.mark.parametrize("status", [PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED])
 def test_only_a_new_job_can_become_a_callback(status):
     callback = Job(scribble)
-    callback.set_status(status)
+    callback._set_status(status)
     with pytest.raises(BadStatusError, match="in use already"):
         Job(ok).addCallback(callback)
 

@@ -338,7 +338,7 @@ def test_a_parallel_job_ends_when_all_its_parts_have_and_not_before(client, agen
     job, parts = start_parts(client, agent, *[one] * count, postprocess=results)
     for part in reversed(parts):
         assert len(client.queue) == 0
-        part.set_status(COMPLETED)
+        part._set_status(COMPLETED)
         agent.remember(part)
         # Told twice.
         agent.remember(part)
@@ -358,7 +358,7 @@ def test_a_parallel_job_ends_when_all_its_parts_have_and_not_before(client, agen
 def test_two_dispatchers_that_note_the_ends_of_the_last_parts_conflict(client, other, agent):
     job, parts = start_parts(client, agent, one, two)
     for part in parts:
-        part.set_status(COMPLETED)
+        part._set_status(COMPLETED)
     client.commit()
     other.begin()
     agent.remember(parts[0])

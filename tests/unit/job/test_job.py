@@ -34,7 +34,7 @@ COUNTER = CALLABLE = calls.Counter()
 
 
 def set_status(job, status):
-    job.set_status(status)
+    job._set_status(status)
     return job
 
 

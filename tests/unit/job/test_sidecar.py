@@ -8,7 +8,7 @@ from ZODB.POSException import ReadConflictError
 from tests.unit import calls
 from zc.async_.interfaces import COMPLETED
 from zc.async_.job import Job, sidecar
-from zc.async_.job.sidecar import SHARED_BY, Places, Sidecar
+from zc.async_.job.sidecar import SHARED_BY, SidecarPlaces, Sidecar
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def running(client, agent):
         for _number in range(count):
             client.queue.put(calls.nothing)
         client.commit()
-        places = Places()
+        places = SidecarPlaces()
         jobs = []
         for _number in range(count):
             job = agent.claimJob()
@@ -105,7 +105,7 @@ def test_jobs_of_different_databases_have_different_places(client):
     manager = transaction.TransactionManager()
     connection = database.open(manager)
     connection.add(elsewhere)
-    places = Places()
+    places = SidecarPlaces()
     assert places.next(job) is not places.next(elsewhere)
     manager.abort()
     connection.close()

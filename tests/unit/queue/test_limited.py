@@ -127,7 +127,7 @@ def forget_one(client, draw, jobs):
     # As if it had been run.
     claimed = [job for job in jobs if job.status == NEW and job.claim_token]
     for job in draw.sample(claimed, min(1, len(claimed))):
-        job.set_status(COMPLETED)
+        job._set_status(COMPLETED)
         jobs.remove(job)
 
 
@@ -632,7 +632,7 @@ def test_the_last_pile_from_under_a_quota_and_a_new_one_under_it_conflict(
     assert other.queue.claim() is None
     assert parked(other) == ({"a": 2, "c": 1}, {})
     client.queue.remove(second)
-    held[0].set_status(COMPLETED)
+    held[0]._set_status(COMPLETED)
     # Drops the job that waits no more, and leaves the other pile where it is.
     assert client.queue.claim(refuse) is None
     assert parked(client) == ({"c": 1}, {})

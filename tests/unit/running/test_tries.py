@@ -849,7 +849,7 @@ def test_after_begin_by_an_interrupted_job_is_not_retried(
 def test_only_a_job_that_somebody_had_is_interrupted(status, happened):
     job = Job(calls.nothing)
     job.retry_policy_factory = calls.Policy
-    job.set_status(status)
+    job._set_status(status)
     job.handleInterrupt()
     assert happened == []
     assert job.status == status
@@ -1666,7 +1666,7 @@ def finish_late(client, connect, monkeypatch):
         job = other.mine(local.getJob())
         if job.is_callback():
             job.start_moment, job.runner_claim = calls.noted
-            job.set_status(ACTIVE)
+            job._set_status(ACTIVE)
         job.returned_job = other.mine(kept)
         other.commit()
 
