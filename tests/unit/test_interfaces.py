@@ -10,8 +10,7 @@ from zope.interface.verify import verifyClass, verifyObject
 
 from tests.unit import calls
 from zc.async_ import interfaces
-from zc.async_.agent import Agent, SystemAgent
-from zc.async_.agent.dispatchers import DispatcherAgents, Dispatchers
+from zc.async_.agent import Agent, DispatcherAgents, Dispatchers, SystemAgent
 from zc.async_.agent.history import Completed
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.job import Job

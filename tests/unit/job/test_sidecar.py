@@ -8,7 +8,7 @@ from ZODB.POSException import ReadConflictError
 from tests.unit import calls
 from zc.async_.interfaces import COMPLETED
 from zc.async_.job import Job, sidecar
-from zc.async_.job.sidecar import SHARED_BY, SidecarPlaces, Sidecar
+from zc.async_.job.sidecar import SHARED_BY, Sidecar, SidecarPlaces
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ NAMES = {
 PAIRS = [(module, name) for module, names in NAMES.items() for name in names.split()]
 
 #: Never stored themselves: parts of others.
-ABSTRACT = {"Call", "Conditions", "JobRecord", "_Policy"}
+ABSTRACT = {"Call", "Callbacks", "Conditions", "JobRecord", "Life", "_Policy"}
 
 
 @pytest.mark.parametrize(("module", "name"), PAIRS, ids=map(".".join, PAIRS))

@@ -1,6 +1,6 @@
 """Who serves a queue: agents, their dispatchers as stored, and the history of their jobs."""
 
-from zc.async_.agent import ledger
+from zc.async_.agent import handingback, ledger
 from zc.async_.agent.agent import (
     Agent,
     Books,
@@ -9,7 +9,8 @@ from zc.async_.agent.agent import (
     addMainAgentActivationHandler,
     chooseFirst,
 )
-from zc.async_.agent.dispatchers import DispatcherAgents, Dispatchers, Ping
+from zc.async_.agent.dispatcheragents import DispatcherAgents, Ping
+from zc.async_.agent.dispatchers import Dispatchers
 from zc.async_.agent.history import Completed, HistoryBucket, HistorySegment
 from zc.async_.agent.ledger import Ledger
 from zc.async_.storing import record_as
@@ -28,6 +29,7 @@ __all__ = [
     "SystemAgent",
     "addMainAgentActivationHandler",
     "chooseFirst",
+    "handingback",
     "ledger",
 ]
 

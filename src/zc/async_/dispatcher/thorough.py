@@ -13,6 +13,7 @@ from typing import Any
 
 import zc.async_.clock
 from zc.async_ import utils
+from zc.async_.agent import handingback
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
 from zc.async_.job import entry_of_later, time_of
@@ -58,7 +59,7 @@ def hand_back(dispatcher_agents: Any, agents: NamedAgents, forlorn: set[Key]) ->
                 )
                 agent.forget(job)
                 agent.remove_from_history(job)
-                dispatcher_agents.hand_back_job(job)
+                handingback.hand_back_job(dispatcher_agents.queue, job)
 
 
 def _begun(agent: Any) -> Iterator[Any]:

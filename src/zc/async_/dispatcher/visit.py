@@ -6,6 +6,7 @@ from typing import Any
 import zc.async_.clock
 import zc.async_.queue
 from zc.async_ import utils
+from zc.async_.agent import handingback
 from zc.async_.dispatcher import thorough
 from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Conditions, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId, job_id
@@ -128,7 +129,7 @@ class Visit:
                     self._queue.putBack(job)
                 elif (job_id(job), job.claim_token) in self._plan.lost:
                     agent.forget(job)
-                    self._agents.hand_back_job(job)
+                    handingback.hand_back_job(self._agents.queue, job)
                 else:
                     continue
                 self.changed = True

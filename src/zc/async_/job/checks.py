@@ -44,7 +44,7 @@ def check_callback(callback: Any) -> None:
 
 
 def check_late(owner: Any, what: str, value: Any) -> None:
-    """As `storable.check`, if `owner` is going to be stored in any case: it was put, for example."""
+    """As `storable.check`, if `owner` is sure to be stored: it was put, say."""
     if type(value) not in PLAIN and _will_be_stored(owner):
         storable.check(what, value)
         if is_new_job(value):

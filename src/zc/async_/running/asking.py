@@ -11,6 +11,7 @@ import persistent
 from zc.async_ import utils
 from zc.async_.running import answers
 from zc.async_.running.answers import Meaning
+from zc.async_.running.contract import RunnableJob
 from zc.async_.running.retry import RetryCommonForever, RetryCommonFourTimes
 from zc.async_.storing import storable
 
@@ -18,7 +19,7 @@ from zc.async_.storing import storable
 class Asking:
     """The retry policy of one run of a job, and what it has to remember. For one thread."""
 
-    def __init__(self, job: Any, manager: Any) -> None:
+    def __init__(self, job: RunnableJob, manager: Any) -> None:
         self._job = job
         self._manager = manager
         #: See `zc.async_.interfaces.IRetryPolicy`.

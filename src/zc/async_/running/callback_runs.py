@@ -18,6 +18,7 @@ from zc.async_.running import answers
 from zc.async_.running.answers import At
 from zc.async_.running.awaiting import AbandonedError
 from zc.async_.running.chains import is_proxy, owner_of, performed
+from zc.async_.running.contract import RunnableJob
 from zc.async_.running.reporting import note_completed_elsewhere
 from zc.async_.threadlocal import local
 from zc.twist.showing import show
@@ -39,13 +40,13 @@ class PostponedError(Exception):
         self.elsewhere = elsewhere
 
 
-def manager_of(job: Any) -> Any:
+def manager_of(job: RunnableJob) -> Any:
     """The transaction manager of a job's connection; this thread's if it has none."""
     jar = job._p_jar
     return transaction.manager if jar is None else jar.transaction_manager
 
 
-def run_callbacks(job: Any) -> None:
+def run_callbacks(job: RunnableJob) -> None:
     """Perform the callbacks that have not had their turn, and complete the job.
 
     Commits after each.
@@ -61,7 +62,7 @@ def run_callbacks(job: Any) -> None:
             manager.begin()
 
 
-def _go_on(job: Any, manager: Any) -> None:
+def _go_on(job: RunnableJob, manager: Any) -> None:
     # Each is a callback of the one before: not by recursion, since such chains may be long.
     chain = [_Place(job)]
     while chain:
@@ -85,7 +86,7 @@ def _go_on(job: Any, manager: Any) -> None:
 class _Place:
     """How far the callbacks of a job are."""
 
-    def __init__(self, job: Any) -> None:
+    def __init__(self, job: RunnableJob) -> None:
         self.job = job
         #: So many of the first were seen to be done: they are not looked at again for each other.
         self.position = 0
@@ -125,7 +126,7 @@ def _chosen(callback: Any) -> Any:
     return callback
 
 
-def _leave(job: Any, postponed: PostponedError, manager: Any) -> bool:
+def _leave(job: RunnableJob, postponed: PostponedError, manager: Any) -> bool:
     """Have somebody go on with a job in time; return False if that is here and now."""
 
     def leave() -> bool:
@@ -143,7 +144,7 @@ def _leave(job: Any, postponed: PostponedError, manager: Any) -> bool:
     return False
 
 
-def _complete(job: Any, manager: Any) -> bool:
+def _complete(job: RunnableJob, manager: Any) -> bool:
     """Return whether the job is, or was, completed."""
     manager.begin()
     if job.status != CALLBACKS:

@@ -10,6 +10,7 @@ import zc.async_.clock
 import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, AsyncError, ReassignedError
+from zc.async_.running.contract import RunnableJob
 from zc.async_.running.participants import Mark
 from zc.async_.threadlocal import local
 from zc.twist.showing import show
@@ -22,7 +23,7 @@ class ConnectionClosedError(AsyncError):
 class Hold:
     """The hold that one run has of a job, in the transaction manager of the job's connection."""
 
-    def __init__(self, job: Any, token: int | None, manager: Any) -> None:
+    def __init__(self, job: RunnableJob, token: int | None, manager: Any) -> None:
         """`token`: what the job's token must be; None for a job that nobody claimed."""
         self.job = job
         self.manager = manager

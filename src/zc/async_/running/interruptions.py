@@ -10,13 +10,14 @@ from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.running import answers
 from zc.async_.running.answers import Meaning
 from zc.async_.running.callback_runs import manager_of
+from zc.async_.running.contract import RunnableJob
 
 #: Microseconds that an interrupted job waits at least. One that ends its process then does not do
 #: so as fast as processes can be started, and whoever looks sees it wait.
 RESPITE = 250_000
 
 
-def handle_interrupt(job: Any) -> None:
+def handle_interrupt(job: RunnableJob) -> None:
     """Ask the retry policy of a job whose process is gone, and do as it says."""
     if job.status in (CALLBACKS, COMPLETED):
         # Its worker came to the result all the same, perhaps without seeing a late callback.
@@ -67,7 +68,7 @@ def handle_callback_interrupt(callback: Any) -> Meaning | None:
     return answer
 
 
-def _join(job: Any) -> None:
+def _join(job: RunnableJob) -> None:
     """Have a job wait for the one that it returned, since what it did itself is committed."""
     inner = job.returned_job
     try:
@@ -82,7 +83,7 @@ def _join(job: Any) -> None:
         job.join_returned_job()
 
 
-def _ask(job: Any) -> Meaning:
+def _ask(job: RunnableJob) -> Meaning:
     """The answer of a policy to an interruption."""
     try:
         policy = job.getRetryPolicy()

@@ -13,6 +13,7 @@ from zc.async_ import utils
 from zc.async_.interfaces import MissingCallableError
 from zc.async_.running import answers
 from zc.async_.running.answers import At
+from zc.async_.running.contract import RunnableJob
 
 #: How long a job waits for its code before it fails. May be changed when a process starts.
 PATIENCE = datetime.timedelta(hours=24)
@@ -30,7 +31,7 @@ class MissingCodeError(Exception):
     """What the job needs is not here; `args[0]` is the `MissingCallableError`."""
 
 
-def find_callable(job: Any) -> Any:
+def find_callable(job: RunnableJob) -> Any:
     """The callable of a job, and see that its arguments are whole.
 
     Raises `MissingCodeError`.
@@ -52,7 +53,7 @@ def _missing_class(broken: Any) -> MissingCallableError:
     )
 
 
-def next_try(job: Any) -> At | None:
+def next_try(job: RunnableJob) -> At | None:
     """Note another vain try, and return when the next one is; None if the job has waited enough."""
     now = zc.async_.clock.microseconds()
     since, count = job.missing_code or (now, 0)
@@ -70,7 +71,7 @@ def delay(count: int) -> int:
     return int(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(count, 20)))
 
 
-def log_missing(job: Any, error: MissingCallableError, when: At | None) -> None:
+def log_missing(job: RunnableJob, error: MissingCallableError, when: At | None) -> None:
     """Say what is missing, and what comes of it."""
     if when is None:
         utils.log.error("%r has waited %s for its code, and fails: %s", job, PATIENCE, error)

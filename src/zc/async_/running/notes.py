@@ -8,6 +8,7 @@ from typing import Any
 
 from transaction._transaction import Status
 
+from zc.async_.running.contract import RunnableJob
 from zc.async_.threadlocal import local
 
 #: What each note of ours begins with.
@@ -37,7 +38,7 @@ def add(transaction: Any, words: str) -> None:
         transaction.note(text)
 
 
-def name_of(job: Any) -> str:
+def name_of(job: RunnableJob) -> str:
     """The dotted name of what a job calls, without loading anything but the job."""
     stored = getattr(job, "stored_callable", None)
     if isinstance(stored, str):
@@ -53,7 +54,7 @@ def name_of(job: Any) -> str:
     return name[:MAX_NAME].encode("ascii", "backslashreplace").decode()
 
 
-def add_job(transaction: Any, job: Any) -> None:
+def add_job(transaction: Any, job: RunnableJob) -> None:
     """Note the callable of a job, or of the callback of it that runs in this thread."""
     add(transaction, name_of(job if local.job is None else local.job))
 
@@ -64,7 +65,7 @@ class Noting:
     A synchronizer of a transaction manager, and a context manager that makes it one for a while.
     """
 
-    def __init__(self, manager: Any, job: Any) -> None:
+    def __init__(self, manager: Any, job: RunnableJob) -> None:
         self._manager = manager
         self._job = job
 

@@ -11,6 +11,7 @@ from ZODB.Connection import Connection, TransactionMetaData
 from ZODB.utils import z64
 
 from zc.async_.interfaces import AsyncError
+from zc.async_.running.contract import RunnableJob
 from zc.async_.threadlocal import local
 
 
@@ -58,7 +59,7 @@ def _two_connections(connection: Any) -> TwoConnectionsError:
 class Mark:
     """That an unclaimed job is active: the first change of its run, which is not its own."""
 
-    def __init__(self, job: Any) -> None:
+    def __init__(self, job: RunnableJob) -> None:
         """To be made when the job is marked, and has not begun."""
         self._job = job
         self._state = dict(vars(job))
@@ -82,7 +83,7 @@ class Mark:
             setattr(same, name, self._state.get(name, getattr(type(same), name)))
 
 
-def has_nothing_left(job: Any, manager: Any) -> bool:
+def has_nothing_left(job: RunnableJob, manager: Any) -> bool:
     """Whether all that a job's callable did has been committed by itself, if it did anything.
 
     What is not stored then is its result, for which alone it must not run again. `manager`: the

@@ -5,11 +5,12 @@ from typing import Any
 import zope.component
 
 from zc.async_.interfaces import IRetryPolicy
+from zc.async_.running.contract import RunnableJob
 from zc.async_.running.retry import RetryCommonForever, RetryCommonFourTimes, RetrySystem
 from zc.twist.showing import show
 
 
-def make_policy(job: Any) -> Any:
+def make_policy(job: RunnableJob) -> Any:
     """Make the policy of a job by its factory, or by the adapter that its factory names.
 
     Raises LookupError if there is no adapter of that name.
@@ -32,5 +33,5 @@ def make_policy(job: Any) -> Any:
     return default(job)
 
 
-def _default_name(job: Any) -> str:
+def _default_name(job: RunnableJob) -> str:
     return "callback" if job.is_callback() else ""

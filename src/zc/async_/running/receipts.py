@@ -17,6 +17,7 @@ from zc.async_ import utils
 from zc.async_.interfaces import CALLBACKS, COMPLETED
 from zc.async_.running import notes
 from zc.async_.running.chains import is_proxy
+from zc.async_.running.contract import RunnableJob
 from zc.async_.storing import storable
 
 #: Key of the receipts in the root of a database.
@@ -61,7 +62,7 @@ def install(database: Any) -> None:
             connection.root()[KEY] = Receipts()
 
 
-def leave(job: Any) -> None:
+def leave(job: RunnableJob) -> None:
     """Leave receipts where the present transaction of a job's worker changes other databases.
 
     To be called before the commit, when the result is known.
@@ -81,7 +82,7 @@ def leave(job: Any) -> None:
         job.note_receipts(tuple(names))
 
 
-def _key(job: Any) -> bytes:
+def _key(job: RunnableJob) -> bytes:
     return job._p_oid + job._p_jar.db().database_name.encode()
 
 
@@ -90,7 +91,7 @@ def _plain(result: Any) -> Any:
     return result if storable.is_plain(result) else None
 
 
-def find(job: Any) -> tuple[int, Any] | None:
+def find(job: RunnableJob) -> tuple[int, Any] | None:
     """The receipt of a job in any database, None if there is none.
 
     If there is one, the job took effect, though its own record does not say so.
@@ -105,7 +106,7 @@ def find(job: Any) -> tuple[int, Any] | None:
     return None
 
 
-def undo_without_effect(job: Any) -> bool:
+def undo_without_effect(job: RunnableJob) -> bool:
     """Have a job and its callbacks be as before their end, if they have no receipt of it.
 
     Returns whether there was such a one. To be called when the process of the job died, perhaps
@@ -132,12 +133,12 @@ def undo_without_effect(job: Any) -> bool:
     return job in undone
 
 
-def _callbacks(job: Any) -> list[Any]:
+def _callbacks(job: RunnableJob) -> list[Any]:
     jobs = [c.job if is_proxy(c) else c for c in job.callbacks]
     return [callback for callback in jobs if callback is not None]
 
 
-def is_without_effect(job: Any) -> bool:
+def is_without_effect(job: RunnableJob) -> bool:
     """Whether a job that ended has no receipt where it should have left one."""
     for name in job.receipt_databases:
         try:

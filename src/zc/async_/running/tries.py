@@ -19,6 +19,7 @@ from zc.async_.running import notes, participants, receipts
 from zc.async_.running.asking import Asking
 from zc.async_.running.awaiting import CannotWaitError
 from zc.async_.running.callback_runs import manager_of, run_callbacks
+from zc.async_.running.contract import RunnableJob
 from zc.async_.running.ending import Ending
 from zc.async_.running.failing import AGAIN, Failing
 from zc.async_.running.holding import ConnectionClosedError, Hold
@@ -34,7 +35,7 @@ from zc.twist.showing import show
 _HOPELESS_ERRORS = (UnstorableError, CannotWaitError, InvalidEndError, TwoConnectionsError)
 
 
-def run(job: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def run(job: RunnableJob, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run a job that the caller owns: one that is in no queue, or a callback. See `IJob`."""
     if job.status not in (NEW, ASSIGNED):
         raise BadStatusError(
@@ -79,7 +80,7 @@ def perform(callback: Any, result: Any) -> None:
     _in_job(callback, _Run(callback, None, (result,), {}, may_postpone=True).go_again)
 
 
-def run_claimed(job: Any, token: int) -> Any:
+def run_claimed(job: RunnableJob, token: int) -> Any:
     """Run a job that a dispatcher claimed and made active, in a worker's thread.
 
     Returns the Deferred or coroutine that the job waits for, if any, else None. Raises
@@ -90,14 +91,14 @@ def run_claimed(job: Any, token: int) -> Any:
     return run.ending.deferred
 
 
-def finish_deferred(job: Any, token: int, value: Any) -> Any:
+def finish_deferred(job: RunnableJob, token: int, value: Any) -> Any:
     """End a job whose Deferred has fired with `value`, in a worker's thread."""
     run = _Run(job, token, (), {})
     _in_claimed_job(job, token, lambda: run.ending.end_anew(value))
     return run.ending.deferred
 
 
-def _in_claimed_job(job: Any, token: int, call: Any) -> None:
+def _in_claimed_job(job: RunnableJob, token: int, call: Any) -> None:
     local.claimed = job._p_oid, job._p_jar.db().database_name, token
     try:
         _in_job(job, lambda: _with_callbacks(job, call))
@@ -105,14 +106,14 @@ def _in_claimed_job(job: Any, token: int, call: Any) -> None:
         local.claimed = None
 
 
-def _with_callbacks(job: Any, call: Any) -> Any:
+def _with_callbacks(job: RunnableJob, call: Any) -> Any:
     result = call()
     if job.status == CALLBACKS and not job.is_suspended():
         run_callbacks(job)
     return result
 
 
-def _in_job(job: Any, call: Any) -> Any:
+def _in_job(job: RunnableJob, call: Any) -> Any:
     previous = local.job, local.mark
     local.job, local.mark = job, None
     try:
@@ -126,7 +127,7 @@ class _Run:
 
     def __init__(
         self,
-        job: Any,
+        job: RunnableJob,
         token: int | None,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
