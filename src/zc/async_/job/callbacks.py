@@ -12,41 +12,25 @@ from typing import Any
 from zc.async_.interfaces import CALLBACKS, COMPLETED, NEW, PENDING, BadStatusError
 from zc.async_.job import checks, mainprogram
 from zc.async_.job import sidecar as sidecars
-from zc.async_.job.proxies import CallbackProxy, ConditionalCallbackProxy
+from zc.async_.job.proxies import ConditionalCallbackProxy, TakesCallbacks
 from zc.async_.job.record import NUMBERS, JobRecord
 from zc.async_.running import At, callback_runs, tries
 from zc.async_.storing import growing
 from zc.twist.showing import show
 
 
-class Callbacks(JobRecord):
+class Callbacks(TakesCallbacks, JobRecord):
     """The part of a job that has callbacks, and may be one."""
 
     # Of the rest of the job.
     failure_log_level: Any
     retry_policy_factory: Any
 
-    def as_job(self, item: Any) -> Any:
-        """`item` as a job: see `zc.async_.job.as_job`."""
-        raise NotImplementedError
-
     def new_job(self, callable: Any) -> Any:
         """A job of the library's own, whatever adapters there are."""
         raise NotImplementedError
 
     # -- adding
-
-    def addCallbacks(
-        self,
-        success: Any = None,
-        failure: Any = None,
-        failure_log_level: int | None = None,
-        retry_policy_factory: Any = None,
-    ) -> CallbackProxy:
-        """See `zc.async_.interfaces.IAbstractJob`."""
-        proxy = CallbackProxy.of(self.as_job, success, failure)
-        self.addCallback(proxy, failure_log_level, retry_policy_factory)
-        return proxy
 
     def addCallback(
         self,

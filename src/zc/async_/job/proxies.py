@@ -34,8 +34,37 @@ def _as_job(item: Any) -> Any:
     return None if item is None else zc.async_.interfaces.IJob(item)
 
 
+class TakesCallbacks:
+    """What jobs and proxies have in common: callbacks can be added to them."""
+
+    def as_job(self, item: Any) -> Any:
+        """`item` as a job."""
+        raise NotImplementedError
+
+    def addCallback(
+        self,
+        callback: Any,
+        failure_log_level: int | None = None,
+        retry_policy_factory: Any = None,
+    ) -> Any:
+        """See `zc.async_.interfaces.IAbstractJob`."""
+        raise NotImplementedError
+
+    def addCallbacks(
+        self,
+        success: Any = None,
+        failure: Any = None,
+        failure_log_level: int | None = None,
+        retry_policy_factory: Any = None,
+    ) -> "CallbackProxy":
+        """See `zc.async_.interfaces.IAbstractJob`."""
+        proxy = CallbackProxy.of(self.as_job, success, failure)
+        self.addCallback(proxy, failure_log_level, retry_policy_factory)
+        return proxy
+
+
 @zope.interface.implementer(zc.async_.interfaces.ICallbackProxy)
-class ConditionalCallbackProxy(Located, persistent.Persistent):
+class ConditionalCallbackProxy(TakesCallbacks, Located, persistent.Persistent):
     """Chooses among any number of callbacks; see `zc.async_.interfaces.ICallbackProxy`.
 
     Each of `conditionals` is a pair: a callable that takes the result and says whether it fits, and
@@ -153,18 +182,6 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
         self.job = chosen
         return chosen
 
-    def addCallbacks(
-        self,
-        success: Any = None,
-        failure: Any = None,
-        failure_log_level: int | None = None,
-        retry_policy_factory: Any = None,
-    ) -> "CallbackProxy":
-        """See `zc.async_.interfaces.IAbstractJob`."""
-        proxy = CallbackProxy.of(self._job_maker(), success, failure)
-        self.addCallback(proxy, failure_log_level, retry_policy_factory)
-        return proxy
-
     def addCallback(
         self,
         callback: Any,
@@ -175,7 +192,7 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
         if self.job is not None:
             return self.job.addCallback(callback, failure_log_level, retry_policy_factory)
         if not isinstance(callback, ConditionalCallbackProxy):
-            callback = self._job_maker()(callback)
+            callback = self.as_job(callback)
         checks.check_late_callback(self, callback)
         mainprogram.warn_of_callback(callback)
         if self.is_passed:
@@ -194,12 +211,13 @@ class ConditionalCallbackProxy(Located, persistent.Persistent):
         """What is to be added to the job that is chosen."""
         return growing.items(self.early_callbacks, self.further_early_callbacks)
 
-    def _job_maker(self) -> Any:
+    def as_job(self, item: Any) -> Any:
+        """`item` as a job, as the job makes one that this is a callback of."""
         if self.parent is None:
             raise zc.async_.interfaces.BadStatusError(
                 "a proxy gets callbacks once it is one itself"
             )
-        return self.parent.make_job
+        return self.parent.make_job(item)
 
     def _choose_late(self, callback: Any, level: int | None, factory: Any) -> None:
         """Nothing was to be called, and now there is something behind it."""
