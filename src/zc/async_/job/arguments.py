@@ -7,12 +7,12 @@ the owner of every change.
 from collections.abc import Callable, Iterator, MutableMapping, MutableSequence
 from typing import Any
 
-#: Called with what is going to be set, and its position or key; raises if it cannot be.
+#: Called with a value that is going to be set, and its position or key; raises if it is refused.
 Check = Callable[[Any, Any], None]
 
 
 def _no_check(value: Any, key: Any) -> None:
-    """Take whatever it is."""
+    """Take any value."""
 
 
 class ArgumentList(MutableSequence[Any]):

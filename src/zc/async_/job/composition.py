@@ -1,12 +1,12 @@
-"""Serial and parallel jobs: what runs behind `zc.async_.job.serial` and `parallel`.
+"""Serial and parallel jobs: the work of `zc.async_.job.serial` and `parallel`.
 
-The composed job starts its parts and returns a job that is not in a queue yet, the last one. The
-composed job then waits for that: it holds no worker and no place. Whoever notes that a part has
-ended starts what has come to be added, and puts the last job into the queue when all are done.
+The composed job starts its parts and returns a job that is not in a queue yet, the last one. It
+then waits for that job, and holds no worker. Whoever notes that a part has ended starts parts that
+were added, and puts the last job into the queue when all parts have ended.
 
-Of a serial job, that is a callback of each part. Of a parallel job, whose parts may be thousands
-that end at the same time, it is the bookkeeping of dispatchers, which notes many ends in one
-transaction: a part costs what any job costs. See `Tally`, and `Job._is_in_books`.
+In a serial job, a callback of each part notes its end. A parallel job may have thousands of parts
+that end at the same time. There the bookkeeping of dispatchers notes many ends in one transaction,
+so that a part costs no more than any job: see `Tally`, and `Life._is_in_books`.
 """
 
 import contextlib
@@ -21,25 +21,25 @@ from zc.async_.job import yielding
 from zc.async_.threadlocal import local
 from zc.twist.showing import show
 
-#: How many parts, or tallies of parts, one `Tally` counts: about as many as one poll deals with.
+#: How many parts, or tallies of parts, one `Tally` counts: about as many as one poll handles.
 TALLIED = 16
 
 
 class Tally(persistent.Persistent):
     """Which of some successive parts, or tallies of parts, of a parallel job have ended.
 
-    Those that end together are mostly neighbours, and noted in one transaction. Two transactions
-    that write one tally conflict, so that one of them sees that all have ended.
+    Parts that end together are mostly neighbours, and are noted in one transaction. Two
+    transactions that write one tally conflict, so that one of them sees that all have ended.
     """
 
-    #: What this is one of, and which.
+    #: The tally that counts this one, or the parts as a whole; and the number of this one there.
     above: "Tally | Parts"
     number: int
     #: How many are counted here.
     size = 0
-    #: A bit for each that has ended: to be told once more does no harm.
+    #: A bit for each that has ended: an end that is noted twice does no harm.
     ended = 0
-    # Of records of older releases, which are told by callbacks of the parts.
+    # In records of older releases, where callbacks of the parts note their ends.
     open = 0
 
     def __init__(self, above: "Tally | Parts", number: int, size: int) -> None:
@@ -206,7 +206,7 @@ def _start_parts(composed: Any, parts: Parts) -> None:
 
 @contextlib.contextmanager
 def _failing(composed: Any) -> Iterator[None]:
-    """If what comes next cannot be started, the composed job fails: else it would wait for ever."""
+    """Fail the composed job if the next part cannot be started: else it would wait for ever."""
     try:
         yield
     except Exception as error:

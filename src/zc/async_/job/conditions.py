@@ -31,21 +31,21 @@ class Conditions(persistent.Persistent):
     Changed by its owner while it waits, by queues and claims.
     """
 
-    # What is not stored if it has these values. Times are in microseconds.
-    #: Key of the one entry of a lane or the backlog that counts.
+    # Values that are not stored. Times are in microseconds.
+    #: The key of the entry, in a lane or the backlog, that counts.
     entry_key = 0
     #: When it was put, if that is not `entry_key`.
     arrival_key: int | None = None
     kept_begin_after: int | None = None
     _begin_by: int | None = None
-    #: How long it is to wait, counted from when that was decided (microseconds); None if it waits
-    #: for a date. It waits no longer than that though the clock is set back.
+    #: How long it is to wait (microseconds) from the moment of the decision; None if it waits for a
+    #: date. It waits no longer than that even if the clock is set back.
     kept_delay: int | None = None
     was_put_back = False
     _priority = 0
     kept_quota_names: tuple[str, ...] = ()
-    #: Names of the quotas in which it has given up its place since it waits: see `yielding`. None
-    #: if it does not.
+    #: Names of the quotas in which it gave up its place while it waits for a job: see `yielding`.
+    #: None if it does not wait.
     given_up_places: tuple[str, ...] | None = None
     #: Whether it is one that any dispatcher runs, past filters and sizes.
     is_of_system = False
@@ -137,9 +137,9 @@ class Conditions(persistent.Persistent):
             )
 
     def _edited(self) -> None:
-        """File a waiting job anew, so that it is considered as it is now.
+        """Make a new entry for a waiting job that was edited, so that claims see its new state.
 
-        If no claim can have seen it waiting, its entry is made to agree with it.
+        If no claim can have seen it, its entry is corrected instead.
         """
         if self._p_jar is not None:
             self._p_changed = True
@@ -156,7 +156,7 @@ class Conditions(persistent.Persistent):
         return self.arrival_key or self.entry_key
 
     def is_due(self, now: int) -> bool:
-        """Whether it may start now. Clocks of machines differ: by default any time will do."""
+        """Whether it may start now. Without a begin_after it may: clocks of machines differ."""
         return self.kept_begin_after is None or self.kept_begin_after <= now
 
     def deadline_moment(self) -> int | None:
@@ -164,9 +164,9 @@ class Conditions(persistent.Persistent):
         return None if self._begin_by is None else self._begins_after() + self._begin_by
 
     def wait_until_moment(self, moment: int, delay: int | None = None) -> None:
-        """Have a job begin at `moment`. The time by which it must have begun stays.
+        """Have the job begin at `moment`. The time by which it must have begun stays.
 
-        `delay`: how long that is from now, if that is what counts (see `kept_delay`).
+        `delay`: how long that is from now, if the duration counts (see `kept_delay`).
         """
         deadline = self.deadline_moment()
         moment = min(moment, zc.async_.clock.LATEST)
@@ -182,12 +182,12 @@ class Conditions(persistent.Persistent):
         rank = _PUT_BACK_RANK if self.was_put_back else -self._priority
         effective = max(arrival, self.kept_begin_after or 0)
         if self.kept_delay is not None and self.kept_begin_after is not None:
-            # It may have been put before the clock was set back.
+            # The arrival may be from before the clock was set back.
             effective = self.kept_begin_after
         return sort_key(rank, effective, arrival, self.entry_key, self._p_oid or b"")
 
     def place_key(self) -> bytes | None:
-        """What an entry says of the job's place in the order; None if it waits since its put."""
+        """The job's place in the order, for its entry; None if that is the place of its put."""
         waits_since = self.arrival_key or self.entry_key
         if (
             self.was_put_back
@@ -200,7 +200,7 @@ class Conditions(persistent.Persistent):
         return None
 
     def group_key(self) -> GroupKey:
-        """What it has in common with others that the same conditions hold back."""
+        """The group of jobs that the same conditions hold back."""
         return GroupKey(self.is_of_system, tuple(sorted(set(self.kept_quota_names))), ())
 
 
@@ -216,7 +216,7 @@ def as_quota_names(value: Any) -> tuple[str, ...]:
 def check_quota_names(queue: Any, names: tuple[str, ...]) -> None:
     """Raise ValueError for a name of which the queue has no quota.
 
-    Its text is known to clients; what to do is told by its cause, which tracebacks show with it.
+    Clients know the text of the error. Its cause says what to do, and tracebacks show both.
     """
     for name in names:
         if name not in queue.quotas:

@@ -6,19 +6,19 @@ from zc.async_ import utils
 from zc.async_.storing import callables
 from zc.twist import showing
 
-#: Characters shown of an argument at least, though there are many.
+#: At least so many characters of an argument are shown, even if there are many arguments.
 SHORTEST_VALUE = 20
 
 
 def shown_call(job: Any, used: int) -> str:
     """The callable and its arguments, which share the space that is left.
 
-    `used`: characters of it that are not.
+    `used`: how many characters of the space something else takes.
     """
     shown = utils.new_showing()
     call = callables.stored_repr(job.stored_callable, shown)
     values: list[tuple[str, Any, Any]] = [("", None, value) for value in job.stored_args]
-    # An argument that is just "key" seldom opens anything: it sorts, or looks up.
+    # An argument named just "key" is seldom a secret: it sorts, or looks up.
     values += [
         (f"{name}=", None if name == "key" else name, value)
         for name, value in sorted(job.stored_kwargs.items())

@@ -1,7 +1,8 @@
 """Jobs: calls that are stored, and their results.
 
-One record holds what every job needs; others may want to write into its sidecar while it runs (see
-`zc.async_.job.sidecar`). Attributes that have their usual value are not stored.
+`Job` is the public face. What it calls is in `zc.async_.job.call`, when it may start in
+`conditions`, what is stored of it in `record`, its callbacks in `callbacks`, and its steps from put
+to completion in `life`.
 """
 
 import logging
@@ -150,14 +151,14 @@ class Job(Call, Life):
         return policy
 
     def look_at_policy(self) -> Any:
-        """The policy, which is not kept for that: it may never be asked."""
+        """The policy. It is not stored for this look: it may never be asked."""
         if type(self).getRetryPolicy is not Job.getRetryPolicy:
             return self.getRetryPolicy()
         return make_policy(self) if self.kept_policy is None else self.kept_policy
 
     @property
     def _retry_policy(self) -> Any:
-        """The policy that was asked, or that somebody got; None if there is none so far."""
+        """The policy that was stored; None if nobody has asked or got one so far."""
         return self.kept_policy
 
     @_retry_policy.setter
@@ -189,7 +190,7 @@ class Job(Call, Life):
             return f"<{head}>"
 
 
-#: Those that jobs have anyway.
+#: The attributes that all jobs have.
 _attributes = frozenset(dir(Job))
 
 

@@ -1,8 +1,8 @@
-"""Homes of functions that records of old name and new code does not use.
+"""Functions that old records name, and new code does not use.
 
-Records name them in `zc.async.job`, where `find` has them found; see `zc.async_.job.__getattr__`.
-What needs more than a home, such as a record whose contents have changed, is not here. Deprecated
-choosers have stayed where they were (`zc.async_.agent.chooseFirst`).
+Records name them in `zc.async.job`, where `zc.async_.job.__getattr__` finds them by `find`. Records
+whose contents have changed need more than that, and are not treated here. Deprecated choosers have
+stayed where they were (`zc.async_.agent.chooseFirst`).
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ _homes = {
 
 
 def find(module: str, name: str) -> Any:
-    """What a record means by a name of a module. AttributeError if that is unknown."""
+    """The function that a record means by the name of a module. AttributeError if it is unknown."""
     try:
         return _homes[module, name]
     except KeyError:

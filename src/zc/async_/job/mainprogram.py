@@ -1,9 +1,9 @@
 """Functions and classes of the main program, which other processes may not find.
 
-A job keeps them by name, and the module `__main__` is another one in each program: a process that
-runs another program waits for the code, as long as for any that is missing (see
-`zc.async_.running.missing`). It may be meant nevertheless, where each process that runs jobs runs
-this very program. So it is a warning, and whoever knows better filters it.
+A job keeps them by name, and each program has another module `__main__`. A process that runs
+another program waits for the code, as for any missing code (see `zc.async_.running.missing`). Where
+all processes run this very program it is right nevertheless. So it is a warning, which can be
+filtered.
 """
 
 import sys
@@ -27,13 +27,13 @@ class MainProgramWarning(UserWarning):
 
 
 def warn_of(job: Any) -> None:
-    """Warn of what a job needs of the main program that is put, or added as a callback.
+    """Warn if a job that is put, or added as a callback, needs code of the main program.
 
-    For the thread that does so. Callbacks are seen when they are added, whether their job was put
-    or not: to find out would cost more the longer a chain is.
+    To be called in the thread that does so. A callback is checked when it is added, whether its job
+    was put or not: to find that out would cost more the longer a chain is.
 
-    Not of what the library puts by itself, nor of what a running job puts: its process has the
-    code, and was started by somebody who saw the warning.
+    There is no warning for jobs of the library itself, nor for those that a running job puts: its
+    process has the code, and was started by somebody who saw the warning.
     """
     if job.is_of_system or local.claimed is not None:
         return
@@ -50,9 +50,9 @@ def warn_of(job: Any) -> None:
 
 
 def is_plain(job: Any) -> bool:
-    """Whether nothing of a new job has to be looked at: it can be stored, and is no main program's.
+    """Whether a new job calls a function of a module with numbers and texts, and has nothing else.
 
-    So are most that are put: they call a function of a module with numbers and texts.
+    Such a job can be stored, and needs nothing of the main program: most are like that.
     """
     stored = job.stored_callable
     if (

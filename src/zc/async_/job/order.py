@@ -1,14 +1,14 @@
 """The order of waiting jobs: keys that sort as the jobs are to run, and groups of like conditions.
 
-A job's record says its place in it; lanes, the backlog and claims go by these keys.
+A job's record knows its place; lanes, the backlog and claims use these keys.
 """
 
 import struct
 from typing import NamedTuple
 
-#: Position of a waiting job among the others, as bytes that sort: rank, the time from which it may
-#: run, the time of its arrival (microseconds), the key of its entry, its oid. Never equal for two
-#: jobs. (As a tuple of numbers it takes several times as long to store.)
+#: The position of a waiting job among the others, as bytes that sort: rank, the time from which it
+#: may run, the time of its arrival (microseconds), the key of its entry, its oid. No two jobs have
+#: the same. (A tuple of numbers takes several times as long to store.)
 SortKey = bytes
 
 #: Greater than every `SortKey`.
@@ -40,12 +40,12 @@ def entry_of(key: SortKey) -> int:
 
 
 def place_of(key: SortKey) -> bytes:
-    """A `SortKey` without what every entry says by itself: its key and the oid of its job."""
+    """A `SortKey` without the key of the entry and the oid: each entry has these anyway."""
     return key[:24]
 
 
 def entry_key_part(entry_key: int) -> bytes:
-    """The part of a `SortKey` that follows on `place_of`, before the oid."""
+    """The part of a `SortKey` between `place_of` and the oid."""
     return _NUMBER.pack(entry_key)
 
 
@@ -60,7 +60,7 @@ def entry_of_later(key: bytes) -> int:
 
 
 def deadline_key(deadline: int, key: SortKey) -> bytes:
-    """The key of a job among those with a deadline: that, the key of the entry, the oid."""
+    """The key of a job among those with a deadline: deadline, key of the entry, oid."""
     return _NUMBER.pack(min(max(deadline, 0), (1 << 64) - 1)) + key[24:]
 
 

@@ -69,7 +69,7 @@ class ConditionalCallbackProxy(TakesCallbacks, Located, persistent.Persistent):
 
     Each of `conditionals` is a pair: a callable that takes the result and says whether it fits, and
     the job to call then. The first that fits is called; if none does, `default`, a job or None. A
-    condition that raises does not fit, and is told of.
+    condition that raises does not fit, and its error is logged.
     """
 
     job: Any = None
@@ -129,7 +129,7 @@ class ConditionalCallbackProxy(TakesCallbacks, Located, persistent.Persistent):
         except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
             raise
         except Exception:
-            # To ask again would be in vain, and the callbacks behind this one wait.
+            # Asking again would be in vain, and the callbacks after this one wait.
             utils.log.critical(
                 "condition %s of a callback of %r raised: it is taken as a no",
                 callables.stored_repr(condition),
@@ -220,13 +220,13 @@ class ConditionalCallbackProxy(TakesCallbacks, Located, persistent.Persistent):
         return self.parent.make_job(item)
 
     def _choose_late(self, callback: Any, level: int | None, factory: Any) -> None:
-        """Nothing was to be called, and now there is something behind it."""
+        """Take a callback although the proxy had nothing to call, and had its turn."""
         self.is_passed = False
         callback.set_up_as_callback(self, level, factory)
         self.early_callbacks = ((callback, level, factory),)
         owner = owner_of(self)
         if owner._p_jar is not None:
-            # As with callbacks that are added to a job late.
+            # As for callbacks that are added to a job late.
             owner._p_jar.readCurrent(owner)
         if owner.status == COMPLETED:
             self.runs_on_its_own = True
@@ -236,7 +236,7 @@ class ConditionalCallbackProxy(TakesCallbacks, Located, persistent.Persistent):
             sidecar.need(owner).renewed += 1
 
     def make_job(self, item: Any, *args: Any) -> Any:
-        """A job of `item`, made as the job is that this is a callback of."""
+        """A job of `item`, as the job makes it that this is a callback of."""
         return self.parent.make_job(item, *args)
 
     def set_up_as_callback(
@@ -255,7 +255,7 @@ class ConditionalCallbackProxy(TakesCallbacks, Located, persistent.Persistent):
 class CallbackProxy(ConditionalCallbackProxy):
     """One callback for a good result and one for a Failure."""
 
-    # Attributes of its own, as records have them.
+    # Attributes, since records have them.
     success: Any = None
     failure: Any = None
 
@@ -266,7 +266,7 @@ class CallbackProxy(ConditionalCallbackProxy):
 
     @classmethod
     def of(cls, make: Callable[[Any], Any], success: Any, failure: Any) -> "CallbackProxy":
-        """One of jobs that `make` makes of what is given; None stays so."""
+        """A proxy of two jobs that `make` makes of the arguments; None stays None."""
         return cls(
             None if success is None else make(success), None if failure is None else make(failure)
         )

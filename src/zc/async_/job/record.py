@@ -16,20 +16,20 @@ from zc.async_.job import sidecar as sidecars
 from zc.async_.job.conditions import Conditions
 from zc.async_.threadlocal import local
 
-#: The number of the first status. The original numbered some of them from 0 to 3: what has been
-#: made from its records, whoever does that, must not be misread.
+#: The number of the first status. The original numbered some statuses from 0 to 3: records that
+#: somebody has converted must not be misread.
 FIRST_NUMBER = 10
 
 STATUSES = dict(enumerate((NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS, COMPLETED), FIRST_NUMBER))
 NUMBERS = {status: number for number, status in STATUSES.items()}
-#: Of jobs that no worker has.
+#: The numbers of the statuses of jobs that no worker has.
 FREE = frozenset(map(NUMBERS.__getitem__, (NEW, PENDING, COMPLETED)))
 
 
 class JobRecord(Conditions):
     """What is stored of a job, beside its conditions. `Job` is the face of it."""
 
-    # What is not stored if it has these values. Times are in microseconds.
+    # Values that are not stored. Times are in microseconds.
     _status_id = FIRST_NUMBER
     _parent: Any = None
     stored_args: list[Any] = []
@@ -45,22 +45,22 @@ class JobRecord(Conditions):
     awaited_job: Any = None
     #: A job that this one returned and is going to wait for, once it has a callback there.
     returned_job: Any = None
-    #: Counts the claims: a worker may go on while it is what it was when the worker got the job.
+    #: Goes up with each claim. A worker may go on while it is as it was when it got the job.
     claim_token = 0
     assigner_bytes: bytes | None = None
     start_moment: int | None = None
     end_moment: int | None = None
     _callbacks_end: int | None = None
     kept_policy: Any = None
-    #: Since when, and how often in vain, somebody looked for the code.
+    #: Since when its code has been missing, and how often it was looked for in vain.
     missing_code: tuple[int, int] | None = None
-    #: Of a callback that committed its start: the claimed job in whose thread it runs.
+    #: For a callback that committed its start: the claimed job in whose thread it runs.
     runner_claim: tuple[bytes, str, int] | None = None
     #: Whether its callbacks were left for later: then no agent has it any more.
     left_callbacks = False
-    #: Of a callback: whether it was added so late that a job of the system was put for it.
+    #: For a callback: whether it was added so late that a job of the system was put for it.
     runs_on_its_own = False
-    #: Of a part of a parallel job: the tally that it is counted in, and its number there.
+    #: For a part of a parallel job: the tally that counts it, and its number there.
     part_of_tally: Any = None
     #: Whether it was removed from its agent when it had started, and may still run.
     _unlisted = False
@@ -117,7 +117,7 @@ class JobRecord(Conditions):
         return None if self.assigner_bytes is None else uuid.UUID(bytes=self.assigner_bytes)
 
     def is_suspended(self) -> bool:
-        """Whether no thread is at the job, though it goes on: it waits, or its callbacks do."""
+        """Whether no thread works on the job although it goes on: it or its callbacks wait."""
         if self._status_id == NUMBERS[CALLBACKS]:
             return self.left_callbacks
         return self.waits_for_result()

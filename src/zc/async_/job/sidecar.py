@@ -1,8 +1,8 @@
-"""What of a job may be written while it runs: annotations and callbacks that come from outside.
+"""Sidecars: records for annotations and callbacks that come from outside while a job runs.
 
-The thread that runs the job does not write it, unless the code of the job does, so that what comes
-from outside does not make the job conflict. A claim provides a place for it before the job starts;
-the record itself is made when it is needed, which it seldom is.
+The thread that runs the job does not write the sidecar, unless the job's code does. So additions
+from outside do not make the job conflict. A claim provides a place for the sidecar before the job
+starts. The sidecar itself is made when it is needed, which is seldom.
 """
 
 from typing import Any
@@ -15,8 +15,8 @@ from zc.async_.job.arguments import KeyedView
 from zc.async_.storing import growing
 from zc.twist.showing import show
 
-#: Most jobs that share a place: so few that the tree stays one record, and `readCurrent` sees it
-#: all.
+#: How many jobs share a place at most: so few that the tree stays one record, which `readCurrent`
+#: sees as a whole.
 SHARED_BY = 16
 
 
@@ -44,13 +44,13 @@ class SidecarPlaces:
     """Gives out places for the sidecars of jobs that are claimed in one transaction."""
 
     def __init__(self) -> None:
-        #: By connection, the tree and how many more places it has. A tree belongs to the database
+        #: By connection: the tree, and how many more places it has. A tree belongs to the database
         #: of its jobs.
         self._trees: dict[Any, tuple[OOBTree, int]] = {}
 
     def next(self, job: Any) -> OOBTree:
         """A tree for sidecars, by the oids of their jobs. Additions to it are merged."""
-        # The first addition to an empty tree could not be merged with another.
+        # Not empty: the first addition to an empty tree could not be merged with another.
         tree, free = self._trees.get(job._p_jar) or (OOBTree({b"": None}), SHARED_BY)
         self._trees[job._p_jar] = (tree, free - 1)
         if free == 1:
@@ -78,13 +78,13 @@ def need(job: Any) -> Sidecar:
 
 
 def see(job: Any) -> None:
-    """Have this transaction conflict with what is written into the sidecar meanwhile."""
+    """Have this transaction conflict with changes of the sidecar meanwhile."""
     record = find(job)
     if record is None:
         # It would be added here.
         record = job.sidecar_place
     if record is not None and record._p_jar is not None:
-        # Of an object that is not loaded, nothing would be checked.
+        # An object that is not loaded would not be checked.
         record._p_activate()
         record._p_jar.readCurrent(record)
 

@@ -1,8 +1,8 @@
-"""Places in quotas of jobs that wait for others.
+"""Which places in quotas a job gives up while it waits for other jobs.
 
-A job that waits keeps its places, so that a quota of one really has one composed job run after the
-other. In quotas that the jobs name for which it waits it gives its place up, else these could never
-begin. A place that was given up does not come back: somebody else may have it.
+A job that waits keeps its places: so with a quota of one, composed jobs really run one after the
+other. But it gives up its place in a quota that a job names for which it waits, since that job
+could never begin otherwise. A place that was given up does not come back: another job may have it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -35,15 +35,15 @@ def names_awaited(jobs: Iterable[Any]) -> set[str]:
 
 
 def _is_job(value: Any) -> bool:
-    # By its class: others are not to be loaded for this.
+    # By its class: other objects need not be loaded for this.
     return bool(zc.async_.interfaces.IJob.implementedBy(type(value)))
 
 
 def begin_to_wait(job: Any) -> None:
-    """A job begins to wait for another: note the places that it gives up.
+    """Note the places that a job gives up when it begins to wait for another.
 
-    Those that wait for this job give up theirs in a transaction of its own, which sees who they
-    are: some may have come meanwhile.
+    Jobs that wait for this one give up theirs in a transaction of its own, which sees all of them:
+    some may have come meanwhile.
     """
     parts = job.stored_args if job.stored_callable in _COMPOSED else ()
     names = names_awaited((job.awaited_job, *parts))
@@ -56,9 +56,9 @@ def begin_to_wait(job: Any) -> None:
 
 
 def note_above(job: Any, names: Iterable[str] | None = None) -> None:
-    """Have all who wait for a job give up their places in the quotas that it comes to need.
+    """Have all jobs that wait for a job give up their places in the quotas that it needs.
 
-    `names`: these; by default what it names, and the jobs that it waits for.
+    `names`: those quotas; by default the ones that it and the jobs name for which it waits.
     """
     names = names_awaited([job]) if names is None else set(names)
     left = list(_waiters(job)) if names else []
@@ -74,7 +74,7 @@ def note_above(job: Any, names: Iterable[str] | None = None) -> None:
 
 
 def note_started(composed: Any, part: Any) -> None:
-    """A part of a composed job has been put into its queue, perhaps one that was added late."""
+    """Note that a part of a composed job was put into its queue; it may have been added late."""
     if composed.waits_for_result():
         names = names_awaited([part])
         release(composed, _give_up(composed, names))
@@ -97,7 +97,7 @@ def _waiters(job: Any) -> Iterator[Any]:
 
 
 def _give_up(job: Any, names: set[str]) -> list[str]:
-    """Note what of its places a job gives up; return the names that are new."""
+    """Note which of its places a job gives up; return the names that are new."""
     before = job.given_up_places
     if before is None:
         # It has no places.
@@ -109,7 +109,7 @@ def _give_up(job: Any, names: set[str]) -> list[str]:
 
 
 def release(job: Any, names: Iterable[str]) -> None:
-    """Take a job that needs no place any more out of quotas, so that claims hear of it."""
+    """Take a job that needs no place any more out of quotas, so that claims see free places."""
     queue = job.queue if names else None
     if queue is None:
         return

@@ -1,4 +1,4 @@
-"""What retry policies answer, and what is done about it."""
+"""The answers of retry policies, and what they mean for a job."""
 
 import datetime
 from typing import Any
@@ -29,7 +29,7 @@ def after(delay: int) -> At:
 
 
 def meaning(answer: Any) -> Meaning:
-    """What a retry policy answered, with a duration counted from now."""
+    """The meaning of an answer; a duration counts from now."""
     if isinstance(answer, datetime.datetime):
         zc.async_.dates.warn_if_ambiguous("the answer of a retry policy", answer)
         return At(zc.async_.clock.to_microseconds(answer))
@@ -48,7 +48,7 @@ def is_too_late(job: Any, answer: Meaning) -> bool:
 
 
 def reschedule(job: Any, answer: Meaning) -> None:
-    """Put a job that somebody has into its queue again, for now or for later.
+    """Put a claimed or active job back into its queue, for now or for later.
 
     Raises AsyncError if it has no queue.
     """

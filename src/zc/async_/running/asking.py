@@ -1,7 +1,7 @@
-"""What becomes of a job that failed or could not commit: its retry policy is asked.
+"""Asking the retry policy of a job that failed or could not commit.
 
-Between two tries of a job all that the first did is undone. What a policy wrote into itself
-meanwhile is not: it is held here, and stored with the end of the job.
+Between two tries of a job all its changes are undone. Changes that a policy made to itself are not:
+they are held here, and stored with the end of the job.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ from zc.async_.storing import storable
 
 
 class Asking:
-    """The retry policy of one run of a job, and what it has to remember. For one thread."""
+    """The retry policy during one run of a job, and what it remembers. For one thread."""
 
     def __init__(self, job: RunnableJob, manager: Any) -> None:
         self._job = job
@@ -28,29 +28,29 @@ class Asking:
         self._policy: Any = None
         #: What its parts held when it had been asked.
         self._contents: list[tuple[Any, dict[Any, Any]]] = []
-        #: Whether the policy raised: it is not asked to note anything then.
+        #: Whether the policy raised. Then it is not asked to note anything.
         self._is_broken = False
-        #: What is asked instead of one that raised, with its `data_cache`.
+        #: The policy that is asked instead of one that raised, with its `data_cache`.
         self._usual: Any = None
         self._usual_cache: dict[str, Any] = {}
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something to store with the end of the job."""
+        """Whether the policy has something to store with the end of the job."""
         return self._policy is not None and not self._is_broken
 
     def is_at_most_once(self) -> bool:
-        """Whether the start is committed, so that whoever comes after a crash knows of it."""
+        """Whether the policy wants the start committed, so that after a crash it is known."""
         try:
             return bool(getattr(self._job.look_at_policy(), "at_most_once", False))
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:
-            # It is asked again, and its error told, when there is something to decide.
+            # The policy is asked again when there is something to decide; then its error is logged.
             return False
 
     def ask(self, method: str, failure: Any) -> Meaning:
-        """The answer of a policy to a failure: `jobError` or `commitError` is the method."""
+        """The answer of the policy to a failure; `method`: 'jobError' or 'commitError'."""
         answer = self._ask(method, failure)
         if answer is not False and self._is_too_late(answer):
             utils.log.info("%r is not tried again: its begin_by has passed", self._job)
@@ -67,7 +67,7 @@ class Asking:
         job = self._job
         policy = None
         try:
-            # The database may be out of reach: that says nothing of the policy.
+            # The database may be out of reach, which says nothing about the policy.
             policy = utils.try_until_reachable(self._get, "loading a retry policy", self._manager)
             try:
                 answer = getattr(policy, method)(failure, self.data_cache)
@@ -89,7 +89,7 @@ class Asking:
             return self._ask_usual(method, failure)
 
     def _ask_usual(self, method: str, failure: Any) -> Meaning:
-        """The answer of the default policy, for a failure that says nothing of the job."""
+        """The answer of the default policy, for a failure that says nothing about the job."""
         if self._usual is None:
             is_callback = self._job.is_callback()
             self._usual = (RetryCommonForever if is_callback else RetryCommonFourTimes)(self._job)
@@ -109,11 +109,11 @@ class Asking:
         return self._policy
 
     def note_at_end(self) -> None:
-        """As `note`; the policy hears nothing if it has told to keep nothing."""
+        """As `note`; `updateData` is called only if the policy has put something into its cache."""
         self.note(bool(self.data_cache))
 
     def note(self, with_data: bool = True) -> None:
-        """Store with the job what the policy keeps; the job goes on without it if that fails.
+        """Store the policy with the job; the job goes on without it if that fails.
 
         `with_data`: whether `updateData` is called.
         """
@@ -138,7 +138,7 @@ class Asking:
 
 
 def _parts(policy: Any) -> list[Any]:
-    """What a policy consists of: itself, and what it counts in, if that is a mapping."""
+    """The parts of a policy: itself, and its `data`, if that is a mapping."""
     data = getattr(policy, "data", None)
     return [policy, data] if _is_mapping(data) else [policy]
 
@@ -152,7 +152,7 @@ def _contents_of(part: Any) -> dict[Any, Any]:
 
 
 def _restore(part: Any, contents: dict[Any, Any]) -> None:
-    """Have a part of a policy be as it was, whatever transaction was aborted since."""
+    """Give a part of a policy the contents that it had, whatever was aborted since."""
     present = _contents_of(part)
     if present == contents:
         return

@@ -1,7 +1,7 @@
-"""Waiting, in the thread that runs a job, for what a Deferred or a coroutine comes to.
+"""Waiting, in the thread that runs a job, for the value of a Deferred or coroutine.
 
-A claimed job needs no thread for that: its dispatcher waits. Callbacks and jobs that are called by
-hand have nobody but the thread that runs them.
+A claimed job needs no thread for that: its dispatcher waits. For callbacks, and for jobs that are
+called by hand, only the thread that runs them can wait.
 """
 
 import inspect
@@ -17,11 +17,11 @@ import zc.twist
 from zc.async_.interfaces import AsyncError, ReassignedError
 from zc.async_.threadlocal import local
 
-#: Seconds for which a job that is called by hand waits where no reactor runs, and for a reactor to
+#: How long (seconds) a job that is called by hand waits if no reactor runs, and for a reactor to
 #: answer. May be changed when a process starts.
 PATIENCE = 60
 
-#: Seconds between two looks at whether there is still something to wait for.
+#: How often (seconds) it is checked whether there is still something to wait for.
 LOOK = 1
 
 
@@ -52,20 +52,20 @@ def value_of(deferred: Any) -> Any:
 
     deferred.addBoth(see)
     if not values:
-        # It waits for another one. Who waits for it gets the value all the same.
+        # It waits for another one. Whoever waits for it gets the value nevertheless.
         return deferred
-    # A failure is a result like any other, of which Twisted need not tell.
+    # A failure is a result like any other: Twisted need not log it.
     deferred.addErrback(lambda failure: None)
     return to_result(values[0])
 
 
 def begin(coroutine: Any) -> Any:
-    """Have a coroutine run here, where no reactor could; return its value or a Deferred."""
+    """Run a coroutine here if there is no reactor that could; return its value, or a Deferred."""
     return value_of(Deferred.fromCoroutine(coroutine)) if find_reactor() is None else coroutine
 
 
 def check() -> None:
-    """Raise `CannotWaitError` if it is known that to wait here would be in vain."""
+    """Raise `CannotWaitError` if waiting here is known to be in vain."""
     if local.dispatcher is not None:
         return
     if find_reactor() is not None:
@@ -145,15 +145,15 @@ class _Wait:
             self._waited_for.close()
 
     def nudge(self) -> None:
-        """See to it that a Deferred which a thread has fired just now tells its value."""
+        """Have a Deferred that another thread has just fired tell its value."""
         if self._waited_for.called:
             self._waited_for.addBoth(lambda value: value)
 
 
 def wait_for(waited_for: Any) -> Any:
-    """What a Deferred or coroutine comes to, a `zc.twist.Failure` if it fails.
+    """The value of a Deferred or coroutine; a `zc.twist.Failure` if it fails.
 
-    Blocks. Raises `CannotWaitError` if nothing comes of it, and `AbandonedError` in a worker's
+    Blocks. Raises `CannotWaitError` if there will be no value, and `AbandonedError` in a worker's
     thread if the dispatcher stops meanwhile.
     """
     wait = _Wait(waited_for)
@@ -192,7 +192,7 @@ def _wait_beside(wait: _Wait, reactor: Any) -> None:
 
 
 def _wait_alone(wait: _Wait) -> None:
-    """Wait for what another thread may do, but not without end: it may also need a reactor."""
+    """Wait for another thread to fire it, but not for ever: it may need a reactor."""
     wait.begin()
     for _look in range(max(1, int(PATIENCE / LOOK))):
         if wait.over.wait(LOOK):

@@ -1,8 +1,8 @@
-"""Performing the callbacks of a job whose result is known, in the order of adding.
+"""Performing the callbacks of a job whose result is known, in the order in which they were added.
 
-Each is a transaction of its own. What is behind a callback comes before the next one. One that is
-to be tried later holds up those behind it, but no worker: the job is then left alone until a job of
-the system goes on with it. So it is if another worker is at a callback.
+Each callback is a transaction of its own. The callbacks of a callback come before the next one. A
+callback that is to be tried later holds up those after it, but no worker: the job is left alone
+until a job of the system goes on with it. The same happens while another worker is at a callback.
 """
 
 import functools
@@ -23,20 +23,20 @@ from zc.async_.running.reporting import note_completed_elsewhere
 from zc.async_.threadlocal import local
 from zc.twist.showing import show
 
-#: Microseconds until somebody looks again whether another worker has ended a callback.
+#: How long (microseconds) until somebody looks again whether another worker has ended a callback.
 PATIENCE = 1_000_000
 
-#: Longest time (microseconds) that a job in no queue, or its callbacks, wait for the next try.
+#: The longest time (microseconds) that a job in no queue, or its callbacks, may wait for a try.
 LONGEST_SLEEP = 60_000_000
 
 
 class PostponedError(Exception):
-    """Nobody can go on with the callbacks of a job before `when`."""
+    """The callbacks of a job cannot go on before `when`."""
 
     def __init__(self, when: At, elsewhere: bool = False) -> None:
         super().__init__(when)
         self.when = when
-        #: Whether that is because another worker is at them.
+        #: Whether the reason is that another worker is at them.
         self.elsewhere = elsewhere
 
 
@@ -63,7 +63,7 @@ def run_callbacks(job: RunnableJob) -> None:
 
 
 def _go_on(job: RunnableJob, manager: Any) -> None:
-    # Each is a callback of the one before: not by recursion, since such chains may be long.
+    # Each job is a callback of the one before. No recursion: such chains may be long.
     chain = [_Place(job)]
     while chain:
         place = chain[-1]
@@ -88,7 +88,7 @@ class _Place:
 
     def __init__(self, job: RunnableJob) -> None:
         self.job = job
-        #: So many of the first were seen to be done: they are not looked at again for each other.
+        #: How many of the first are known to be done: they are not looked at again.
         self.position = 0
         self._renewed = 0
 
@@ -114,20 +114,20 @@ def _is_done(callback: Any) -> bool:
     if chosen.status in (ACTIVE, CALLBACKS):
         return bool(chosen.is_suspended())
     if chosen.status == COMPLETED:
-        # What was added while it ran did not make it conflict.
+        # A callback that was added while it ran did not make it conflict.
         return not any(c.status == NEW and not c.runs_on_its_own for c in chosen.callbacks_from(0))
     return performed(callback)
 
 
 def _chosen(callback: Any) -> Any:
-    """What a callback comes down to: a job, or None if that is not known yet."""
+    """The job behind a callback; None if a proxy has not chosen yet."""
     while is_proxy(callback):
         callback = callback.job
     return callback
 
 
 def _leave(job: RunnableJob, postponed: PostponedError, manager: Any) -> bool:
-    """Have somebody go on with a job in time; return False if that is here and now."""
+    """Have a dispatcher go on with a job later; return False if this thread has to."""
 
     def leave() -> bool:
         manager.begin()
@@ -154,7 +154,7 @@ def _complete(job: RunnableJob, manager: Any) -> bool:
     job.complete()
     manager.commit()
     if job.left_callbacks:
-        # No agent has it any more.
+        # No agent lists it any more.
         note_completed_elsewhere(job)
     return True
 
@@ -178,22 +178,22 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
     except AbandonedError:
         raise
     except ReassignedError:
-        # Either somebody else has performed it, and there is nothing to do, or it is the business
-        # of this worker no more. Or a commit of this worker was done after all: whoever goes on
-        # with the job does so with the callback, once its runner has it no more.
+        # Somebody else has performed it, and there is nothing to do. Or it is this worker's no
+        # longer. Or a commit of this worker was done after all: then whoever goes on with the job
+        # goes on with the callback, too, once its runner has it no more.
         manager.begin()
         if not performed(callback) or _is_left_by_us(callback):
             raise
 
 
 def _is_left_by_us(callback: Any) -> bool:
-    """Whether a callback that this thread has begun is to be gone on with."""
+    """Whether this thread began a callback that still has to be gone on with."""
     ours = callback.runner_claim is not None and callback.runner_claim == local.claimed
     return bool(ours and callback.status == ACTIVE and not callback.is_suspended())
 
 
 def _handle_interrupt(callback: Any, manager: Any) -> None:
-    """Ask the policy of an interrupted callback; it is new or has failed then."""
+    """Ask the policy of an interrupted callback, which is new or has failed afterwards."""
 
     def handle() -> Any:
         manager.begin()

@@ -1,4 +1,4 @@
-"""Callbacks as those see them who perform them: jobs, and proxies that choose one."""
+"""What can be asked of any callback: it is a job, or a proxy that chooses one."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from zc.async_.storing import record_as
 
 
 def is_proxy(callback: Any) -> bool:
-    """Whether a callback is no job, but what chooses one by the result."""
-    # By its class: to ask the object itself loads it.
+    """Whether a callback is a proxy, which chooses a job by the result."""
+    # By its class: asking the object itself would load it.
     return bool(ICallbackProxy.implementedBy(type(callback)))
 
 
@@ -18,19 +18,16 @@ def performed(callback: Any) -> bool:
 
 
 def owner_of(callback: Any) -> Any:
-    """The job that a callback was added to; proxies between them do not count.
-
-    None if it is no callback.
-    """
+    """The job that a callback was added to, past any proxies; None if it is no callback."""
     owner = callback.parent
     while is_proxy(owner):
         owner = owner.parent
-    # By its class: to ask the job itself loads it.
+    # By its class: asking the job itself would load it.
     return owner if IJob.implementedBy(type(owner)) else None
 
 
 def pass_through(result: Any) -> Any:
-    """Stands for the callback that a proxy does not have, so that those behind get the result."""
+    """Takes the place of a callback that a proxy does not have: the next ones get the result."""
     return result
 
 

@@ -1,7 +1,7 @@
-"""The end of a run: its result is committed, and what follows from that is done.
+"""The end of a run: the result is stored and committed, and the consequences are drawn.
 
-What the callable did is one transaction with its result. If that was committed, or if there is
-nothing else to commit, the callable must not run again: the result alone is stored until that
+The changes of the callable and its result are one transaction. Once that is committed, or if the
+callable has changed nothing, it must not run again: storing the result is then tried until it
 succeeds.
 """
 
@@ -21,7 +21,7 @@ from zc.async_.running.returned import Returned
 from zc.async_.storing import storable
 from zc.twist.showing import show
 
-#: What keeps a thread from its job, or from the storage, and says nothing of a job that is read.
+#: Errors of the thread or the storage, which say nothing about the job that was read.
 _TROUBLES = (
     *utils.EXPLOSIVE_ERRORS,
     *utils.DISCONNECTED_ERRORS,
@@ -46,17 +46,17 @@ class Ending:
         return self._returned.deferred
 
     def forget_deferred(self) -> None:
-        """Nobody waits for what the job returned: another try, or a failure, takes its place."""
+        """Wait no longer for what the job returned: another try, or a failure, takes its place."""
         self._returned.deferred = None
 
     def look_into(self, result: Any) -> Any:
-        """What the callable returned, or what that has come to already."""
+        """What the callable returned; for a Deferred that has fired, its value."""
         return self._returned.look_into(result)
 
     def commit(self, result: Any) -> Any:
-        """Note and commit what the callable returned; return what counts as the result.
+        """Note in the job what the callable returned, and commit; return what counts as the result.
 
-        Raises what speaks against the result, or against the commit.
+        Raises the error of a result that cannot be stored, or of the commit.
         """
         result = self._returned.note(result)
         receipts.leave(self._job)
@@ -72,7 +72,7 @@ class Ending:
         return result
 
     def end_anew(self, result: Any) -> Any:
-        """Store the result of a callable of which nothing else is to be committed.
+        """Store a result alone: the changes of the callable are committed, or there are none.
 
         Returns what `go_on_after` does; raises `ReassignedError`.
         """
@@ -93,9 +93,9 @@ class Ending:
         return self.go_on_after(noted)
 
     def go_on_after(self, result: Any) -> Any:
-        """Do what follows from a result that is committed.
+        """Draw the consequences of a result that is committed.
 
-        Returns the result as far as it is known: of a job that waits for another, that one.
+        Returns the result as far as it is known: if the job waits for another, that job.
         """
         if self._job.returned_job is not None:
             return self._join(result)
@@ -106,10 +106,10 @@ class Ending:
         return result
 
     def _join(self, inner: Any) -> Any:
-        """Have the job that was returned complete this one.
+        """Have the job wait for the one that it returned.
 
-        In a transaction of its own, since others write that job: a conflict with them must not make
-        the callable run again. Whoever comes after a crash does it instead.
+        This is a transaction of its own, since others write that job: a conflict with them must not
+        make the callable run again. After a crash, whoever handles the interruption does it.
         """
         job = self._job
 
@@ -127,7 +127,7 @@ class Ending:
                 self._manager.commit()
             return None
 
-        # What the callable did is committed: a storage that refuses this must not fail the job.
+        # The callable's changes are committed: a storage that refuses this must not fail the job.
         problem = utils.never_fail(join, f"having {show(job)} wait for another", self._manager)
         if problem is not None:
             return self.fail(problem)
@@ -137,7 +137,7 @@ class Ending:
         return job.result
 
     def _wait_for_deferred(self, waited_for: Any) -> Any:
-        """Wait here, as long as that is not in vain, and end with what comes of it."""
+        """Wait in this thread for the value, and end with it."""
         tell_ending(False)
         try:
             value = awaiting.wait_for(waited_for)
@@ -150,11 +150,11 @@ class Ending:
             log_result(self._job, result)
 
     def fail(self, failure: Any) -> Any:
-        """End the job with a failure; return that as it was stored."""
+        """End the job with a failure; return the failure as it was stored."""
         return self.end_quietly(zc.twist.sanitize(failure), failure)
 
     def end_quietly(self, result: Any, told: Any = None) -> Any:
-        """Store a result that no transaction of the job goes with; tell of it, or of `told`.
+        """Store a result alone, and log it, or log `told` instead.
 
         Returns the result. Raises `ReassignedError`, or `ConnectionClosedError` if the job has
         closed its connection.

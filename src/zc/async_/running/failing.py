@@ -1,7 +1,7 @@
-"""A try that came to nothing: the policy is asked, and there is another try, now or later, or none.
+"""What happens after a failed try: the retry policy decides on another try, now, later or never.
 
-Who waits for a later time is the queue if the job can go back there, else who performs callbacks,
-else this thread.
+A job that is to be tried later waits in its queue. If it cannot go back there, whoever performs
+callbacks waits for it, or else this thread.
 """
 
 import functools
@@ -21,17 +21,17 @@ from zc.async_.running.holding import Hold
 from zc.async_.running.missing import log_missing, next_try
 from zc.twist.showing import show
 
-#: Microseconds from the put for which an object of another database may be missing, and between
-#: two looks for it.
+#: How long after the put (microseconds) an object of another database may be missing, and how long
+#: it takes from one look for it to the next.
 COMMIT_PATIENCE = 10_000_000
 MOMENT = 200_000
 
-#: What stands for a result if the job is to be tried again at once, by this thread.
+#: Stands for a result: this thread is to try the job again at once.
 AGAIN = object()
 
 
 class Failing:
-    """Decides what becomes of a job after a try that failed, and sees to it."""
+    """Decides what becomes of a job after a failed try, and does it."""
 
     def __init__(
         self,
@@ -42,10 +42,9 @@ class Failing:
         kwargs: dict[str, Any],
         may_postpone: bool,
     ) -> None:
-        """`args` and `kwargs`: of this call of the job, to be kept for a try by somebody else.
+        """`args` and `kwargs`: those of this call, which a try by another thread needs, too.
 
-        `may_postpone`: whether the caller performs callbacks, and sees to it that this one is tried
-        again later.
+        `may_postpone`: whether the caller performs callbacks, and tries this one again later.
         """
         self._job = hold.job
         self._manager = hold.manager
@@ -60,7 +59,8 @@ class Failing:
         """Have the retry policy decide by its `method`, after the failed try was aborted.
 
         Returns `AGAIN`, the failure that the job ended with, or None if it has gone back into its
-        queue. Raises `PostponedError` if who performs callbacks has to try this one again.
+        queue. Raises `PostponedError` if the caller, who performs callbacks, has to try this one
+        again.
         """
         self._manager.begin()
         answer = self._asking.ask(method, failure)
@@ -70,7 +70,7 @@ class Failing:
         return AGAIN if answer else self._ending.fail(failure)
 
     def _try_at(self, when: At, failure: Any) -> Any:
-        """See that there is another try at that time, by whoever comes along."""
+        """Have the job tried again at that time, by this or another thread."""
         job = self._job
         wait = max(0, when - zc.async_.clock.microseconds())
         if self._waits_here() and wait > LONGEST_SLEEP:
@@ -98,7 +98,7 @@ class Failing:
         return bool(utils.try_until_reachable(look, "looking where a job is", self._manager))
 
     def wait_for_code(self, error: Any) -> Any:
-        """Have the job tried again later, unless it has waited long enough or cannot wait.
+        """Have a job whose code is missing tried again later; it fails if it has waited enough.
 
         `error`: the `MissingCallableError`. Returns the failure that the job ended with, or None.
         Raises `PostponedError` as `decide` does.
@@ -119,9 +119,9 @@ class Failing:
         return None
 
     def may_still_come(self) -> bool:
-        """Whether an object that is not there may be part of the commit that put the job.
+        """Whether a missing object may be part of the commit that put the job.
 
-        Of several databases, one after the other finishes a commit.
+        Several databases finish a commit one after the other.
         """
         job = self._job
         if not self._hold.is_claimed or len(job._p_jar.db().databases) < 2:
@@ -130,7 +130,7 @@ class Failing:
         return bool(zc.async_.clock.microseconds() - put < COMMIT_PATIENCE)
 
     def wait_for_commit(self, error: Exception) -> None:
-        """Have the job tried again in a moment; `error` tells of the object that may still come."""
+        """Have the job tried again in a moment; `error` tells which object may still come."""
         utils.log.info("%r waits for an object that is being committed: %s", self._job, error)
         self._put_back(answers.after(MOMENT), lambda: None)
 

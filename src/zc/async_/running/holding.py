@@ -1,7 +1,7 @@
-"""Whose job it is that a thread runs, and whether it still is.
+"""Whether a thread may still work on the job that it runs.
 
-A claimed job belongs to the worker that has its token. One that nobody claimed belongs to who has
-marked it as active; others may do so at the same time.
+A claimed job belongs to the worker that has its claim token. An unclaimed one belongs to the thread
+that marked it as active; other threads may do so at the same time.
 """
 
 from typing import Any
@@ -30,8 +30,8 @@ class Hold:
         self._token = token
         #: When this run of an unclaimed job began (microseconds).
         self._start: int | None = None
-        #: Whether a commit had no answer, and was not done when that was looked for. Its storage
-        #: may have been at it still.
+        #: Whether the answer to a commit was lost, and the commit was not done when this thread
+        #: looked for it. The storage may still have been at work on it.
         self._unsure = False
 
     @property
@@ -40,9 +40,9 @@ class Hold:
         return self._token is not None
 
     def check(self) -> None:
-        """See that the job is still ours to run, and that it is active.
+        """Check that the job is still ours to run. An unclaimed one is marked as active.
 
-        An unclaimed one is marked as active. Raises `ReassignedError`.
+        Raises `ReassignedError`.
         """
         job = self.job
         self.check_is_ours()
@@ -61,10 +61,10 @@ class Hold:
             raise ReassignedError(f"{show(job)} is no longer the business of this worker")
 
     def _check_unclaimed(self) -> None:
-        """See, before another try, that nobody else has run the job meanwhile.
+        """Check, before another try, that nobody else has run the job meanwhile.
 
-        Two dispatchers may resume the callbacks of a job at the same time. What this run itself
-        committed is no obstacle.
+        Two dispatchers may resume the callbacks of a job at the same time. Commits of this run
+        itself are no obstacle.
         """
         job = self.job
         if job.status in (NEW, ASSIGNED):
@@ -76,15 +76,14 @@ class Hold:
     def _was_done_after_all(self) -> bool:
         """Whether the job waits for another one, or is about to.
 
-        So it does, or it has ended, if a commit whose answer was lost, and which could not be seen
-        yet when it was looked for, was done all the same. Who comes to handle the interruption goes
-        on from there.
+        Then a commit was done after all: its answer was lost, and it could not be seen yet when
+        this thread looked for it. Whoever handles the interruption goes on from there.
         """
         job = self.job
         return bool(job.waits_for_result() or (self._unsure and job.returned_job is not None))
 
     def commit_start(self) -> None:
-        """Commit that the job has begun, so that whoever comes after a crash knows of it.
+        """Commit that the job has begun: then whoever comes after a crash knows of it.
 
         Raises `ReassignedError`.
         """
@@ -93,14 +92,14 @@ class Hold:
         self.manager.commit()
 
     def note_committed(self) -> None:
-        """A commit of this run is known to be done."""
+        """Note that a commit of this run is done, and is known to be."""
         self._unsure = False
 
     def was_committed(self, serial: bytes | None, error: Exception) -> bool:
-        """Whether a commit was done and only its answer was lost.
+        """Whether a commit was done, and only its answer was lost.
 
-        `serial`: of the job before the commit; `error`: what the commit raised. Each commit of a
-        try writes the job, which is nobody else's meanwhile.
+        `serial`: that of the job before the commit; `error`: what the commit raised. Each commit of
+        a try writes the job, and nobody else writes it meanwhile.
         """
         conflict = isinstance(error, utils.TRANSIENT_ERRORS)
         if serial is None or (conflict and not isinstance(error, utils.DISCONNECTED_ERRORS)):
@@ -110,7 +109,7 @@ class Hold:
         def look() -> bool:
             self.manager.abort()
             if job._p_jar is not None:
-                # What was known before the commit says nothing of it.
+                # The client's cache is older than the commit.
                 zc.async_.zeo.catch_up(job._p_jar.db())
             self.manager.begin()
             job._p_activate()
@@ -129,7 +128,7 @@ class Hold:
         """Raise `ConnectionClosedError` if the job has closed its connection."""
         jar = self.job._p_jar
         if jar is not None and jar.opened is None:
-            # Before a commit, which would keep the lock of the storage.
+            # Asked before a commit: that would keep the lock of the storage.
             raise ConnectionClosedError(
                 "a job has closed its connection: leave that to who opened it"
             )

@@ -1,4 +1,4 @@
-"""What becomes of jobs and callbacks whose process is gone."""
+"""What happens to jobs and callbacks that were interrupted: their process is gone."""
 
 from typing import Any
 
@@ -12,21 +12,21 @@ from zc.async_.running.answers import Meaning
 from zc.async_.running.callback_runs import manager_of
 from zc.async_.running.contract import RunnableJob
 
-#: Microseconds that an interrupted job waits at least. One that ends its process then does not do
-#: so as fast as processes can be started, and whoever looks sees it wait.
+#: How long (microseconds) an interrupted job waits at least. A job that kills its process does not
+#: do so as fast as processes can be started then, and operators see it wait.
 RESPITE = 250_000
 
 
 def handle_interrupt(job: RunnableJob) -> None:
     """Ask the retry policy of a job whose process is gone, and do as it says."""
     if job.status in (CALLBACKS, COMPLETED):
-        # Its worker came to the result all the same, perhaps without seeing a late callback.
+        # Its worker reached the result nevertheless, perhaps without seeing a late callback.
         if job.status == CALLBACKS:
-            # It must not commit anything more.
+            # The worker must not commit anything more.
             job.fence_off()
             manager_of(job).commit()
         elif job.part_of_tally is not None:
-            # It was in nobody's books any more when its worker completed it.
+            # No agent listed it any more when its worker completed it.
             job.noteEnd()
             manager_of(job).commit()
         job.resumeCallbacks()
@@ -52,7 +52,7 @@ def handle_interrupt(job: RunnableJob) -> None:
 
 
 def handle_callback_interrupt(callback: Any) -> Meaning | None:
-    """Have a callback whose process is gone be new again, or fail, as its retry policy says."""
+    """Have an interrupted callback tried again, or fail, as its retry policy says."""
     if not callback.is_callback() or callback.status != ACTIVE:
         return None
     if callback.is_suspended() or callback.runner_lives():
@@ -69,12 +69,12 @@ def handle_callback_interrupt(callback: Any) -> Meaning | None:
 
 
 def _join(job: RunnableJob) -> None:
-    """Have a job wait for the one that it returned, since what it did itself is committed."""
+    """Have a job wait for the one that it returned: what it did itself is committed."""
     inner = job.returned_job
     try:
         completed = inner.status == COMPLETED
     except POSKeyError as error:
-        # It was removed, and packed away.
+        # The other job was removed, and packed away.
         job.fail(error)
         return
     if completed:

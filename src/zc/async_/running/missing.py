@@ -1,6 +1,7 @@
-"""Jobs whose code is missing where they are due: they wait for it.
+"""Jobs whose code is missing in the process that runs them: they wait for it.
 
-A worker of an older or newer version of the software may have the code, or somebody may install it.
+A worker with an older or newer version of the software may have the code, or somebody may install
+it.
 """
 
 import datetime
@@ -28,13 +29,13 @@ LEAST_TRIES = 10
 
 
 class MissingCodeError(Exception):
-    """What the job needs is not here; `args[0]` is the `MissingCallableError`."""
+    """Code that the job needs is missing; `args[0]` is the `MissingCallableError`."""
 
 
 def find_callable(job: RunnableJob) -> Any:
-    """The callable of a job, and see that its arguments are whole.
+    """The callable of a job.
 
-    Raises `MissingCodeError`.
+    Raises `MissingCodeError` if it, or the class of an argument, is missing.
     """
     try:
         for argument in (*job.stored_args, *job.stored_kwargs.values()):
@@ -54,14 +55,14 @@ def _missing_class(broken: Any) -> MissingCallableError:
 
 
 def next_try(job: RunnableJob) -> At | None:
-    """Note another vain try, and return when the next one is; None if the job has waited enough."""
+    """Note another vain try; return when the next one is, or None if the job has waited enough."""
     now = zc.async_.clock.microseconds()
     since, count = job.missing_code or (now, 0)
     patience = zc.async_.clock.interval_microseconds(PATIENCE)
-    # A clock that is set forward by a day, and back again, has the job tried a few times more.
+    # The number of tries counts, too: somebody may set the clock forward by a day, and back again.
     if now - since >= patience and count >= LEAST_TRIES:
         return None
-    # Should the clock have been set back, it is counted from now.
+    # If the clock was set back, the time counts from now.
     job.note_missing_code((min(since, now), count + 1))
     return answers.after(delay(count) * 1_000_000)
 
@@ -72,7 +73,7 @@ def delay(count: int) -> int:
 
 
 def log_missing(job: RunnableJob, error: MissingCallableError, when: At | None) -> None:
-    """Say what is missing, and what comes of it."""
+    """Log what is missing, and whether the job waits or fails."""
     if when is None:
         utils.log.error("%r has waited %s for its code, and fails: %s", job, PATIENCE, error)
     else:

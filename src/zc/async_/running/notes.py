@@ -1,6 +1,6 @@
-"""Notes of transactions, by which the undo log of an application tells what they were.
+"""Notes of transactions, which tell in the undo log of an application what these did.
 
-What an application notes itself stays.
+Notes of the application itself stay.
 """
 
 import types
@@ -11,10 +11,10 @@ from transaction._transaction import Status
 from zc.async_.running.contract import RunnableJob
 from zc.async_.threadlocal import local
 
-#: What each note of ours begins with.
+#: Each note of ours begins with this.
 PREFIX = "zc.async: "
 
-#: Characters of a dotted name that are noted at most.
+#: At most so many characters of a dotted name are noted.
 MAX_NAME = 200
 
 _NAMED = (
@@ -26,12 +26,12 @@ _NAMED = (
     types.WrapperDescriptorType,
 )
 
-#: Characters that an application may have noted: storages take no more than 65,535 bytes.
+#: A longer note of an application gets nothing added: storages take no more than 65,535 bytes.
 _MOST_BEFORE = 15_000
 
 
 def add(transaction: Any, words: str) -> None:
-    """Note what a transaction is, unless it says so already."""
+    """Add words to the note of a transaction, unless they are there."""
     text = PREFIX + words
     before = transaction.description
     if len(before) < _MOST_BEFORE and text not in before:
@@ -39,13 +39,13 @@ def add(transaction: Any, words: str) -> None:
 
 
 def name_of(job: RunnableJob) -> str:
-    """The dotted name of what a job calls, without loading anything but the job."""
+    """The dotted name of a job's callable. Loads nothing but the job."""
     stored = getattr(job, "stored_callable", None)
     if isinstance(stored, str):
         name = stored.replace(":", ".")
     else:
         root, method = stored if isinstance(stored, tuple) else (job, None)
-        # Others are not asked for a name: they may load something, or make one up.
+        # Other objects are not asked for a name: they may load something, or make one up.
         named = root if isinstance(root, _NAMED) else type(root)
         module = getattr(named, "__module__", None) or type(named).__module__
         name = f"{module}.{named.__qualname__}"

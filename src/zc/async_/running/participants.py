@@ -1,7 +1,7 @@
 """The connections that take part in a transaction.
 
-ZODB cannot commit two connections of one storage in one transaction: the second waits for the first
-to end, and that for the second. So this is found out before the commit begins.
+ZODB cannot commit two connections of one storage in one transaction: each waits for the other to
+end. So this is checked before the commit begins.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ def storage_key(connection: Any) -> Any:
 
 
 def are_there(transaction: Any) -> bool:
-    """Whether anything takes part, so that a commit would do something."""
+    """Whether anything takes part in a transaction: else a commit would do nothing."""
     return bool(transaction._resources)
 
 
@@ -57,15 +57,15 @@ def _two_connections(connection: Any) -> TwoConnectionsError:
 
 
 class Mark:
-    """That an unclaimed job is active: the first change of its run, which is not its own."""
+    """The mark that an unclaimed job is active: the library's change, not one of the job's code."""
 
     def __init__(self, job: RunnableJob) -> None:
-        """To be made when the job is marked, and has not begun."""
+        """To be made when the job has been marked, and its code has not begun."""
         self._job = job
         self._state = dict(vars(job))
 
     def is_all_of(self, connection: Any) -> bool:
-        """Whether nothing but the mark has changed by a connection."""
+        """Whether the mark is the only change of a connection."""
         job = self._job
         if connection is not job._p_jar or connection._savepoint_storage is not None:
             return False
@@ -84,10 +84,10 @@ class Mark:
 
 
 def has_nothing_left(job: RunnableJob, manager: Any) -> bool:
-    """Whether all that a job's callable did has been committed by itself, if it did anything.
+    """Whether a job's callable has committed all its changes itself, if it made any.
 
-    What is not stored then is its result, for which alone it must not run again. `manager`: the
-    transaction manager of the job's connection.
+    Only the result is left to store then, and the callable must not run again for that. `manager`:
+    the transaction manager of the job's connection.
     """
     jar = job._p_jar
     if jar is None or job._p_serial == z64:
@@ -102,7 +102,7 @@ def has_nothing_left(job: RunnableJob, manager: Any) -> bool:
 
 
 def _gives_way(transaction: Any, connection: Any, other: Any) -> bool:
-    """Have a connection leave a transaction if it has no changes of the job's code."""
+    """Have a connection leave a transaction if the job's code has changed nothing by it."""
     if local.mark is None or not local.mark.is_all_of(connection):
         return False
     local.mark.set_by(other)
@@ -126,16 +126,16 @@ def connections(transaction: Any) -> list[Any]:
 
 
 class Objection:
-    """A participant that lets no commit pass, and every abort.
+    """A participant in a transaction that lets no commit pass, and every abort.
 
-    In a synchronizer nobody is told which of them is to come, and an abort must not fail: so what
-    speaks against a commit takes part in the transaction, and has its say there.
+    A synchronizer is not told whether a commit or an abort is coming, and an abort must not fail.
+    So an error that speaks against the commit takes part in the transaction, and is raised there.
     """
 
     def __init__(self, error: Exception) -> None:
         self._error = error
-        # Usually comes last: an abort is an error in the eyes of those that have not begun. But
-        # with two connections of a storage, not even the beginning comes to an end.
+        # Usually it comes last: participants that have not begun take an abort for an error. But
+        # two connections of one storage wait for each other in `tpc_begin` already.
         self._comes_first = isinstance(error, TwoConnectionsError)
 
     def sortKey(self) -> str:
@@ -146,7 +146,7 @@ class Objection:
         """Object."""
         if self._comes_first:
             for connection in connections(transaction):
-                # What an abort asks for of a connection that has begun.
+                # A connection that has begun needs it for the abort.
                 transaction.set_data(connection, TransactionMetaData())
         raise self._error
 
@@ -157,7 +157,7 @@ class Objection:
 
 
 class Watch:
-    """A synchronizer that has a commit fail which would wait for itself."""
+    """A synchronizer that fails a commit which would wait for itself."""
 
     def newTransaction(self, transaction: Any) -> None:
         """A transaction begins."""

@@ -1,4 +1,4 @@
-"""Which retry policy decides on a job."""
+"""Which retry policy a job has."""
 
 from typing import Any
 

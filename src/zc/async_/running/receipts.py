@@ -1,8 +1,8 @@
-"""Receipts: what jobs leave in the databases they change, if these are not the queue's.
+"""Receipts, which tell whether a job took effect in databases other than its queue's.
 
 A commit to two databases ends in one after the other. A process that dies in between leaves a job
-that took effect and does not know it, or the reverse. The receipt is part of the job's transaction
-in the other database; whoever comes after the crash looks for it and knows.
+that took effect and does not say so, or the reverse. A receipt is part of the job's transaction in
+the other database. Whoever comes after the crash looks for it.
 
 Receipts are written in databases in which `install` was called.
 """
@@ -36,7 +36,7 @@ class Receipts(persistent.Persistent):
         self.previous = _tree()
 
     def add(self, key: bytes, receipt: tuple[int, Any]) -> None:
-        """Add one, and drop what is very old."""
+        """Add one, and drop very old ones."""
         now = zc.async_.clock.microseconds()
         if self.since - now > PERIOD // 7:
             # The clock was set back by days.
@@ -87,14 +87,14 @@ def _key(job: RunnableJob) -> bytes:
 
 
 def _plain(result: Any) -> Any:
-    """The result, if it is of use by itself."""
+    """The result if it is a number, a text or the like, else None."""
     return result if storable.is_plain(result) else None
 
 
 def find(job: RunnableJob) -> tuple[int, Any] | None:
     """The receipt of a job in any database, None if there is none.
 
-    If there is one, the job took effect, though its own record does not say so.
+    If there is one, the job took effect although its own record does not say so.
     """
     for name in job._p_jar.db().databases:
         if name == job._p_jar.db().database_name:
@@ -107,12 +107,12 @@ def find(job: RunnableJob) -> tuple[int, Any] | None:
 
 
 def undo_without_effect(job: RunnableJob) -> bool:
-    """Have a job and its callbacks be as before their end, if they have no receipt of it.
+    """Undo the end of a job, and of its callbacks, if there is no receipt of it.
 
-    Returns whether there was such a one. To be called when the process of the job died, perhaps
-    before it saw the end of its last commit.
+    Returns whether that was done for the job or for a callback of it. To be called when the process
+    of the job died, perhaps before it saw the end of its last commit.
     """
-    # Callbacks may follow each other without end: no recursion.
+    # No recursion: chains of callbacks may be long.
     undone, ended, to_look_at = set(), [], [job]
     while to_look_at:
         other = to_look_at.pop()
@@ -125,7 +125,7 @@ def undo_without_effect(job: RunnableJob) -> bool:
             continue
         ended.append(other)
         to_look_at += _callbacks(other)
-    # Each comes after that whose callback it is.
+    # In this order each job comes after its callbacks.
     for other in reversed(ended):
         if undone.intersection(_callbacks(other)):
             other.undo_completion()
@@ -139,7 +139,7 @@ def _callbacks(job: RunnableJob) -> list[Any]:
 
 
 def is_without_effect(job: RunnableJob) -> bool:
-    """Whether a job that ended has no receipt where it should have left one."""
+    """Whether a receipt of the job's end is missing where one was left."""
     for name in job.receipt_databases:
         try:
             receipts = job._p_jar.get_connection(name).root().get(KEY)

@@ -1,4 +1,4 @@
-"""What is told of the end of a job."""
+"""What is logged when a job ends, and what its worker and dispatcher are told."""
 
 import logging
 from typing import Any
@@ -52,5 +52,5 @@ def _owner_of(job: Any) -> Any:
     try:
         return owner_of(job)
     except Exception:
-        # What is told of has happened: that its proxy cannot be loaded now must not undo it.
+        # The end is committed. A proxy that cannot be loaded now must not undo it.
         return None

@@ -1,6 +1,6 @@
-"""What a callable returned, and what that makes of its job.
+"""What a callable returned, and what follows for its job.
 
-A value is the job's result. Another job, a Deferred or a coroutine has it wait.
+A value is the job's result. For another job, a Deferred or a coroutine the job waits.
 """
 
 import inspect
@@ -22,7 +22,7 @@ from zc.twist.showing import show
 
 
 class InvalidEndError(AsyncError):
-    """A job ended in a way that it could not be brought to an end."""
+    """A job returned something, or did something to itself, after which it cannot end."""
 
 
 class Returned:
@@ -36,27 +36,27 @@ class Returned:
         self.deferred: Any = None
 
     def look_into(self, result: Any) -> Any:
-        """What the callable returned, or what that has come to already."""
+        """What the callable returned; for a Deferred that has fired, its value."""
         if inspect.iscoroutine(result) and not self._hold.is_claimed:
             result = awaiting.begin(result)
         if isinstance(result, Deferred):
             result = awaiting.value_of(result)
-        # A failure that is returned is a result; what the job did stays.
+        # A failure that is returned is a result: the job's changes stay.
         return awaiting.to_result(result)
 
     def note(self, result: Any) -> Any:
         """Record in the job what its callable returned; return what counts as the result.
 
-        Raises `InvalidEndError`, `CannotWaitError` or what speaks against storing the result.
+        Raises `InvalidEndError`, `CannotWaitError`, or the error of a result that cannot be stored.
         """
         job = self._job
         if job.returned_job is not None:
-            # Of an earlier run, of which an older release knew nothing.
+            # An older release left it there after an earlier run.
             job.note_returned(None)
         if job.status == PENDING:
             raise InvalidEndError(f"{show(job)} has put itself into a queue, where it cannot end")
         while _is_job(result):
-            # The connection that it comes from may be closed: it is not looked at there.
+            # Not looked at by the connection it comes from, which may be closed.
             result = self._own(result)
             if result is job:
                 raise InvalidEndError(f"{show(job)} returned itself, and would wait for ever")
@@ -73,7 +73,7 @@ class Returned:
         return result
 
     def end_with(self, result: Any) -> None:
-        """Have the job end with a result, and with what its retry policy keeps."""
+        """End the job with a result, and store what its retry policy remembers."""
         self._asking.note_at_end()
         self._job.end_with(result)
 
@@ -84,7 +84,7 @@ class Returned:
             return inner
         name, oid = theirs.db().database_name, inner._p_oid
         if has_nothing_left(self._job, self._hold.manager):
-            # What was committed since this transaction began is seen, too.
+            # So that commits since the beginning of this transaction are seen, too.
             self._hold.manager.begin()
             self._hold.check()
         try:
@@ -99,7 +99,7 @@ class Returned:
         return own
 
     def _wait_for(self, inner: Any) -> None:
-        """Have the job wait, now if nobody else can see the other one yet, else in a moment."""
+        """Have the job wait: now if nobody else sees the other one yet, else after the commit."""
         job = self._job
         if job._p_jar is None or inner._p_jar is None or inner._p_serial == z64:
             job.wait_for_job(inner)
@@ -115,7 +115,7 @@ class Returned:
                     deferred.close()
                 raise
         self.deferred = deferred
-        # So that the fence of this transaction holds: the record says that the job goes on.
+        # The record is written, so that the fence holds for this transaction.
         self._job._p_changed = True
 
 

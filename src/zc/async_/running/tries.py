@@ -31,7 +31,7 @@ from zc.async_.storing import UnstorableError, storable
 from zc.async_.threadlocal import local
 from zc.twist.showing import show
 
-#: Ends of a job that a policy could not do anything about.
+#: Errors for which no policy is asked: another try would not help.
 _HOPELESS_ERRORS = (UnstorableError, CannotWaitError, InvalidEndError, TwoConnectionsError)
 
 
@@ -50,7 +50,7 @@ def run(job: RunnableJob, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 @contextlib.contextmanager
 def _watching(manager: Any) -> Iterator[None]:
-    """Have a commit fail that would wait for itself. In workers the fence sees to that."""
+    """Fail a commit that would wait for itself. In workers the fence does that."""
     if local.claimed is not None:
         yield
         tell_ending(False)
@@ -69,7 +69,7 @@ def _watching(manager: Any) -> Iterator[None]:
 
 
 def _commit_before(manager: Any) -> None:
-    """Commit what the caller has done: no failure of the job, and no new try, may undo it."""
+    """Commit the caller's changes: neither a failure of the job nor a new try may undo them."""
     if participants.are_there(manager.get()):
         manager.commit()
         manager.begin()
@@ -194,15 +194,15 @@ class _Run:
             self._failing.wait_for_commit(error)
             return None
         except TwoConnectionsError:
-            # Of its own commit: it would be the same the next time.
+            # The job's own commit raised it, and would do so the next time.
             return self._fail_at_once(setup_info)
         except BaseException:
-            # Of others than exceptions, such as asyncio's CancelledError, the thread knows nothing.
+            # Also what is no Exception, such as asyncio's CancelledError: the thread handles none.
             return self._failed("jobError", setup_info)
         return self._finish(result, setup_info)
 
     def _finish(self, result: Any, setup_info: Any) -> Any:
-        """Commit what the callable did, with its result, and what follows from that."""
+        """Commit the callable's changes with its result, and draw the consequences."""
         tell_ending(True)
         only_result = has_nothing_left(self.job, self.manager)
         try:
@@ -231,7 +231,7 @@ class _Run:
         return self.ending.go_on_after(noted)
 
     def _fail_at_once(self, setup_info: Any) -> Any:
-        """End with the present error, which no policy could do anything about."""
+        """End with the present error: another try would not help."""
         failure = zc.twist.Failure(captureVars=True)
         self._give_up(setup_info)
         return self.ending.fail(failure)
