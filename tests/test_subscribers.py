@@ -437,9 +437,22 @@ def test_two_that_stop_the_same_reactor_do_not_meet(db, started):
 def test_at_exit_a_dispatcher_is_stopped_if_it_is_still_there(db, started):
     zc.async_.subscribers.threaded_dispatcher_installer(DatabaseOpened(db))
     dispatcher = started()
-    zc.async_.subscribers._stop_at_exit(weakref.ref(dispatcher))
+    at_exit = zc.async_.subscribers._exit_handlers[dispatcher]
+    at_exit()
     assert not dispatcher.thread.is_alive()
-    zc.async_.subscribers._stop_at_exit(lambda: None)
+    gone = weakref.ref(at_exit)
+    del at_exit
+    assert gone() is not None
+    zc.async_.subscribers.forget_exit_handler(dispatcher)
+    assert gone() is None
+    zc.async_.subscribers.forget_exit_handler(dispatcher)
+
+
+def test_an_exit_handler_keeps_no_dispatcher_that_is_gone():
+    class Gone:
+        pass
+
+    zc.async_.subscribers._StopAtExit(Gone())()
 
 
 def test_a_dispatcher_on_twisted_s_reactor_waits_for_it(db, monkeypatch):

@@ -55,6 +55,7 @@ def _stop(dispatcher: Any, seconds: float) -> Deferred | None:
     if dispatcher.thread.is_alive():
         raise NotStoppedError([f"Dispatcher {dispatcher.UUID} failed to stop."])
     zc.async_.subscribers.restore_signal_handlers(dispatcher)
+    zc.async_.subscribers.forget_exit_handler(dispatcher)
     # It may have crashed, or its database may have been closed.
     dispatcher.abandon()
     _join(dispatcher, end - time.monotonic())

@@ -219,7 +219,8 @@ class ThreadedDispatcherInstaller:
             daemon=True,
         )
         # A daemon thread is just cut off when the interpreter ends.
-        atexit.register(_stop_at_exit, weakref.ref(dispatcher))
+        _exit_handlers[dispatcher] = exit_handler = _StopAtExit(dispatcher)
+        atexit.register(exit_handler)
         _install_signal_handlers(dispatcher)
         dispatcher.activate()
         dispatcher.thread.start()
@@ -306,10 +307,27 @@ def _ask_to_stop(dispatcher: Any) -> bool:
     return True
 
 
-def _stop_at_exit(reference: "weakref.ref[Any]") -> None:
-    dispatcher = reference()
-    if dispatcher is not None:
-        stop(dispatcher)
+class _StopAtExit:
+    """Stops a dispatcher when the interpreter ends, if there is still one."""
+
+    def __init__(self, dispatcher: Any) -> None:
+        self._dispatcher = weakref.ref(dispatcher)
+
+    def __call__(self) -> None:
+        dispatcher = self._dispatcher()
+        if dispatcher is not None:
+            stop(dispatcher)
+
+
+#: The exit handlers of dispatchers that have a thread.
+_exit_handlers: "weakref.WeakKeyDictionary[Any, _StopAtExit]" = weakref.WeakKeyDictionary()
+
+
+def forget_exit_handler(dispatcher: Any) -> None:
+    """Do nothing for a dispatcher at the end of the process. For one that has ended."""
+    handler = _exit_handlers.pop(dispatcher, None)
+    if handler is not None:
+        atexit.unregister(handler)
 
 
 # --------------------------------------------------------------------------------------------------

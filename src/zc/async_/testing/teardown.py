@@ -37,6 +37,7 @@ def tear_down_dispatcher(dispatcher: Any) -> None:
         dispatcher.abandon()
         problems = join_workers(dispatcher, PATIENCE_WITH_JOBS)
     if not problems:
+        zc.async_.subscribers.forget_exit_handler(dispatcher)
         close_wakers(dispatcher.reactor)
     if problems:
         raise TearDownDispatcherError(problems)
