@@ -22,7 +22,7 @@ import zope.event
 import zc.async_.dispatcher
 import zc.async_.interfaces
 import zc.async_.zeo
-from zc.async_ import utils
+from zc.async_ import productconfig, utils
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import reactors
 from zc.async_.queue import Queue, Queues, lane
@@ -177,21 +177,32 @@ class ThreadedDispatcherInstaller:
 
     def __init__(
         self,
-        poll_interval: float = 5,
+        poll_interval: float | None = 5,
         reactor_factory: Callable[[], Any] = reactors.Reactor,
         uuid: Any = None,
-        shutdown_grace_period: float = 0,
+        shutdown_grace_period: float | None = 0,
+        signal_handlers: bool | None = True,
+        enabled: bool | None = True,
     ) -> None:
-        """`poll_interval`: seconds. `reactor_factory`: makes a reactor as those of Twisted, with
-        `run` and `stop`; by default one that counts by a monotonic clock.
-        `uuid`: by default the `IUUID` utility. `shutdown_grace_period`: seconds
-        that running jobs are given at a stop.
+        """Four arguments may be None: then `<product-config zc.async>` says it when the database
+        opens (see `zc.async_.productconfig`).
+
+        Args:
+            poll_interval: seconds.
+            reactor_factory: makes a reactor as those of Twisted, with `run` and `stop`; by default
+                one that counts by a monotonic clock.
+            uuid: by default the `IUUID` utility.
+            shutdown_grace_period: seconds that running jobs are given at a stop.
+            signal_handlers: whether the dispatcher stops at a signal to end the process.
+            enabled: whether there is to be a dispatcher at all.
         """
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
         self.shutdown_grace_period = shutdown_grace_period
         self.poll_interval = poll_interval
         self.reactor_factory = reactor_factory
         self.uuid = uuid
+        self.signal_handlers = signal_handlers
+        self.enabled = enabled
 
     def __call__(self, event: Any) -> None:
         """Start, unless a dispatcher works on that database. For any thread.
@@ -200,17 +211,19 @@ class ThreadedDispatcherInstaller:
         and, if this is the main thread, at a signal to end that nobody else handles.
 
         Raises ValueError if the process has a dispatcher of that UUID on another database, or if
-        this one is closed, and `NotConfiguredError` if the process has no UUID.
+        this one is closed, `NotConfiguredError` if the process has no UUID, and
+        `zc.async_.productconfig.ProductConfigError`, a ValueError.
         """
         utils.check_is_open(event.database)
-        if _has_dispatcher(event.database, self.uuid):
+        options = _Options(self)
+        if not options.enabled or _has_dispatcher(event.database, self.uuid):
             return
         dispatcher = zc.async_.dispatcher.Dispatcher(
             event.database,
             self.reactor_factory(),
-            self.poll_interval,
+            options.poll_interval,
             self.uuid,
-            shutdown_grace_period=self.shutdown_grace_period,
+            shutdown_grace_period=options.grace_period,
         )
         dispatcher.thread = threading.Thread(
             target=_run,
@@ -221,50 +234,80 @@ class ThreadedDispatcherInstaller:
         # A daemon thread is just cut off when the interpreter ends.
         _exit_handlers[dispatcher] = exit_handler = _StopAtExit(dispatcher)
         atexit.register(exit_handler)
-        _install_signal_handlers(dispatcher)
+        if options.signal_handlers:
+            _install_signal_handlers(dispatcher)
         dispatcher.activate()
         dispatcher.thread.start()
 
 
-threaded_dispatcher_installer = ThreadedDispatcherInstaller()
+threaded_dispatcher_installer = ThreadedDispatcherInstaller(
+    poll_interval=None, shutdown_grace_period=None, signal_handlers=None, enabled=None
+)
 
 
 class TwistedDispatcherInstaller:
     """Puts a dispatcher on Twisted's installed reactor, which the application runs."""
 
+    #: Signals are the reactor's business.
+    signal_handlers = False
+
     def __init__(
-        self, poll_interval: float = 5, uuid: Any = None, shutdown_grace_period: float = 0
+        self,
+        poll_interval: float | None = 5,
+        uuid: Any = None,
+        shutdown_grace_period: float | None = 0,
+        enabled: bool | None = True,
     ) -> None:
-        """`poll_interval`: seconds. `uuid`: by default the `IUUID` utility.
-        `shutdown_grace_period`: seconds that running jobs are given at a stop.
-        """
+        """As for `ThreadedDispatcherInstaller`."""
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
         self.shutdown_grace_period = shutdown_grace_period
         self.poll_interval = poll_interval
         self.uuid = uuid
+        self.enabled = enabled
 
     def __call__(self, event: Any) -> None:
         """Have a dispatcher begin when the reactor runs, unless one works on that database.
 
-        For the main thread. Signals are the reactor's business.
-
-        Raises ValueError if the process has a dispatcher of that UUID on another database, or if
-        this one is closed, and `NotConfiguredError` if the process has no UUID.
+        For the main thread. Raises what `ThreadedDispatcherInstaller` does.
         """
         utils.check_is_open(event.database)
-        if _has_dispatcher(event.database, self.uuid):
+        options = _Options(self)
+        if not options.enabled or _has_dispatcher(event.database, self.uuid):
             return
         dispatcher = zc.async_.dispatcher.Dispatcher(
             event.database,
             None,
-            self.poll_interval,
+            options.poll_interval,
             self.uuid,
-            shutdown_grace_period=self.shutdown_grace_period,
+            shutdown_grace_period=options.grace_period,
         )
         dispatcher.activate()
 
 
-twisted_dispatcher_installer = TwistedDispatcherInstaller()
+twisted_dispatcher_installer = TwistedDispatcherInstaller(
+    poll_interval=None, shutdown_grace_period=None, enabled=None
+)
+
+
+class _Options:
+    """What an installer is told, by its arguments or else by the configuration of the site."""
+
+    def __init__(self, installer: Any) -> None:
+        given = (
+            installer.enabled,
+            installer.poll_interval,
+            installer.shutdown_grace_period,
+            installer.signal_handlers,
+        )
+        said = productconfig.read() if None in given else productconfig.Options()
+
+        def either(argument: Any, option: Any) -> Any:
+            return option if argument is None else argument
+
+        self.enabled: bool = either(installer.enabled, said.dispatcher)
+        self.poll_interval: float = either(installer.poll_interval, said.poll_interval)
+        self.grace_period: float = either(installer.shutdown_grace_period, said.grace_period)
+        self.signal_handlers: bool = either(installer.signal_handlers, said.signal_handlers)
 
 
 def _has_dispatcher(database: Any, uuid: Any) -> bool:
@@ -405,16 +448,17 @@ class AgentInstaller:
         self,
         agent_name: str,
         chooser: Callable[[Any], Any] | None = None,
-        size: int = 3,
+        size: int | None = 3,
         queue_names: Iterable[str] | None = None,
         filter: Callable[[Any], Any] | None = None,
     ) -> None:
-        """`chooser`, `size` and `filter`: see `IAgent`. `queue_names`: None for all queues.
+        """`chooser`, `size` and `filter`: see `IAgent`; a size of None is what
+        `<product-config zc.async>` says. `queue_names`: None for all queues.
 
         Raises ValueError or TypeError if there can be no such agent.
         """
         # Now, and not when a dispatcher is activated.
-        Agent(chooser=chooser, filter=filter, size=size)
+        Agent(chooser=chooser, filter=filter, size=0 if size is None else size)
         zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)(self)
         (self.agent_name,) = _names("agent_name", (agent_name,))
         self.chooser = chooser
@@ -429,9 +473,8 @@ class AgentInstaller:
         agents = event.object
         wanted = self.queue_names is None or agents.queue.name in self.queue_names
         if wanted and self.agent_name not in agents:
-            agents[self.agent_name] = Agent(
-                chooser=self.chooser, filter=self.filter, size=self.size
-            )
+            size = productconfig.read().agent_size if self.size is None else self.size
+            agents[self.agent_name] = Agent(chooser=self.chooser, filter=self.filter, size=size)
 
 
-agent_installer = AgentInstaller("main")
+agent_installer = AgentInstaller("main", size=None)

@@ -1,0 +1,150 @@
+"""`<product-config zc.async>`: what a site's configuration file says to the policies of ZCML.
+
+::
+
+    <product-config zc.async>
+      poll-interval 5s
+      agent-size 3
+      grace-period 0s
+      signal-handlers on
+      dispatcher on
+    </product-config>
+
+Those are the defaults. Durations are numbers of seconds, or in ZConfig's units (``1m 30s``). The
+installers of `zc.async_.subscribers` read the section when the database opens; their arguments go
+before it.
+
+``dispatcher off`` has the process put jobs and run none. The environment variable
+`ZC_ASYNC_DISPATCHER` (``on`` or ``off``) goes before the section. A process of Zope's ``zconsole``,
+be it ``run`` or ``debug``, has no dispatcher unless one of the two says ``on``.
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ZConfig.datatypes import stock_datatypes
+
+from zc.async_.interfaces import AsyncError
+from zc.twist.showing import show
+
+#: The name of the section.
+SECTION = "zc.async"
+
+#: Whether this process runs jobs; see above.
+ENVIRONMENT_VARIABLE = "ZC_ASYNC_DISPATCHER"
+
+
+class ProductConfigError(AsyncError, ValueError):
+    """A value in `<product-config zc.async>`, or in the environment, is wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What the section says, with the defaults for the rest."""
+
+    #: Seconds.
+    poll_interval: float = 5
+    #: Places of the agent 'main', if the dispatcher has none yet.
+    agent_size: int = 3
+    #: Seconds that running jobs are given at a stop.
+    grace_period: float = 0
+    #: Whether the dispatcher stops at SIGINT and SIGTERM.
+    signal_handlers: bool = True
+    #: Whether this process has a dispatcher.
+    dispatcher: bool = True
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = stock_datatypes["timedelta"](text).total_seconds()
+    if not 0 <= seconds < float("inf"):
+        raise ValueError("a duration is not negative, nor without end")
+    return seconds
+
+
+def _interval(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds == 0:
+        raise ValueError("an interval is longer than nothing")
+    return seconds
+
+
+def _size(text: str) -> int:
+    size = int(stock_datatypes["integer"](text))
+    if size < 0:
+        raise ValueError("a size is not negative")
+    return size
+
+
+def _boolean(text: str) -> bool:
+    return bool(stock_datatypes["boolean"](text))
+
+
+#: By key: the datatype, and what can be given.
+_DATATYPES: dict[str, tuple[Callable[[str], Any], str]] = {
+    "poll-interval": (_interval, "a number of seconds, or 500ms, 5s, 1m 30s"),
+    "agent-size": (_size, "a number of jobs, 0 or more"),
+    "grace-period": (_seconds, "a number of seconds, or 10s, 1m 30s"),
+    "signal-handlers": (_boolean, "on or off"),
+    "dispatcher": (_boolean, "on or off"),
+}
+
+
+def read() -> Options:
+    """The options of this process. For any thread.
+
+    Raises `ProductConfigError`, which names section, key and value, for a key that is unknown or a
+    value that is wrong.
+    """
+    options = _of_section(_section())
+    text = os.environ.get(ENVIRONMENT_VARIABLE)
+    if text:
+        where = f"the environment variable {ENVIRONMENT_VARIABLE}"
+        options["dispatcher"] = _value(where, "dispatcher", text)
+    elif "dispatcher" not in options and "Zope2.utilities.zconsole" in sys.modules:
+        # A session or a script: it opens the database, too, and is no worker unless told so.
+        options["dispatcher"] = False
+    return Options(**options)
+
+
+def _of_section(section: Mapping[str, Any]) -> dict[str, Any]:
+    options = {}
+    for key, text in section.items():
+        if key not in _DATATYPES:
+            known = ", ".join(_DATATYPES)
+            raise ProductConfigError(
+                f"<product-config {SECTION}> of the configuration file (zope.conf) has the key "
+                f"{show(key)}, which is unknown: there are {known}"
+            )
+        where = f"the key {key} in <product-config {SECTION}> of the configuration file (zope.conf)"
+        options[key.replace("-", "_")] = _value(where, key, text)
+    return options
+
+
+def _value(where: str, key: str, text: Any) -> Any:
+    datatype, examples = _DATATYPES[key]
+    try:
+        return datatype(str(text))
+    except (ValueError, OverflowError) as error:
+        raise ProductConfigError(f"{where} is {show(text)}: give {examples}") from error
+
+
+def _section() -> Mapping[str, Any]:
+    """The section, whoever has read the file; empty if there is none.
+
+    Neither package is imported here: one that nobody has imported has read no file.
+    """
+    appsetup: Any = sys.modules.get("zope.app.appsetup.product")
+    if appsetup is not None and (found := appsetup.getProductConfiguration(SECTION)) is not None:
+        return dict(found)
+    zope: Any = sys.modules.get("App.config")
+    if zope is not None:
+        sections = getattr(zope.getConfiguration(), "product_config", None) or {}
+        if (found := sections.get(SECTION)) is not None:
+            return dict(found)
+    return {}
