@@ -2,15 +2,15 @@
 
 `async` became a keyword in Python 3.7, so no import statement can spell this package. Its name
 lives on where names are text: in ZCML, in the pickles of old databases, in dotted names given to
-`importlib` and on the command line. There `zc.async.X.Y` is the very module `zc.async_.X.Y`, so a
-class is one class under both names. The ZCML files lie in this folder because
+`importlib` and on the command line. There `zc.async.X.Y` is the same module as `zc.async_.X.Y`, so
+a class is the same class under both names. The ZCML files lie in this folder because
 `<include package="zc.async" file="..." />` looks beside this file.
 
-The finder is to be there before threads ask for modules. While one thread begins to run this file,
-another that imports `zc.async.job` takes this half-made package as its parent without waiting, and
-without the finder its import fails. Therefore `zc.async_` imports this package first of all, and a
-program that imports `zc.async_` before it starts threads, as it does to configure it, never meets
-that moment. For the same reason nothing of `zc.async_` is imported here before it is asked for.
+The finder has to be installed before threads import modules. While one thread begins to run this
+file, another that imports `zc.async.job` takes this half-made package as its parent without
+waiting; without the finder its import fails. Therefore `zc.async_` imports this package first of
+all. A program imports `zc.async_` to configure it, before it starts threads, so it never has this
+problem. For the same reason, nothing of `zc.async_` is imported here until it is needed.
 """
 
 import importlib
@@ -25,24 +25,23 @@ from typing import Any
 _ALIAS = "zc.async"
 _REAL = "zc.async_"
 
-#: Held while a real module is imported for an alias. Modules that import each other, ZODB's do too,
-#: are met half-made where several threads begin to import them at once: to avoid a deadlock the
-#: import system lets one thread go on without waiting for the other.
+#: Held while a real module is imported for an alias. If several threads begin at once to import
+#: modules that import each other, as those of ZODB do, a thread may see one half-made: to avoid a
+#: deadlock, the import system lets it go on without waiting for the other thread.
 _one_at_a_time = threading.RLock()
 
 
 def _real_name(name: str) -> str:
-    """Return the name in `zc.async_` of the module that `name` spells with `zc.async`."""
+    """Return the name under `zc.async_` of a module whose `name` begins with `zc.async`."""
     return _REAL + name[len(_ALIAS) :]
 
 
 class _AliasLoader(importlib.abc.Loader):
     """Loads an alias by importing the real module.
 
-    The import system writes the alias's spec on the module that `create_module` returns;
-    `exec_module` puts the real one back. Until it has, other threads meet this loader on the real
-    module, so whatever else a loader is asked for (resources, source, code) the real loader answers
-    under the real name.
+    The import system sets the alias's spec on the module that `create_module` returns;
+    `exec_module` restores the real one. Until then other threads find this loader on the real
+    module. So for resources, source and code it asks the real loader, under the real name.
     """
 
     def __init__(self, real_spec: importlib.machinery.ModuleSpec) -> None:
@@ -52,13 +51,13 @@ class _AliasLoader(importlib.abc.Loader):
         """Return the real module, completely initialised."""
         with _one_at_a_time:
             module = importlib.import_module(self._real_spec.name)
-        # What the module has: a second spec, made for looking only, must not replace it.
+        # The module's own spec: a second spec, made only to look, must not replace it.
         if module.__spec__ is not None:
             self._real_spec = module.__spec__
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give `module` its own spec back; its code has run already."""
+        """Restore the spec of `module`; its code has run already."""
         module.__spec__ = self._real_spec
 
     def get_code(self, name: str) -> CodeType | None:
@@ -90,10 +89,10 @@ class _AliasLoader(importlib.abc.Loader):
 
 
 class _AliasFinder(importlib.abc.MetaPathFinder):
-    """Finds `zc.async.X` where `zc.async_.X` is.
+    """Finds `zc.async.X` as `zc.async_.X`.
 
     It has to come before the finder of files: `zc.async.X` may be a package, and its `__path__`
-    would let that finder load `zc.async.X.Y` a second time, with classes of its own.
+    would let that finder load `zc.async.X.Y` a second time, with separate classes.
     """
 
     def find_spec(
@@ -124,8 +123,8 @@ def __getattr__(name: str) -> Any:
     """Return the attribute `name` of `zc.async_`.
 
     Raises:
-        AttributeError: `zc.async_` has none of that name, or it is one of those that say what a
-            module is (`__file__` and its like), which this package has of its own.
+        AttributeError: `zc.async_` has none of that name, or it is a special attribute of modules
+            (like `__file__`), which this package has itself.
     """
     if not (name.startswith("__") and name.endswith("__")):
         try:

@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# The alias's finder has to be there before several threads ask for modules through it at once.
+# The finder of the alias has to be installed before several threads import modules through it.
 importlib.import_module("zc.async")
 
 from zc.async_.threadlocal import local  # noqa: E402
@@ -15,7 +15,7 @@ __all__ = ["find", "local"]
 
 
 def __getattr__(name: str) -> Any:
-    # Not at once: what it needs is imported for nobody who only wants a part.
+    # Imported on demand: a program that needs only a part should not import all of this.
     if name == "find":
         from zc.async_.job import find
 

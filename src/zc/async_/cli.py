@@ -24,11 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     `arguments`: those after the command's name, by default the process's. Returns the exit status:
-    0 all is well, 1 something failed, 2 what was asked for cannot be done, 128 + N stopped by the
-    signal N. Raises SystemExit for arguments that cannot be understood, and after the help.
+    0 for success, 1 if something failed, 2 if the request cannot be carried out, 128 + N if signal
+    N stopped it. Raises SystemExit for arguments that cannot be parsed, and after the help.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Names of files need not be text in any encoding.
+        # File names need not be text in any encoding.
         sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"zc-async {options.command}: {error}", file=sys.stderr)
         return getattr(error, "status", 1)
     except BrokenPipeError:
-        # Whoever read the output has seen enough. Python would complain again when it flushes.
+        # The reader of the output has closed it. Python would complain again when it flushes.
         with contextlib.suppress(OSError, ValueError):
             stdout = sys.stdout.fileno()
             os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    # Imported here so that help and wrong arguments answer at once, without the packages of the
-    # extra.
+    # Imported here so that help and errors in arguments come at once, and without the packages of
+    # the extra.
     from zc.async_.demo import command
 
     command.run(options.folder, options.instance, options.query)

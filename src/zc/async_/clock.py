@@ -1,11 +1,11 @@
-"""The one source of time: of the present, and of a count that nobody sets.
+"""The only source of time: the present, and a count that nobody sets.
 
-Everything in this package that needs the present asks here, so that tests can replace it (see
-`zc.async_.testing`). Dates - when a job is due, when it ended - are by the wall clock, which
-administrators and NTP set back and forth, and which differs from machine to machine. Intervals
-within a process are counted by `monotonic`.
+All code in this package that needs the present asks here, so that tests can replace it (see
+`zc.async_.testing`). Dates, such as when a job is due or when it ended, use the wall clock.
+Administrators and NTP set it back and forth, and it differs between machines. Intervals within a
+process use `monotonic`.
 
-Any thread may ask; a source is replaced while no dispatcher runs.
+Any thread may ask; a source may be replaced only while no dispatcher runs.
 """
 
 import datetime
@@ -32,9 +32,9 @@ _monotonic_source: Callable[[], int] = _system_monotonic
 def replace_source(
     source: Callable[[], int] | None, monotonic: Callable[[], int] | None = None
 ) -> None:
-    """Have `source()` tell the microseconds since 1970 (UTC); None restores the system's clocks.
+    """Use `source()` for the microseconds since 1970 (UTC); None restores the system's clocks.
 
-    `monotonic()` tells what `monotonic` of this module does; by default it goes with `source`.
+    `monotonic()` replaces the source of this module's `monotonic`; by default it is `source`.
     """
     global _source, _monotonic_source
     _source = _system_microseconds if source is None else source
@@ -42,9 +42,9 @@ def replace_source(
 
 
 def monotonic() -> int:
-    """Microseconds since some moment, of which only differences mean something.
+    """Microseconds since some moment; only differences have a meaning.
 
-    Goes on whatever becomes of the clock. Not to be stored: in another process it means nothing.
+    Goes on even if the clock is set. Do not store it: in another process it means nothing.
     """
     return _monotonic_source()
 
@@ -72,7 +72,7 @@ def to_microseconds(moment: datetime.datetime) -> int:
 
 
 def in_a_while(interval: int) -> int:
-    """The time (microseconds) after an interval. ValueError if no datetime can tell it."""
+    """The time (microseconds) after an interval. ValueError if no datetime can hold it."""
     moment = microseconds() + interval
     if not EARLIEST <= moment <= LATEST:
         raise ValueError(f"{to_days(interval)} days from now are beyond what a datetime can tell")
@@ -84,9 +84,9 @@ def to_days(interval: int) -> int:
     return interval // (24 * 60 * 60 * 1_000_000)
 
 
-#: The last moment (microseconds since the epoch) that a datetime can tell.
+#: The last moment (microseconds since the epoch) that a datetime can hold.
 LATEST = to_microseconds(datetime.datetime.max.replace(tzinfo=UTC))
-#: The first one.
+#: The first such moment.
 EARLIEST = to_microseconds(datetime.datetime.min.replace(tzinfo=UTC))
 
 

@@ -1,7 +1,7 @@
 """Configuration in Python: the components that the library needs, and a dispatcher in one call.
 
-Everything is registered in the global component registry. With ZCML, include the files of
-the package `zc.async` instead.
+Everything is registered in the global component registry. With ZCML, include the files of the
+package `zc.async` instead.
 """
 
 import threading
@@ -24,11 +24,11 @@ from zc.async_.process import instanceuuid
 
 
 class _Started(NamedTuple):
-    """What a call of `start` began."""
+    """The results of one call of `start`."""
 
     db: Any
     dispatcher: Any
-    #: Makes the agent of a dispatcher that is activated.
+    #: The handler that makes the agent of an activated dispatcher.
     handler: Any
 
 
@@ -36,7 +36,7 @@ _mutex = threading.Lock()
 #: Under `_mutex`.
 _started: list[_Started] = []
 
-#: What is made a job by adaptation to `IJob`.
+#: Types whose instances become jobs by adaptation to `IJob`.
 CALLABLE_TYPES: tuple[type, ...] = (
     types.FunctionType,
     types.MethodType,
@@ -47,9 +47,9 @@ CALLABLE_TYPES: tuple[type, ...] = (
 
 
 def minimal() -> None:
-    """Register what the library needs where persistent objects have an adapter to `IConnection`.
+    """Register what the library needs if persistent objects have an adapter to `IConnection`.
 
-    Zope has one. See `base`.
+    Zope has such an adapter. See `base`.
     """
     provide = zope.component.provideAdapter
     provide(zc.twist.transactionManager)
@@ -60,10 +60,10 @@ def minimal() -> None:
 
 
 def base() -> None:
-    """Register all that the library needs, to put jobs into queues or to run them.
+    """Register everything that the library needs to put jobs into queues or to run them.
 
-    Persistent objects and connections can be adapted to `IQueue` then, which gives the queue named
-    '' of their database. LookupError if it has none yet: see `start`.
+    After that, persistent objects and connections can be adapted to `IQueue`: this gives the queue
+    named '' of their database. LookupError if the database has none yet: see `start`.
     """
     minimal()
     zope.component.provideAdapter(zc.twist.connection)
@@ -87,28 +87,28 @@ def start(
 ) -> None:
     """Make the queue of a database if it is missing, and have a dispatcher run its jobs.
 
-    `stop` ends it, which has to be done before the database is closed; at the end of the process
-    that happens by itself.
+    `stop` ends the dispatcher, and has to be called before the database is closed. At the end of
+    the process this happens automatically.
 
-    Call `base` or `minimal` first. After that of `minimal`, too, persistent objects and connections
-    can be adapted to `IQueue`.
+    Call `base` or `minimal` first. Even after `minimal`, persistent objects and connections can
+    then be adapted to `IQueue`.
 
     Args:
         db: a ZODB.DB.
         poll_interval: seconds.
-        db_name: the database that the queue belongs to, if it is not `db` itself.
-        agent_chooser, agent_size, agent_filter: see `IAgent`; of the agent 'main', if the
-            dispatcher has none yet.
+        db_name: the database of the queue, if it is not `db` itself.
+        agent_chooser, agent_size, agent_filter: for the agent 'main', if the dispatcher has none
+            yet; see `IAgent`.
         twisted: use Twisted's installed reactor, which the caller runs, in place of a thread.
-        shutdown_grace_period: seconds that running jobs are given at a stop.
+        shutdown_grace_period: how long (seconds) a stop waits for running jobs.
 
     Raises:
-        ValueError: the process has a dispatcher of its UUID on another database.
+        ValueError: the process has a dispatcher with its UUID on another database.
         ClosedDatabaseError: the database is closed. A ValueError.
         MissingDatabaseError: there is no database named `db_name`. A KeyError.
         NotConfiguredError: neither `base` nor `minimal` was called. A LookupError.
     """
-    # First of all, so that nothing is half done.
+    # Checked first, so that an error leaves nothing half done.
     zc.async_.process.registry.own_uuid()
     installer: Any = zc.async_.subscribers.QueueInstaller(db_name=db_name)
     installer.check(db)
@@ -138,23 +138,23 @@ def _unregister(handler: Any) -> None:
 def stop(db: Any = None, seconds: float = zc.async_.subscribers.PATIENCE) -> Any:
     """End what `start` began, for one database or, by default, for all.
 
-    The dispatcher hands back the jobs that no worker has begun, gives running ones its
-    `shutdown_grace_period` and leaves the queues; its threads end. Then `start` may be called
-    again, for the same database or another, and the database may be closed. Calling this again, or
-    without an earlier `start`, does nothing. The adapters to `IQueue` stay.
+    The dispatcher hands back the jobs that no worker has begun, waits its `shutdown_grace_period`
+    for running ones and leaves the queues. Its threads end. Then `start` may be called again, for
+    the same database or another, and the database may be closed. Calling this again, or without an
+    earlier `start`, does nothing. The adapters to `IQueue` stay.
 
-    For any thread but those of the dispatcher: a job cannot wait for its own end. With
-    `twisted=True` also for the reactor's thread, which does not wait: there the answer is a
-    Deferred, which fires when all has ended, if that is not so already; else None.
+    For any thread except those of the dispatcher: a job cannot wait for its own end. With
+    `twisted=True` also for the reactor's thread, which does not wait. There this returns a Deferred
+    that fires when all has ended, or None if all has ended already.
 
     Args:
-        db: the database that `start` was called with.
+        db: the database with which `start` was called.
         seconds: how long to wait, after the grace period, for the threads of the dispatcher and
             of jobs.
 
     Raises:
-        zc.async_.stopping.NotStoppedError: a job goes on, or the dispatcher does; `problems` names
-            them. What is left can be waited for with another call.
+        zc.async_.stopping.NotStoppedError: a job or the dispatcher goes on; `problems` names them.
+            Another call can wait for the rest.
         AsyncError: this is a thread of the dispatcher.
     """
     with _mutex:
@@ -171,6 +171,6 @@ def stop(db: Any = None, seconds: float = zc.async_.subscribers.PATIENCE) -> Any
     if waited_for is None:
         ended()
     else:
-        # Until then another call waits for it, too.
+        # Until then, another call of `stop` waits for it too.
         waited_for.addCallback(ended)
     return waited_for

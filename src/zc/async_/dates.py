@@ -1,4 +1,4 @@
-"""Dates without a time zone, which are taken as UTC."""
+"""Warns of dates without a time zone, which are taken as UTC."""
 
 import datetime
 
@@ -6,15 +6,14 @@ import zc.async_.warners
 
 
 class NaiveDateWarning(UserWarning):
-    """A date without a time zone was taken as UTC, though the local time is another."""
+    """A date without a time zone was taken as UTC, but local time differs from UTC."""
 
 
 def warn_if_ambiguous(what: str, moment: datetime.datetime) -> None:
-    """Warn of a date without a time zone where that may be meant as another one.
+    """Warn of a date without a time zone if the caller may have meant local time.
 
-    A warning, and no log record: Python tells it once for each line of code that calls, with the
-    line, and those who run it decide whether it is shown, logged (`logging.captureWarnings`) or an
-    error.
+    This is a warning, not a log record: Python shows it once for each calling line, with the line.
+    The user decides whether it is shown, logged (`logging.captureWarnings`) or an error.
     """
     if moment.tzinfo is None and _differs_here(moment):
         zc.async_.warners.warn(
@@ -29,5 +28,5 @@ def _differs_here(moment: datetime.datetime) -> bool:
     try:
         return bool(moment.astimezone().utcoffset())
     except (OverflowError, ValueError, OSError):
-        # At the ends of what a datetime can tell.
+        # Close to the first or last possible datetime.
         return False

@@ -1,8 +1,8 @@
 """The contract of zc.async: every interface, status, event and exception.
 
-Unless a text says otherwise: times are timezone-aware datetimes in UTC, intervals are timedeltas, a
-method may be called by any thread that owns the connection of the object, and nothing here commits
-a transaction on its own.
+Unless a text says otherwise, times are timezone-aware datetimes in UTC and intervals are
+timedeltas. Any thread that owns the object's connection may call a method. Nothing here commits a
+transaction on its own.
 """
 
 import datetime
@@ -75,19 +75,19 @@ __all__ = [
 
 _ = MessageFactory("zc.async")
 
-#: What a callable takes.
+#: The arguments of a callable.
 Arguments = ParamSpec("Arguments")
 
-#: A poll's key, a time (UTC), how long ago, or None.
+#: The key of a poll, a time (UTC), an interval before now, or None.
 Moment = int | datetime.datetime | datetime.timedelta | None
 
-#: What a retry policy answers: try again now, give up, or try again after a while or at a time.
+#: The answer of a retry policy: try again now, give up, or try again after a while or at a time.
 Answer = bool | datetime.timedelta | datetime.datetime
 
 #: Key of the `IQueues` mapping in the root of a database.
 KEY = "zc.async"
 
-#: In no queue, and never run.
+#: Never put into a queue, and never run.
 NEW = _("new-status", "New")
 #: In a queue; no dispatcher has claimed it.
 PENDING = _("pending-status", "Pending")
@@ -113,13 +113,14 @@ class AsyncError(Exception):
 
 
 class BadStatusError(AsyncError, ValueError):
-    """The status of a job does not allow what was asked of it."""
+    """The status of a job does not allow the operation."""
 
 
 class FullError(AsyncError):
     """A container has no room for one more.
 
-    Nothing here raises it: what finds no place waits. It is for containers of applications.
+    Nothing here raises it: a job that finds no place waits. Containers of applications may raise
+    it.
     """
 
 
@@ -136,30 +137,30 @@ class MissingCallableError(AsyncError, LookupError):
 
 
 class JobNotFoundError(AsyncError, LookupError):
-    """There is no job of that id here: see `zc.async_.find`."""
+    """There is no job with that id here: see `zc.async_.find`."""
 
 
 class BadJobIdError(JobNotFoundError, ValueError):
-    """A text that is the id of no job, and never will be."""
+    """The text cannot be the id of a job, now or later."""
 
 
 class NotConfiguredError(AsyncError, ComponentLookupError):
-    """A component is missing that the library needs."""
+    """A component that the library needs is missing."""
 
 
 class MissingDatabaseError(AsyncError, KeyError):
-    """There is no database of that name beside the one that is open."""
+    """The open database has no other database of that name in its group."""
 
     # A KeyError shows the repr of its message.
     __str__ = Exception.__str__
 
 
 class ClosedDatabaseError(AsyncError, ValueError):
-    """A database that was closed is to get a queue or a dispatcher."""
+    """A queue or a dispatcher was asked to use a database that was closed."""
 
 
 class ReassignedError(AsyncError):
-    """The job is no longer the business of the worker that tried to go on with it."""
+    """The worker that tried to go on with the job no longer owns it."""
 
 
 # --------------------------------------------------------------------------------------------------
@@ -191,14 +192,14 @@ class IDispatcherRegistered(IObjectEvent):
 class IDispatcherUnregistered(IObjectEvent):
     """A dispatcher's `IDispatcherAgents` (the object) was removed from a queue.
 
-    `parent` is the `IDispatchers` it was in.
+    `parent` is the `IDispatchers` that it was in.
     """
 
 
 class IDispatcherActivated(IObjectEvent):
     """A dispatcher began to work for a queue; the object is its `IDispatcherAgents`.
 
-    Handlers run in the transaction that activates: agents added here work at once.
+    Handlers run in the transaction of the activation. Agents that they add work at once.
     """
 
 
@@ -244,27 +245,27 @@ class DispatcherDeactivated(ObjectEvent):
 
 
 class IReactor(Interface):
-    """What a dispatcher asks of a reactor.
+    """The part of a reactor that a dispatcher uses.
 
-    The reactors of Twisted have all of this; so does any object with these five methods. It need
-    not declare the interface.
+    The reactors of Twisted provide it. Any object with these five methods will do; it need not
+    declare the interface.
 
-    `zc.async_.configure.stop` and `zc.async_.stopping` besides call `removeSystemEventTrigger`, as
-    Twisted has it, of a reactor that goes on. One with a method `seconds` is taken to count by a
-    clock that may be set, unless that is `time.monotonic`: then a thread of the dispatcher looks
-    every second whether a call is late, and has it made.
+    `zc.async_.configure.stop` and `zc.async_.stopping` also call `removeSystemEventTrigger`, as
+    defined by Twisted, if the reactor goes on. A method `seconds` other than `time.monotonic` means
+    that the reactor uses a clock that may be set. Then a thread of the dispatcher checks every
+    second whether a call is late, and makes the reactor call it.
     """
 
     def callFromThread(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Have the reactor's thread call `callable` soon. Any thread may ask, and is not kept."""
+        """Have the reactor's thread call `callable` soon. Any thread may ask; it does not wait."""
 
     def callInThread(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        """Call `callable` in some other thread soon. Asked from the reactor's thread only."""
+        """Call `callable` in some other thread soon. Called in the reactor's thread only."""
 
     def callLater(seconds: float, callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Call `callable` in the reactor's thread after `seconds` (a float).
 
-        Returns an object with `cancel()` and `active()`. Asked from the reactor's thread only.
+        Returns an object with `cancel()` and `active()`. Called in the reactor's thread only.
         """
 
     def addSystemEventTrigger(
@@ -276,7 +277,7 @@ class IReactor(Interface):
         """
 
     def callWhenRunning(callable: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call `callable` once the reactor runs, or at once if it does."""
+        """Call `callable` once the reactor runs, or at once if it runs already."""
 
 
 class IUUID(Interface):
@@ -291,37 +292,37 @@ class IUUID(Interface):
 class IDispatcher(Interface):
     """Claims jobs for one process and has worker threads run them.
 
-    Its state belongs to the thread of its reactor; the methods that report may be called from any
-    thread and answer with copies.
+    Its state belongs to the reactor's thread. Any thread may call the methods that report; they
+    return copies.
     """
 
     db = Attribute("The ZODB.DB that has the queues in its root.")
-    reactor = Attribute("The `IReactor` it lives on.")
+    reactor = Attribute("The `IReactor` that it uses.")
     UUID = Attribute("Its identity in every queue, a uuid.UUID.")
     poll_interval = Attribute("Seconds (float) between two polls when nothing else causes one.")
     activated = Attribute("When it was activated (datetime, UTC), or None or False.")
     thread = Attribute("The thread of the reactor if an installer started one, else None.")
     polls = Attribute("The polls kept in memory, the newest first.")
     jobs = Attribute(
-        "Of the jobs kept in memory, by (oid, database name), what `getJobInfo` tells; newest last."
+        "Maps (oid, database name) of the jobs kept in memory to their `getJobInfo`; newest last."
     )
-    queues = Attribute("Of each queue's name a mapping of an agent's name to its worker pool.")
+    queues = Attribute("Maps the name of each queue to a mapping of agent names to worker pools.")
     shutdown_grace_period = Attribute(
-        "Seconds (float) that running jobs are given at a graceful stop; 0 by default."
+        "How long (float, seconds) a graceful stop waits for running jobs; 0 by default."
     )
 
     def activate(threaded: bool | None = False) -> None:
         """Register with the reactor and begin to poll.
 
-        `threaded`: make polls in other threads than the reactor's. By default that is so exactly
-        with the reactor that is installed in `twisted.internet.reactor`.
+        `threaded`: poll in threads other than the reactor's. The default is true exactly if the
+        reactor is the one installed as `twisted.internet.reactor`.
 
-        From now on until they are closed, the ZEO clients of its database, and of those that it is
-        connected with, are watched over: what is stuck while it connects is made anew.
+        The ZEO clients of its database and of the other databases of the group are watched until
+        they are closed. A connection attempt that is stuck is made again.
         """
 
     def deactivate() -> Any:
-        """Stop claiming, give running jobs their grace, and hand back the rest."""
+        """Stop claiming, wait the grace period for running jobs, and hand back the rest."""
 
     def getStatistics(
         at: Moment = None,
@@ -330,13 +331,13 @@ class IDispatcher(Interface):
         queue: str | None = None,
         agent: str | None = None,
     ) -> dict[str, Any]:
-        """Figures of the jobs started by the polls of a span of time, as a dict."""
+        """Statistics of the jobs that the polls of a period started, as a dict."""
 
     def getJobInfo(oid: int, database_name: str | None = None) -> dict[str, Any]:
-        """What is known here of the job with this oid (int), as a dict; KeyError if nothing is.
+        """What this dispatcher knows of the job with this oid (int), as a dict; else KeyError.
 
-        'reassigned' is true once the job is not this dispatcher's any more, as soon as the worker
-        or a poll has seen that.
+        'reassigned' is true once the worker or a poll has seen that the job no longer belongs to
+        this dispatcher.
         """
 
     def getActiveJobIds(
@@ -345,14 +346,14 @@ class IDispatcher(Interface):
         """The (oid, database name) of the jobs now in worker threads, the newest first."""
 
     def getPollInfo(at: Moment = None, before: Moment = None) -> Any:
-        """The newest poll at a key, a datetime or an interval ago, or the newest before that.
+        """The newest poll at or before `at`, or before `before`: a key, a datetime or an interval.
 
-        `at` may be that of a poll itself; of `before` the answer is always an earlier poll.
-        ValueError if there is none.
+        The key of a poll as `at` gives that poll; as `before` it gives an earlier one. ValueError
+        if there is none.
         """
 
     def iterPolls(at: Moment = None, before: Moment = None, since: Moment = None) -> Iterator[Any]:
-        """The polls of a span of time, the newest first."""
+        """The polls of a period, the newest first."""
 
     def getStatusInfo() -> dict[str, Any]:
         """The state of this dispatcher, as a dict.
@@ -366,28 +367,28 @@ class IDispatcher(Interface):
 
 
 class IRetryPolicy(Interface):
-    """Decides what becomes of a job that failed, could not commit or was interrupted.
+    """Decides what happens to a job that failed, could not commit or was interrupted.
 
-    Obtained by calling a factory, or a named adapter of the job to this interface, with the job. It
-    is stored with the job as soon as it was asked something. Answers: True (try again now), False
-    (give up), a timedelta or a datetime (try again then).
+    A factory, or a named adapter of the job to this interface, makes it from the job. It is stored
+    with the job as soon as it has been asked something. Answers: True (try again now), False (give
+    up), a timedelta or a datetime (try again then).
     """
 
     def jobError(failure: Any, data_cache: dict[str, Any]) -> Answer:
         """The code of the job raised; its transaction was aborted. Called in a new transaction.
 
         `failure` is a `zc.twist.Failure`. `data_cache` is a dict that lasts until the tries of this
-        run end, whatever becomes of transactions; `updateData` is called with it then.
+        run end, even if transactions are aborted. Then `updateData` is called with it.
         """
 
     def commitError(failure: Any, data_cache: dict[str, Any]) -> Answer:
-        """The transaction of the job could not be committed. Otherwise as `jobError`."""
+        """The transaction of the job could not be committed. Otherwise like `jobError`."""
 
     def interrupted() -> Answer:
         """The process or dispatcher that ran the job ended."""
 
     def updateData(data_cache: dict[str, Any]) -> None:
-        """Store what is worth keeping of `data_cache`, in the transaction of the result."""
+        """Store the useful part of `data_cache`, in the transaction of the result."""
 
 
 class IAbstractJob(Interface):
@@ -396,8 +397,8 @@ class IAbstractJob(Interface):
     parent = Attribute("The queue, agent or job that this job is in, or None.")
     status = Attribute("NEW, PENDING, ASSIGNED, ACTIVE, CALLBACKS or COMPLETED.")
     result = Attribute(
-        "The outcome, a `zc.twist.Failure` if it failed; None before that. Of a job that waits for "
-        "another one, that other job."
+        "The outcome, a `zc.twist.Failure` if it failed; None before that. While the job waits for "
+        "another job, that other job."
     )
 
     def addCallbacks(
@@ -408,8 +409,8 @@ class IAbstractJob(Interface):
     ) -> Any:
         """Have `success` called with a good result or `failure` with a Failure.
 
-        Each is None, a callable or an `IJob`. The level and the policy are set on both jobs unless
-        None. Returns an `ICallbackProxy`.
+        Each is None, a callable or an `IJob`. The level and the policy are set on both jobs, unless
+        they are None. Returns an `ICallbackProxy`.
         """
 
     def addCallback(
@@ -417,17 +418,17 @@ class IAbstractJob(Interface):
     ) -> Any:
         """Have `callback` (a callable or an `IJob`) called with the result, good or bad.
 
-        Returns it as a job. Callbacks run in the order of their adding, each in a transaction of
-        its own. If this job is completed, the callback is put into its queue to be run at once; if
-        it never was in a queue, the callback is called here: what the caller had done in this
-        transaction is committed with it.
+        Returns it as a job. Callbacks run in the order in which they were added, each in its own
+        transaction. If this job is completed, the callback is put into its queue to run at once. If
+        this job never was in a queue, the callback is called here; that commits what the caller has
+        done in this transaction.
         """
 
 
 class ICallbackProxy(IAbstractJob):
-    """Stands for whichever of two callbacks comes to run.
+    """Stands for one of two callbacks: the one that will run.
 
-    Callbacks added to it are added to that one.
+    Callbacks added to the proxy are added to that callback.
     """
 
     success = Attribute("The job for a good result, or None.")
@@ -435,38 +436,38 @@ class ICallbackProxy(IAbstractJob):
     job = Attribute("The job that was chosen; None before the result is known.")
 
     def getJob(result: Any) -> Any:
-        """Choose by `result`, and return the job to call; call it once the result is known."""
+        """Choose by `result`, and return the job to call. For use once the result is known."""
 
 
 class IJob(IAbstractJob):
     """A call, stored in a database, and its result.
 
-    Made as `Job(callable, *args, **kwargs)`, a partial application as `functools.partial`.
+    Made as `Job(callable, *args, **kwargs)`: a partial application, like `functools.partial`.
     """
 
     id = Attribute(
         "A short text (str) by which `zc.async_.find` finds the job again, from any connection of "
-        "its group of databases: such as '1234', or '1234-main' if the database has a name. It "
-        "needs no quoting in a URL and never changes. A job has it from its put on, before the "
-        "commit; None for a job that is in no database."
+        "its group of databases: for example '1234', or '1234-main' if the database has a name. It "
+        "needs no quoting in a URL and never changes. A job gets it when it is put, before the "
+        "commit. None while the job is in no database."
     )
     callable = Attribute(
-        "What is called: a global function or class, a callable object that can be stored, or a "
+        "The callable: a global function or class, a callable object that can be stored, or a "
         "method of one. May be set until the job starts."
     )
     args = Attribute("Positional arguments, a mutable sequence.")
     kwargs = Attribute("Keyword arguments, a mutable mapping.")
     annotations = Attribute("A mutable mapping for anybody's notes; see `zc.async_.local`.")
-    callbacks = Attribute("The callbacks, jobs and proxies, in order of adding (a tuple).")
+    callbacks = Attribute("The callbacks, jobs and proxies, in the order of adding (a tuple).")
     queue = Attribute("The nearest `IQueue` among the parents, or None.")
     agent = Attribute("The `IAgent` that claimed the job, or None.")
     begin_after = Attribute(
         "The job starts at this time or later, by the clock of the process that claims it. Set by "
-        "`IQueue.put`, to the present if nothing else is given; None before. May be set while the "
-        "job is pending: to a datetime, or to a timedelta, which counts from then on (ValueError "
-        "if no datetime can tell the time). A naive datetime is taken as UTC; where local time is "
-        "another, `zc.async_.dates.NaiveDateWarning` says so. A job that waits for a timedelta "
-        "waits no longer though the clock is set back."
+        "`IQueue.put`, by default to the present; None before. May be set while the job is "
+        "pending, to a datetime or to a timedelta from that moment (ValueError if no datetime can "
+        "hold the time). A naive datetime is taken as UTC; where local time differs from UTC, "
+        "`zc.async_.dates.NaiveDateWarning` says so. A job that waits for a timedelta does not "
+        "wait longer when the clock is set back."
     )
     begin_by = Attribute(
         "How long (timedelta) after `begin_after` the job must have begun, else it fails with "
@@ -474,15 +475,15 @@ class IJob(IAbstractJob):
     )
     quota_names = Attribute(
         "Names (tuple of str) of the quotas of its queue in which the job needs a place to run. "
-        "May be set while the job is pending."
-        " A job that waits for others keeps its places, but in quotas that these name, or those "
-        "that they wait for: there it gives its place up."
+        "May be set while the job is pending. A job that waits for other jobs keeps its places, "
+        "except in quotas that are named by these jobs, or by jobs that they wait for in turn: "
+        "there it gives up its place."
     )
     priority = Attribute("An integer, 0 by default. Among the due jobs, higher ones start first.")
     assignerUUID = Attribute("The UUID of the process that put the job, or None.")
     active_start = Attribute("When it started (datetime), or None.")
-    active_end = Attribute("When its result was known (datetime), or None.")
-    initial_callbacks_end = Attribute("When the callbacks had run (datetime), or None.")
+    active_end = Attribute("When its result became known (datetime), or None.")
+    initial_callbacks_end = Attribute("When the callbacks had finished (datetime), or None.")
     failure_log_level = Attribute(
         "Level of the log record for a failure. None: ERROR for a job that was put into a queue, "
         "CRITICAL for a callback."
@@ -496,23 +497,23 @@ class IJob(IAbstractJob):
         """Run the job: call its callable, with the given arguments after its own.
 
         Runs in the transaction manager of the job's connection, commits, and returns the result.
-        What the caller has done in the present transaction is committed before, so that it stays
-        if the job fails or is tried again; an error of that commit is the caller's, and nothing
-        has run. A dispatcher calls jobs in a worker's thread; for a job that is in a queue nobody
-        else may.
+        The caller's present transaction is committed first, so that its changes stay if the job
+        fails or is tried again. An error of that commit is raised to the caller, and nothing has
+        run. A dispatcher calls jobs in a worker's thread. Only a dispatcher may call a job that is
+        in a queue.
 
-        A Deferred or coroutine that a job returns is waited for: as long as it takes where a
-        reactor runs in another thread, else for `zc.async_.running.awaiting.PATIENCE` seconds,
-        since only another thread can bring it. The result is a Failure of `CannotWaitError` where
-        that is known to be in vain: in the thread of the reactor itself, or without any other
-        thread.
+        If the job returns a Deferred or a coroutine, the call waits for it. It waits without limit
+        if a reactor runs in another thread, else for `zc.async_.running.awaiting.PATIENCE` seconds,
+        since only another thread can bring the result. The result is a Failure of
+        `CannotWaitError` if waiting is known to be useless: in the thread of the reactor itself, or
+        if there is no other thread.
         """
 
     def bind(*args: Any, **kwargs: Any) -> Any:
-        """Put the given arguments before those the job has (update keyword arguments).
+        """Put the given arguments before those of the job (keyword arguments are updated).
 
-        Returns the job. Asked of the class, `Job.bind(callable, *args, **kwargs)`, it makes a job
-        whose callable gets that job itself before `args`.
+        Returns the job. Called on the class, `Job.bind(callable, *args, **kwargs)` makes a job
+        whose callable gets the job itself before `args`.
         """
 
     def fail(error: Exception | None = None) -> None:
@@ -524,19 +525,19 @@ class IJob(IAbstractJob):
     def handleCallbackInterrupt() -> Any:
         """The process that performed this callback is gone: ask the retry policy.
 
-        The callback is new again then, or has failed. It is performed by whoever goes on with the
-        callbacks of its parent. Returns the answer of the policy; None, if there was nothing to
-        ask. Does not commit.
+        After that the callback is new again, or has failed. It is performed when the callbacks of
+        its parent are resumed. Returns the answer of the policy; None if there was nothing to ask.
+        Does not commit.
         """
 
     def resumeCallbacks() -> None:
-        """Go on with callbacks whose process is gone."""
+        """Go on with the callbacks of a job whose process is gone."""
 
     def getRetryPolicy() -> Any:
         """The `IRetryPolicy` of this job.
 
-        Made at the first call, and kept with the job (which writes its record), unless another
-        thread runs it meanwhile.
+        It is made at the first call and kept with the job, which writes the job's record, unless
+        another thread runs the job meanwhile.
         """
 
     def setUp() -> Any:
@@ -554,10 +555,10 @@ class IJob(IAbstractJob):
 
 
 class ISizedSequence(zope.interface.common.sequence.IFiniteSequence):
-    """Jobs, of which there may be so many at once.
+    """A collection of jobs with a limited number of places.
 
-    Iteration, `len`, `in` and indices are over the jobs that hold a place now. False if there are
-    none.
+    Iteration, `len`, `in` and indices are over the jobs that hold a place now. It is false if there
+    are none.
     """
 
     size = Attribute("The number of places, at least 0. May be changed at any time.")
@@ -573,7 +574,7 @@ class ISizedSequence(zope.interface.common.sequence.IFiniteSequence):
 
 
 class IQuota(ISizedSequence):
-    """How many jobs that name it may run at once, over all dispatchers of a queue."""
+    """Limits how many jobs that name it run at once, over all dispatchers of a queue."""
 
     name = Attribute("Its name in the queue (str).")
     parent = Attribute("The `IQuotas`.")
@@ -596,19 +597,19 @@ class IQuotas(zope.interface.common.mapping.IEnumerableMapping):
 class IQueues(zope.interface.common.mapping.IMapping):
     """The queues of a database, by name. The usual queue has the name ''.
 
-    What is no name, or no `IQueue`, is refused with TypeError.
+    Raises TypeError for a key that is not a name, and for a value that is not an `IQueue`.
     """
 
 
 class IQueue(Interface):
     """Jobs that wait to be run.
 
-    Iteration, `len`, `in` and indices cover the waiting jobs, in the order in which they may
-    start: put back ones, then by priority, time and arrival.
+    Iteration, `len`, `in` and indices cover the waiting jobs, in the order in which they may start:
+    first jobs that were put back, then by priority, time and arrival.
 
-    An iteration looks at jobs as it comes to them: the first one costs the same however many wait.
-    It gives each job at most once, those that still wait then. Jobs that are put or edited
-    meanwhile may come or not; so may others if this connection claims meanwhile.
+    Iteration is lazy: the first job costs the same however many wait. It gives each job at most
+    once, if the job still waits then. It may leave out jobs that are put or edited meanwhile, and
+    any jobs if this connection claims meanwhile.
     """
 
     name = Attribute("The name of the queue in its `IQueues`; None if it is in none.")
@@ -625,15 +626,15 @@ class IQueue(Interface):
         priority: int | None = None,
         quota_names: Iterable[str] | None = None,
     ) -> Any:
-        """Add a job, or a callable that is made one, and return the job.
+        """Add a job, or make one of a callable, and return the job.
 
-        The other arguments set the attributes of `IJob` of the same names, unless None: all that
+        The other arguments, unless None, set the attributes of `IJob` with the same names: all that
         can be set on a job besides its call. `begin_after` may be a timedelta from now; a naive
         datetime is in UTC. The job may start once the transaction has committed.
 
         Raises `BadStatusError` for a job that is or was in a queue already and cannot run now,
-        ValueError for a quota that does not exist, TypeError for what cannot be called or stored
-        and `ClosedDatabaseError` if the database of the queue was closed. Warns of functions and
+        ValueError for a quota that does not exist, TypeError for an object that cannot be called or
+        stored, and `ClosedDatabaseError` if the queue's database was closed. Warns of functions and
         classes of the main program, with `zc.async_.job.mainprogram.MainProgramWarning`.
         """
 
@@ -645,19 +646,19 @@ class IQueue(Interface):
     ) -> Any:
         """Add a job that calls `callable` with these arguments, and return the job.
 
-        In one word what `put(Job(callable, *args, **kwargs))` is, and type checkers check the
-        arguments. None of them is for the queue: use `put` to say when, or how urgently. Raises
-        what `put` raises.
+        Short for `put(Job(callable, *args, **kwargs))`; type checkers check the arguments. All
+        arguments go to the callable: use `put` to set a time or a priority. Raises the same errors
+        as `put`.
         """
 
     def putBack(job: Any) -> None:
-        """Put a claimed job back; it comes before every other. The opposite of `claim`."""
+        """Put a claimed job back, before every other job. The opposite of `claim`."""
 
     def pull(index: int = 0) -> Any:
         """Remove a waiting job by its position, and return it. IndexError if there is none."""
 
     def remove(job: Any) -> None:
-        """Remove a waiting job. LookupError if it does not wait here."""
+        """Remove a waiting job. LookupError if it is not waiting here."""
 
     def claim(filter: Callable[[Any], Any] | None = None, default: Any = None) -> Any:
         """Remove and return the first job that may run now and that `filter` (if any) accepts.
@@ -668,7 +669,7 @@ class IQueue(Interface):
 
 
 class IDispatchers(zope.interface.common.mapping.IEnumerableMapping):
-    """The dispatchers that ever registered with a queue: UUID to `IDispatcherAgents`."""
+    """All dispatchers that ever registered with a queue: UUID to `IDispatcherAgents`."""
 
     def register(uuid: UUID) -> None:
         """Add an `IDispatcherAgents`. ValueError if there is one."""
@@ -686,82 +687,82 @@ class IDispatchers(zope.interface.common.mapping.IEnumerableMapping):
 class IDispatcherAgents(zope.interface.common.mapping.IMapping):
     """The agents of one dispatcher in one queue: name to `IAgent`.
 
-    A handler of the events that are fired here and by `IDispatchers` may use what it is told of,
-    as in `event.object.parent.quotas`. One that raises is told of at CRITICAL, with its name; what
-    it did is undone, the other handlers are heard, and the dispatcher goes on. If that was
-    `IDispatcherActivated`, the dispatcher calls it again, after five seconds and then later and
-    later (at most five minutes), until all is well. A conflict that it meets has the whole
-    transaction tried anew.
+    A handler of the events that are fired here and by `IDispatchers` may use the objects of the
+    event, as in `event.object.parent.quotas`. If a handler raises, the error is logged at CRITICAL
+    with the handler's name and its changes are undone; the other handlers are called, and the
+    dispatcher goes on. If the event was `IDispatcherActivated`, the dispatcher calls the handler
+    again until it succeeds, after five seconds and then at growing intervals of at most five
+    minutes. A conflict in a handler causes the whole transaction to be tried again.
     """
 
     UUID = Attribute("The UUID of the dispatcher.")
     parent = Attribute("The `IQueue`; None if the dispatcher was unregistered.")
-    queue = Attribute("The `IQueue`, also if the dispatcher was unregistered.")
+    queue = Attribute("The `IQueue`, even if the dispatcher was unregistered.")
     activated = Attribute("When it was activated (datetime), or None.")
     dead = Attribute(
         "Whether its process is known to have ended, or this process has seen its ping unchanged "
-        "for longer than `ping_death_interval`. Whoever asks for this looks: a process that looks "
-        "for the first time, or again after a longer time, knows nothing yet, and gets False."
+        "for longer than `ping_death_interval`. Reading the attribute counts as a look. A process "
+        "that looks for the first time, or after a long time, knows nothing yet and gets False."
     )
     last_ping = Attribute("An object whose `value` is the time of the newest ping, or None.")
     ping_interval = Attribute("Time (timedelta) between two pings, 30 seconds by default.")
     ping_death_interval = Attribute(
-        "A dispatcher whose ping does not change for longer than this (timedelta) is dead, by the "
-        "monotonic clock of whoever sees that, over several looks; 60 seconds by default. What "
-        "the ping says does not matter: clocks of machines differ."
+        "A dispatcher whose ping does not change for longer than this (timedelta) is dead; 60 "
+        "seconds by default. The observer measures it over several looks by its own monotonic "
+        "clock. The time in the ping does not matter: clocks of machines differ."
     )
 
     def activate() -> None:
         """Begin to work. ValueError if it is activated. Fires `IDispatcherActivated`."""
 
     def reactivate() -> None:
-        """Go on working after having been taken for dead. Fires `IDispatcherReactivated`."""
+        """Go on working after being taken for dead. Fires `IDispatcherReactivated`."""
 
     def deactivate() -> Any:
         """Stop working, and hand every claimed job back. Fires `IDispatcherDeactivated`."""
 
 
 class ICompletedCollection(Interface):
-    """The newer completed jobs of an agent, the newest first."""
+    """The recently completed jobs of an agent, the newest first."""
 
     def add(job: Any) -> None:
         """Add a job that has just completed. For agents and dispatchers."""
 
     def remove(job: Any) -> None:
-        """Remove a job of which an undone transaction has it that it did not complete."""
+        """Remove a job whose completion was undone with its transaction."""
 
     def __len__() -> int:
         """How many there are."""
 
     def __iter__() -> Iterator[Any]:
-        """As `iter()`."""
+        """The same as `iter()`."""
 
     def iter(
         start: datetime.datetime | None = None, stop: datetime.datetime | None = None
     ) -> Iterator[Any]:
-        """The jobs that completed at `start` or before and after `stop`, newest first."""
+        """The jobs that completed at or before `start` and after `stop`, newest first."""
 
     def first(start: datetime.datetime | None = None) -> Any:
-        """The newest job, completed at `start` or before. ValueError if there is none."""
+        """The newest job that completed at or before `start`. ValueError if there is none."""
 
     def last(stop: datetime.datetime | None = None) -> Any:
-        """The oldest job, completed after `stop`. ValueError if there is none."""
+        """The oldest job that completed after `stop`. ValueError if there is none."""
 
     def clear() -> None:
-        """Forget all. Of jobs that complete meanwhile, some may be forgotten, too."""
+        """Forget all. Some of the jobs that complete meanwhile may be forgotten too."""
 
 
 class IAgent(ISizedSequence):
-    """Chooses jobs of a queue for one dispatcher, and has those that run.
+    """Chooses jobs of a queue for one dispatcher, and holds those that run.
 
-    `zc.async_.agent.Agent` is one. Others are of any class that is persistent and declared to
-    implement this, and are put into the `IDispatcherAgents` under a name, which sets `name` and
-    `parent`. They claim as they like in `claimJob`. Dispatchers keep their own books of what such
-    an agent has claimed, and what is promised of jobs holds whatever it does; an error of `remove`,
-    `jobCompleted` or `completed` is logged at CRITICAL.
+    `zc.async_.agent.Agent` implements it. Any other persistent class may, if it is declared to
+    implement this. Its instances are put into the `IDispatcherAgents` under a name, which sets
+    `name` and `parent`. `claimJob` may choose as it likes. Dispatchers keep their own records of
+    what such an agent has claimed, so the guarantees for jobs hold whatever the agent does. An
+    error of `remove`, `jobCompleted` or `completed` is logged at CRITICAL.
 
-    Iteration, `len`, `in` and indices cover the claimed jobs that have not completed; a job that
-    waits for another job is not among them. Without such jobs it is false.
+    Iteration, `len`, `in` and indices cover the claimed jobs that have not completed, except jobs
+    that wait for another job. An agent without such jobs is false.
     """
 
     name = Attribute("Its name in its `IDispatcherAgents`.")
@@ -770,8 +771,8 @@ class IAgent(ISizedSequence):
     size = Attribute("How many jobs it runs at once, 3 by default; 0 pauses it.")
     filter = Attribute(
         "None, or a callable that takes a waiting job and says whether this agent may run it. It "
-        "is asked once about a job, and again when the job or the filter is changed. If it raises, "
-        "the answer is taken as no and the error logged."
+        "is called once for a job, and again when the job or the filter is changed. If it raises, "
+        "the answer counts as no and the error is logged."
     )
     chooser = Attribute(
         "None, or a callable that takes the agent and returns a job that it claimed with "
@@ -782,23 +783,23 @@ class IAgent(ISizedSequence):
     def claimJob() -> Any:
         """Claim a job, assign it to this agent and return it, or return None.
 
-        Returns None if the agent is full or its dispatcher is not active in the queue. An agent of
-        one's own class need not look at either, nor assign the job, though it may set the `parent`
-        of the job to itself. It must return a job that it got from `IQueue.claim`.
+        Returns None if the agent is full or its dispatcher is not active in the queue. A custom
+        agent class need not check either, nor assign the job, though it may set the `parent` of the
+        job to itself. It must return a job that it got from `IQueue.claim`.
         """
 
     def remove(job: Any) -> None:
         """Forget a claimed job. ValueError if it is not here.
 
-        Dispatchers call this, in the transaction of a poll, for a job that the agent shows and that
-        is with it no more: it went back into its queue, or waits for the result of another job.
+        Dispatchers call this, in the transaction of a poll, for a job that the agent still lists
+        but no longer has: the job went back into its queue, or waits for the result of another job.
         """
 
     def jobCompleted(job: Any) -> None:
-        """Forget a claimed job, and add it to `completed`. It has completed.
+        """Forget a claimed job that has completed, and add it to `completed`.
 
-        Dispatchers call this in the transaction of a poll. A job that was removed since it waited
-        for another one is added to `completed` without that.
+        Dispatchers call this in the transaction of a poll. They do not for a job that was removed
+        because it waited for another job: that one is added to `completed` directly.
         """
 
     def index(job: Any) -> int:
@@ -806,7 +807,7 @@ class IAgent(ISizedSequence):
 
 
 class IFilterAgent(IAgent):
-    """An agent that has no chooser: what it takes is told by its filter alone, all if that is None.
+    """An agent without a chooser: only its filter decides which jobs it takes, or it takes all.
 
-    Provided by an `IAgent` of this package as long as its `chooser` is None.
+    The agents of this package provide it as long as their `chooser` is None.
     """

@@ -1,4 +1,4 @@
-"""Ending dispatchers for good: their threads have ended, and the process forgets them."""
+"""Ends dispatchers for good: waits for their threads, and removes them from the process."""
 
 import time
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from zc.twist.reactors import close_wakers
 
 
 class NotStoppedError(AsyncError):
-    """A dispatcher, or jobs of it, did not end in the time that was given.
+    """A dispatcher, or some of its jobs, did not end in the given time.
 
     Attributes:
         problems: one text for each of them.
@@ -67,7 +67,7 @@ def _stop(dispatcher: Any, seconds: float) -> Deferred | None:
 def _stop_on_installed_reactor(dispatcher: Any, seconds: float) -> Deferred | None:
     reactor = dispatcher.reactor
     if not reactor.running or isInIOThread():
-        # Nobody waits here for jobs that go on: the reactor has other things to do.
+        # This does not wait for jobs that go on: the reactor has other things to do.
         deferred = dispatcher.stop_on_reactor()
         if deferred is None:
             _forget(dispatcher)

@@ -1,9 +1,9 @@
-"""What an application registers to have queues, a dispatcher and agents when its database opens.
+"""Event handlers that install queues, a dispatcher and agents when a database opens.
 
-The instances at the end of each section are for registration as they are; make others from the
-classes to change something. The installers of queues and dispatchers take either event:
-`DatabaseOpened`, and `DatabaseOpenedWithRoot`, which in some applications is the first to come
-after the configuration was loaded. If both come, the second finds that all is done.
+Register the instances at the end of each section, or make others from the classes to change
+something. The installers of queues and dispatchers accept `DatabaseOpened` and
+`DatabaseOpenedWithRoot`; in some applications the latter is the first event after the configuration
+was loaded. If both events come, the second one finds all done.
 """
 
 import atexit
@@ -30,7 +30,7 @@ from zc.async_.running import notes
 from zc.async_.storing import oids
 from zc.twist.showing import show
 
-#: Real seconds that a dispatcher is given to stop, after the grace period of its jobs.
+#: How long (real seconds) to wait for the stop of a dispatcher, after the grace period of its jobs.
 PATIENCE = 3
 
 
@@ -48,10 +48,10 @@ class QueueInstaller:
         db_name: str | None = None,
     ) -> None:
         """`queues`: their names. `factory`: makes a queue; if it takes two arguments, it gets the
-        connection of the database that opened, and the name. `db_name`: the database that they
-        belong to, if it is another than the one that opens; that one then refers to them.
+        connection of the database that opened, and the name. `db_name`: the database of the queues,
+        if they belong to another one than the one that opens, which then refers to them.
 
-        Raises TypeError for names or a factory that cannot be.
+        Raises TypeError for invalid names or an invalid factory.
         """
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
         self.queues = _names("queues", queues)
@@ -60,14 +60,15 @@ class QueueInstaller:
         self.db_name = db_name
 
     def __call__(self, event: Any) -> None:
-        """Install, in a transaction of its own. For any thread.
+        """Install, in a separate transaction. For any thread.
 
-        A process that only puts jobs then has its ZEO clients watched over, as a dispatcher's are.
+        The ZEO clients are watched from then on, as for a dispatcher, even if the process only puts
+        jobs.
 
-        Raises what `check` does.
+        Raises the errors of `check`.
         """
         self.check(event.database)
-        # Before anything is put, by jobs or by the application.
+        # Before jobs or the application put anything.
         oids.watch_database(event.database)
         zc.async_.zeo.watch(event.database)
         manager = transaction.TransactionManager()
@@ -79,10 +80,10 @@ class QueueInstaller:
             connection.close()
 
     def check(self, database: Any) -> None:
-        """Raise an error if the queues cannot be had in a database. For any thread.
+        """Raise an error if the queues cannot be installed in a database. For any thread.
 
-        That is `ClosedDatabaseError` for one that is closed, and `MissingDatabaseError`, a
-        KeyError, if there is none of the name `db_name` beside it.
+        `ClosedDatabaseError` if it is closed, and `MissingDatabaseError`, a KeyError, if its group
+        has no database named `db_name`.
         """
         utils.check_is_open(database)
         if self.db_name is None or self.db_name in database.databases:
@@ -118,7 +119,7 @@ class QueueInstaller:
         home = connection
         if self.db_name is not None:
             home = connection.get_connection(self.db_name)
-            # So that they are reachable there too: packing that database must not remove them.
+            # They are also in that database's root, since packing it must not remove them.
             queues = home.root().setdefault(zc.async_.interfaces.KEY, queues)
         if queues._p_jar is None:
             home.add(queues)
@@ -128,13 +129,13 @@ class QueueInstaller:
         return queues
 
     def _prepare(self, queue: Any) -> None:
-        """Make the lanes of this process's usual number of connections."""
+        """Make lanes for the usual number of connections of this process."""
         if isinstance(queue, Queue):
             lane.prepare(queue.lanes, queue._p_jar.db().getPoolSize())
 
 
 def _names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Names that were given, checked."""
+    """Check names, and return them as a tuple."""
     found = () if isinstance(names, str) else tuple(names)
     if isinstance(names, str) or not all(isinstance(name, str) for name in found):
         raise TypeError(f"{argument} is {show(names)}: give a tuple of names")
@@ -148,7 +149,7 @@ def _takes_arguments(factory: Callable[..., Any]) -> bool:
     try:
         signature = inspect.signature(factory)
     except ValueError:
-        # Of what is written in C nothing may be known.
+        # A callable written in C may have no known signature.
         return False
     for arguments in (2, 0):
         try:
@@ -164,7 +165,7 @@ def _takes_arguments(factory: Callable[..., Any]) -> bool:
 
 queue_installer = QueueInstaller()
 
-#: For applications whose database named 'async' is to have the queues.
+#: For applications that keep the queues in the database named 'async'.
 multidb_queue_installer = QueueInstaller(db_name="async")
 
 
@@ -173,7 +174,7 @@ multidb_queue_installer = QueueInstaller(db_name="async")
 
 
 class ThreadedDispatcherInstaller:
-    """Starts a dispatcher on a reactor of its own, in a thread of its own."""
+    """Starts a dispatcher on its own reactor, in its own thread."""
 
     def __init__(
         self,
@@ -190,9 +191,9 @@ class ThreadedDispatcherInstaller:
         Args:
             poll_interval: seconds.
             reactor_factory: makes a reactor as those of Twisted, with `run` and `stop`; by default
-                one that counts by a monotonic clock.
+                one that uses a monotonic clock.
             uuid: by default the `IUUID` utility.
-            shutdown_grace_period: seconds that running jobs are given at a stop.
+            shutdown_grace_period: how long (seconds) a stop waits for running jobs.
             signal_handlers: whether the dispatcher stops at a signal to end the process.
             enabled: whether there is to be a dispatcher at all.
         """
@@ -208,7 +209,7 @@ class ThreadedDispatcherInstaller:
         """Start, unless a dispatcher works on that database. For any thread.
 
         The thread is kept as `dispatcher.thread`. The dispatcher stops at the end of the process
-        and, if this is the main thread, at a signal to end that nobody else handles.
+        and, if this is the main thread, at a termination signal that nobody else handles.
 
         Raises ValueError if the process has a dispatcher of that UUID on another database, or if
         this one is closed, `NotConfiguredError` if the process has no UUID, and
@@ -231,7 +232,7 @@ class ThreadedDispatcherInstaller:
             name=f"zc.async dispatcher {dispatcher.UUID}",
             daemon=True,
         )
-        # A daemon thread is just cut off when the interpreter ends.
+        # A daemon thread would simply be cut off when the interpreter ends.
         _exit_handlers[dispatcher] = exit_handler = _StopAtExit(dispatcher)
         atexit.register(exit_handler)
         if options.signal_handlers:
@@ -266,7 +267,7 @@ class TwistedDispatcherInstaller:
         self.enabled = enabled
 
     def __call__(self, event: Any) -> None:
-        """Have a dispatcher begin when the reactor runs, unless one works on that database.
+        """Start a dispatcher when the reactor runs, unless one works on that database.
 
         For the main thread. Raises what `ThreadedDispatcherInstaller` does.
         """
@@ -315,22 +316,22 @@ def _has_dispatcher(database: Any, uuid: Any) -> bool:
     if dispatcher is None:
         return False
     if not dispatcher.activated and utils.is_closed(dispatcher.db):
-        # It has ended, or is about to, and makes room for another one.
+        # It has ended, or is about to end, and another one may replace it.
         zc.async_.dispatcher.pop(uuid)
         return False
     return dispatcher.db is database and bool(dispatcher.activated)
 
 
 def _run(dispatcher: Any) -> None:
-    """What the thread of a dispatcher does."""
+    """The work of a dispatcher's thread."""
     dispatcher.reactor.run(installSignalHandlers=False)
 
 
 def stop(dispatcher: Any, seconds: float = PATIENCE) -> None:
     """Stop a dispatcher that has a thread, and wait until the thread has ended.
 
-    `seconds`: how long to wait, after the grace period of the jobs. For any thread but the
-    dispatcher's own. Nothing is raised: see whether `dispatcher.thread` is alive.
+    `seconds`: how long to wait, after the grace period of the jobs. For any thread except the
+    dispatcher's own. Raises nothing: check whether `dispatcher.thread` is alive.
     """
     thread = dispatcher.thread
     if not _ask_to_stop(dispatcher):
@@ -343,7 +344,7 @@ def stop(dispatcher: Any, seconds: float = PATIENCE) -> None:
 
 
 def _ask_to_stop(dispatcher: Any) -> bool:
-    """Have the reactor of a dispatcher stopped; return whether it runs."""
+    """Ask the reactor of a dispatcher to stop; return whether it runs."""
     if dispatcher.thread is None or not dispatcher.thread.is_alive():
         return False
     dispatcher.reactor.callFromThread(reactors.stop, dispatcher.reactor)
@@ -376,13 +377,13 @@ def forget_exit_handler(dispatcher: Any) -> None:
 # --------------------------------------------------------------------------------------------------
 # Signals
 
-#: Of each dispatcher that stops at signals, the handlers that were in place before, by signal
-#: number. Changed by the main thread.
+#: The earlier handlers by signal number, for each dispatcher that stops at signals. Changed by the
+#: main thread.
 signal_handlers: dict[Any, dict[int, Any]] = {}
 
 
 def _default_handlers() -> dict[int, Any]:
-    """What Python does at the signals that ask a process to end."""
+    """The default handlers of Python for the signals that ask a process to end."""
     handlers: dict[int, Any] = {
         signal.SIGINT: signal.default_int_handler,
         signal.SIGTERM: signal.SIG_DFL,
@@ -393,7 +394,7 @@ def _default_handlers() -> dict[int, Any]:
 
 
 def _install_signal_handlers(dispatcher: Any) -> None:
-    """Have a dispatcher stop at the signals that the application leaves to Python."""
+    """Make a dispatcher stop at the signals that the application leaves to Python."""
     if threading.current_thread() is not threading.main_thread():
         return
     replaced = {}
@@ -408,7 +409,7 @@ def _install_signal_handlers(dispatcher: Any) -> None:
 def _handle_signal(number: int, frame: Any) -> None:
     """Stop the dispatchers, and then do what Python would have done."""
     dispatchers = list(signal_handlers)
-    # First of all: whoever is impatient and sends another signal shall be heard.
+    # First of all, so that another signal of an impatient user takes effect.
     restore_signal_handlers()
     for dispatcher in dispatchers:
         _ask_to_stop(dispatcher)
@@ -418,13 +419,13 @@ def _handle_signal(number: int, frame: Any) -> None:
     if callable(default):
         default(number, frame)
     else:
-        # Not restored if another handler was put before this one, and has called it.
+        # It was not restored if another handler replaced this one and has called it.
         signal.signal(number, default)
         os.kill(os.getpid(), number)
 
 
 def restore_signal_handlers(dispatcher: Any = None) -> None:
-    """Forget the signal handlers of a dispatcher, by default of all, and put back the earlier ones.
+    """Remove the signal handlers of a dispatcher, by default of all, and restore the earlier ones.
 
     A handler that others have installed meanwhile stays. Does nothing outside the main thread.
     """
@@ -455,9 +456,9 @@ class AgentInstaller:
         """`chooser`, `size` and `filter`: see `IAgent`; a size of None is what
         `<product-config zc.async>` says. `queue_names`: None for all queues.
 
-        Raises ValueError or TypeError if there can be no such agent.
+        Raises ValueError or TypeError for arguments that no agent can have.
         """
-        # Now, and not when a dispatcher is activated.
+        # A trial, so that errors come now and not when a dispatcher is activated.
         Agent(chooser=chooser, filter=filter, size=0 if size is None else size)
         zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)(self)
         (self.agent_name,) = _names("agent_name", (agent_name,))

@@ -1,4 +1,4 @@
-"""`zc.async_.local`: what code that runs in a job can ask about its surroundings."""
+"""`zc.async_.local`: tells code in a job about its job, queue, agent and dispatcher."""
 
 import threading
 from typing import Any
@@ -10,35 +10,35 @@ import zc.async_.clock
 from zc.async_.interfaces import AsyncError
 from zc.twist.showing import show
 
-#: Shortest pause between two looks for an annotation, in seconds.
+#: The shortest pause (seconds) between two looks for an annotation.
 SHORTEST_POLL = 0.01
 
 
 class NoJobError(AsyncError, AttributeError):
-    """The thread asked about the job it runs, and runs none."""
+    """The thread asked about its job, but runs none."""
 
 
 class Local(threading.local):
     """The job of the current thread, and its dispatcher.
 
-    The attributes are set by workers and by jobs themselves; the methods are for the code of jobs.
+    Workers and jobs set the attributes. The methods are for the code of jobs.
     """
 
     #: The job that runs in this thread, a callback included.
     job: Any = None
-    #: The claimed job that this thread was given: its oid, the name of its database, its token.
+    #: The claimed job that this thread got: its oid, the name of its database, its token.
     claimed: tuple[bytes, str, int] | None = None
     #: The dispatcher whose worker this thread is.
     dispatcher: Any = None
-    #: The name of the agent that this thread works for.
+    #: The name of the agent for which this thread works.
     agent_name: str | None = None
     #: How the running job was marked as active, if nobody claimed it.
     mark: Any = None
-    #: What this thread has been given, if it is a worker's and has something to do.
+    #: The present task, if this is a worker's thread and has one.
     task: Any = None
-    #: What guards the commits of this thread, if it is a worker's.
+    #: The fence that guards the commits of this thread, if it is a worker's.
     fence: Any = None
-    #: Jobs that were completed by what runs here without running themselves.
+    #: Jobs that were completed by the job in this thread without running themselves.
     completed: list[Any] | None = None
 
     def getJob(self) -> Any:
@@ -60,13 +60,13 @@ class Local(threading.local):
         return self.agent_name
 
     def getDispatcher(self) -> Any:
-        """The dispatcher whose worker this thread is; None if it is no worker."""
+        """The dispatcher whose worker this thread is; None if it is not a worker."""
         return self.dispatcher
 
     def getReactor(self) -> Any:
         """The reactor of the dispatcher whose worker this thread is.
 
-        NoJobError if it is no worker.
+        NoJobError if it is not a worker.
         """
         if self.dispatcher is None:
             raise NoJobError("this thread is no worker of a dispatcher")
@@ -76,8 +76,8 @@ class Local(threading.local):
         """Set an annotation of a job, by default this thread's, at once.
 
         It is committed in another connection: everybody sees it while the job still runs, and it
-        stays if the transaction of the job is aborted. Values are best immutable; a mutable or
-        persistent value must not be used again by the job.
+        stays even if the transaction of the job is aborted. Values should be immutable; the job
+        must not use a mutable or persistent value again.
         """
         oid, database = _address(self.own_job() if job is None else job)
         connection = database.open(transaction_manager := transaction.TransactionManager())
@@ -100,8 +100,8 @@ class Local(threading.local):
     ) -> Any:
         """The newest value of an annotation of a job, by default this thread's.
 
-        If there is none, look again about every `poll` seconds until `timeout` seconds have passed,
-        in the time of the reactor, and then return `default`. Values are best immutable.
+        If there is none, look again about every `poll` seconds until `timeout` seconds have passed
+        in the time of the reactor, and then return `default`. Values should be immutable.
         """
         oid, database = _address(self.own_job() if job is None else job)
         end = zc.async_.clock.monotonic() + timeout * 1_000_000
@@ -115,7 +115,7 @@ class Local(threading.local):
             self._pause(min(max(poll, SHORTEST_POLL), remaining))
 
     def _pause(self, seconds: float) -> None:
-        """Let time pass as the reactor counts it."""
+        """Wait in the time of the reactor."""
         passed = threading.Event()
         if self.dispatcher is None:
             passed.wait(seconds)
@@ -123,7 +123,7 @@ class Local(threading.local):
         reactor = self.dispatcher.reactor
         reactor.callFromThread(reactor.callLater, seconds, passed.set)
         self.dispatcher.pausing(passed)
-        # Virtual time may stand still just now, and what is waited for come all the same.
+        # In real time too: virtual time may stand still, and the annotation may come meanwhile.
         passed.wait(seconds)
         self.dispatcher.pauses.discard(passed)
 

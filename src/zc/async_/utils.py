@@ -1,4 +1,4 @@
-"""Small things that several modules need: loggers, readable reprs, patient transactions."""
+"""Small tools for several modules: loggers, readable reprs, transactions with retries."""
 
 import contextlib
 import datetime
@@ -25,9 +25,9 @@ from zc.async_.interfaces import ClosedDatabaseError, ReassignedError
 from zc.twist import showing
 from zc.twist.logrecords import ShownArguments
 
-#: Big events: start, stop, errors.
+#: For important events: start, stop, errors.
 log = logging.getLogger("zc.async.events")
-#: Every job, poll and thread.
+#: For every job, poll and thread.
 tracelog = logging.getLogger("zc.async.trace")
 
 #: Exceptions that no policy may swallow: they end a thread or a process.
@@ -35,28 +35,29 @@ EXPLOSIVE_ERRORS = zc.twist.EXPLOSIVE_ERRORS
 
 
 class DatabaseClosedError(SystemExit):
-    """The database that a thread works on was closed: there is nothing left that it could do."""
+    """The database of a worker thread was closed, so the thread has nothing left to do."""
 
     def __str__(self) -> str:
         return "its database was closed"
 
 
-#: The database is out of reach; asking again later is all that can be done. Checked before the
-#: transient errors, because ZEO's exception is one of these too.
+#: The database is out of reach; the only remedy is to try again later. Checked before the transient
+#: errors, because ZEO's exception is one of these too.
 DISCONNECTED_ERRORS: tuple[type[BaseException], ...] = (ZEO.Exceptions.ClientDisconnected,)
 
-with contextlib.suppress(ImportError):  # what RelStorage says of a commit, where that is installed
+with contextlib.suppress(ImportError):  # RelStorage's error for a commit, if that is installed
     from relstorage.storage.interfaces import StorageDisconnectedDuringCommit
 
     DISCONNECTED_ERRORS += (StorageDisconnectedDuringCommit,)
 
-#: The transaction met another one; a new try can succeed.
+#: The transaction conflicted with another one; a new try can succeed.
 TRANSIENT_ERRORS: tuple[type[BaseException], ...] = (
     transaction.interfaces.TransientError,
     ZODB.POSException.ConflictError,
 )
 
-#: Of these a retry policy is asked as of conflicts: also what was doomed, or had failed before.
+#: Retry policies are asked about these as about conflicts. They include doomed transactions, and
+#: those that had failed before.
 TRANSACTION_ERRORS: tuple[type[BaseException], ...] = (
     transaction.interfaces.TransactionError,
     *TRANSIENT_ERRORS,
@@ -65,17 +66,17 @@ TRANSACTION_ERRORS: tuple[type[BaseException], ...] = (
 #: Seconds that `try_five_times` waits for a database that is out of reach: first, step, most.
 DISCONNECTED_BACKOFF = (5, 5, 60)
 
-#: What `persistent` says of an oid that the connection knows already.
+#: The message of `persistent` for an oid that the connection knows already.
 _SAME_OID = "A different object already has the same oid"
 
 _BY_NAME = (types.FunctionType, types.BuiltinFunctionType, type)
 
 
 def is_of_used_oid(error: BaseException | None) -> bool:
-    """Whether a new object could not be stored because there was another of its oid.
+    """Whether a new object could not be stored because another object has its oid.
 
-    A ZEO server that was started again does not know which oids its clients have got and not used
-    yet, and gives them out again; see `zc.async_.storing.oids`. The next try uses others.
+    A restarted ZEO server does not know which oids its clients have fetched and not used yet, and
+    gives them out again; see `zc.async_.storing.oids`. The next try uses others.
     """
     if isinstance(error, ZODB.POSException.ConflictError):
         return bool(error.serials) and error.serials[-1] == z64
@@ -83,21 +84,21 @@ def is_of_used_oid(error: BaseException | None) -> bool:
 
 
 def database_name(obj: persistent.Persistent) -> str:
-    """The name of the database that `obj` is in, '?' if it is in none."""
+    """The name of the database of `obj`, '?' if it is in none."""
     jar = obj._p_jar
     return "?" if jar is None else jar.db().database_name
 
 
 def custom_repr(obj: object) -> str:
-    """A repr that tells persistent objects by oid and database, and callables by dotted name.
+    """A repr with oid and database for persistent objects, and dotted names for callables.
 
-    It is cut, in one line, and raises nothing: see `zc.twist.showing`.
+    It is shortened, in one line, and never raises: see `zc.twist.showing`.
     """
     return new_showing().text(obj)
 
 
 def new_showing() -> showing.Showing:
-    """For several values that are shown together, each as by `custom_repr`."""
+    """Make a `Showing` for several values together, each shown as by `custom_repr`."""
     return showing.Showing(_short_form)
 
 
@@ -120,10 +121,10 @@ for _logger in (log, tracelog):
 def log_once_committed(
     obj: persistent.Persistent, level: int, text: str, *arguments: object
 ) -> None:
-    """Log to `log` what has become true of `obj`, once the transaction of its connection is done.
+    """Log a change of `obj` to `log`, once the transaction of its connection has committed.
 
-    A transaction that conflicts said nothing, and its next try may see otherwise. Logs at once if
-    `obj` is in no database.
+    A transaction that conflicts changes nothing, and its next try may act differently. Logs at once
+    if `obj` is in no database.
     """
     jar = obj._p_jar
     if jar is None:
@@ -156,9 +157,9 @@ def told(error: BaseException) -> str:
 
 
 def dt_to_long(moment: datetime.datetime) -> int:
-    """An integer for a datetime: the later, the smaller. A naive one is in UTC.
+    """An integer for a datetime: smaller for later times. A naive datetime is in UTC.
 
-    So keys of polls and of completed jobs sort, the newest first.
+    Keys of polls and of completed jobs are made so, to sort the newest first.
     """
     return zc.async_.clock.LATEST - zc.async_.clock.to_microseconds(moment)
 
@@ -174,9 +175,9 @@ def dotted_name(obj: Any) -> str:
 
 
 def never_fail(call: Callable[[], Any], identifier: str, tm: Any) -> Any:
-    """Call until it succeeds, aborting in between; see `try_five_times`.
+    """Call until it succeeds, with aborts in between; see `try_five_times`.
 
-    Raises only what ends a thread or process, and `ReassignedError`.
+    Raises only exceptions that end a thread or process, and `ReassignedError`.
     """
     return _persist(call, identifier, tm, None)
 
@@ -184,9 +185,9 @@ def never_fail(call: Callable[[], Any], identifier: str, tm: Any) -> Any:
 def try_until_reachable(
     call: Callable[[], Any], identifier: str, tm: Any = transaction.manager
 ) -> Any:
-    """Call, in a transaction manager (this thread's), until no transient error is in the way.
+    """Call, and call again after each transient error. Other errors are raised.
 
-    Other errors are raised.
+    `tm`: the transaction manager, by default this thread's.
     """
     return _persist(call, identifier, tm, 1 << 30)
 
@@ -195,8 +196,8 @@ def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bo
     """Call and commit, and try again up to five times over transient errors.
 
     `call` takes no arguments; `identifier` names it in log records; `tm` is the transaction
-    manager. A database that is out of reach is waited for without end. With `commit` false nothing
-    is committed. Returns what `call` returns; raises its last error.
+    manager. Waits without limit for a database that is out of reach. With `commit` false nothing is
+    committed. Returns the result of `call`, or raises its last error.
     """
 
     def call_and_commit() -> Any:
@@ -208,7 +209,7 @@ def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bo
     return _persist(call_and_commit, identifier, tm, 5)
 
 
-#: What a database that was closed has for `close`.
+#: The `close` of a database that was closed.
 _closed_again = getattr(sys.modules[ZODB.DB.__module__], "noop", None)
 
 
@@ -216,8 +217,8 @@ def is_closed(database: Any) -> bool:
     """Whether `ZODB.DB.close` of a database was called."""
     if not isinstance(database, ZODB.DB):
         return False
-    # In the end it has no storage any more. Before that it takes the resources of connections away;
-    # and first of all it gets a `close` that does nothing.
+    # A close first gives the database a `close` that does nothing. Then it takes the resources of
+    # the connections away. At the end the database has no storage.
     begun = _closed_again is not None and vars(database).get("close") is _closed_again
     return begun or not hasattr(database, "_mvcc_storage")
 
@@ -239,9 +240,9 @@ _work = _Work()
 
 
 def work_on(database: Any) -> None:
-    """Have this thread try nothing over once a database is closed: it raises then.
+    """Make this thread stop retrying once a database is closed.
 
-    That is `DatabaseClosedError`.
+    The functions here then raise `DatabaseClosedError`.
     """
     _work.database = database
 
@@ -252,7 +253,7 @@ def _end_if_closed() -> None:
 
 
 def _pause(seconds: float) -> None:
-    """Wait, but not for a database that is closed meanwhile."""
+    """Wait; raise if the database of this thread is closed meanwhile."""
     if _work.database is None:
         time.sleep(seconds)
         return

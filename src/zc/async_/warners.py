@@ -1,4 +1,4 @@
-"""Warnings that name the line of whoever called this package."""
+"""Warnings that name the line that called this package."""
 
 import sys
 import warnings
@@ -7,12 +7,12 @@ _PACKAGE = __name__.rpartition(".")[0]
 
 
 def warn(message: str, category: type[Warning]) -> None:
-    """Warn of the line that called this package. In any thread."""
+    """Issue a warning for the line that called this package. In any thread."""
     warnings.warn(message, category, stacklevel=_levels_to_caller())
 
 
 def _levels_to_caller() -> int:
-    """How far up from `warn` whoever called this package is."""
+    """The `stacklevel` of the first caller outside of this package, as seen from `warn`."""
     level = 1
     frame = sys._getframe(1)
     while frame.f_back is not None:

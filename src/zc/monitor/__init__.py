@@ -1,4 +1,4 @@
-"""A line protocol by which operators and scripts look into a running process.
+"""A line protocol for operators and scripts to look into a running process.
 
 Each line names a command and gives it words as arguments::
 
@@ -8,8 +8,8 @@ Commands are utilities for `zc.monitor.interfaces.IMonitorPlugin`, found by thei
 `register_basics` registers those of this package, `start` opens a port. The connection is closed
 after the answer, which suits scripts; the command `interactive` keeps it open.
 
-Who reaches the port can do whatever the commands do. So it is opened on the loopback interface
-unless another address is asked for, and has no business to be reached from other networks.
+Anybody who can reach the port can do whatever the commands do. So it is opened on the loopback
+interface unless another address is given. It must not be reachable from other networks.
 """
 
 from zc.monitor.basics import help, interactive, quit

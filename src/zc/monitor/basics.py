@@ -53,12 +53,12 @@ def commands() -> Iterator[tuple[str, Any]]:
 
 
 def find(name: str) -> Any:
-    """The command of that name, or None."""
+    """The command with that name, or None."""
     return zope.component.queryUtility(IMonitorPlugin, name) if name else None
 
 
 def unknown(name: str) -> str:
-    """What is answered to a name that no command has."""
+    """The answer to a name that no command has."""
     return f'Unknown command: {name[:100]!r}. Try "help".\n'
 
 

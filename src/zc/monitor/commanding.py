@@ -1,4 +1,4 @@
-"""Performing the command of one line, in a thread of its own."""
+"""Performs the command of one line, in a separate thread."""
 
 import inspect
 import logging
@@ -41,7 +41,7 @@ class Connection:
 
 
 def perform(line: str, connection: Connection) -> None:
-    """Perform the command of a line. Raises `ConnectionEndedError` alone."""
+    """Perform the command of a line. Raises only `ConnectionEndedError`."""
     name, *args = line.split()
     plugin = basics.find(name)
     if plugin is None:
@@ -55,7 +55,7 @@ def perform(line: str, connection: Connection) -> None:
     except ConnectionEndedError:
         raise
     except BaseException as error:
-        # Also what would end a thread: it is one of ours.
+        # Also exceptions that usually end a thread: this thread belongs to the monitor.
         log.error("monitor command %r failed", line[:1000], exc_info=True)
         _end_line(connection)
         connection.write(f"{type(error).__name__}: {_text_of(error)}\n")
@@ -64,7 +64,7 @@ def perform(line: str, connection: Connection) -> None:
 
 
 def _takes(plugin: Any, connection: Any, args: list[str]) -> bool:
-    """Whether a command takes so many arguments, as far as that can be told."""
+    """Whether a command takes this number of arguments, if its signature is known."""
     try:
         signature = inspect.signature(plugin)
     except (TypeError, ValueError):

@@ -6,40 +6,40 @@ from zope.interface import Attribute, Interface
 class IMonitorPlugin(Interface):
     """A command: a callable, registered as a utility under the name that clients use.
 
-    The first line of its documentation is shown in the list of commands, all of it by `help NAME`.
+    The list of commands shows the first line of its docstring; `help NAME` shows all of it.
     """
 
     def __call__(connection, *args):  # type: ignore[no-untyped-def]
-        """Do what the command is for, and write the answer.
+        """Perform the command, and write the answer.
 
         `connection` is an `IMonitorConnection`; `args` are the words that the client gave (str).
-        Called in a thread of its own, several at the same time: a command that takes long keeps
-        nobody waiting but its own client. What it raises is shown to the client and logged.
+        Each call has its own thread, and several run at the same time: a slow command delays only
+        its own client. An error is shown to the client and logged.
         """
 
 
 class IMonitorConnection(Interface):
-    """The connection of a client, as a command has it. For the command's thread."""
+    """The connection of a client, for a command. For the command's thread."""
 
     interactive = Attribute("Whether the connection stays open after the answer. May be set.")
 
     def write(text: str) -> None:
         """Send text to the client.
 
-        Waits for a client that reads slowly. Raises `ConnectionEndedError` if it is gone, or has
-        read nothing for a minute.
+        Waits for a client that reads slowly. Raises `ConnectionEndedError` if the client is gone,
+        or has read nothing for a minute.
         """
 
     def quit() -> None:
-        """Close the connection after the answer, an interactive one too."""
+        """Close the connection after the answer, even an interactive one."""
 
 
 class MonitorError(Exception):
-    """A monitor server cannot do what was asked of it."""
+    """A monitor server cannot carry out a request."""
 
 
 class CannotStartError(MonitorError, OSError):
-    """An address that a server cannot listen on. The message says why."""
+    """A server cannot listen on an address. The message says why."""
 
 
 class ConnectionEndedError(MonitorError, ConnectionError):

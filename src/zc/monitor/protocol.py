@@ -1,8 +1,8 @@
 """The conversation with one client.
 
-A protocol belongs to the thread of its reactor. It performs one line at a time, each in a thread
-of its own. What that thread has to say goes through an `_Outlet`, which holds the thread up while
-the client reads slowly.
+A protocol belongs to the thread of its reactor. It performs one line at a time, each in a separate
+thread. This thread sends its answer through an `_Outlet`, which makes it wait while the client
+reads slowly.
 """
 
 import threading
@@ -16,33 +16,33 @@ from twisted.protocols.basic import LineOnlyReceiver
 from zc.monitor import commanding
 from zc.monitor.interfaces import ConnectionEndedError
 
-#: Bytes of a line, at most.
+#: The most bytes of a line.
 LONGEST_LINE = 1 << 16
 
-#: Lines that a client has sent ahead, from which on no more are read for the time being.
+#: With this number of lines sent ahead by the client, reading pauses.
 MOST_LINES = 100
 
-#: Seconds for which a client may leave an answer unread, before it is taken as gone.
+#: How long (seconds) a client may leave an answer unread before it is taken as gone.
 PATIENCE = 60.0
 
-#: Bytes of an answer that wait for the client; then the command waits.
+#: How many bytes of an answer may wait for the client before the command waits.
 MOST_UNREAD = 1 << 18
 
 
 @zope.interface.implementer(IPushProducer)
 class _Outlet:
-    """What a command sends. `send` is for the command's thread, the rest for the reactor's."""
+    """Sends the output of a command. `send` is for its thread, the rest for the reactor's."""
 
     def __init__(self, protocol: "MonitorProtocol") -> None:
         self._protocol = protocol
         self._condition = threading.Condition()
-        #: Bytes that the reactor has not got yet, under the condition.
+        #: How many bytes the reactor has not got yet. Under the condition.
         self._unread = 0
         self._paused = False
         self._ended = False
 
     def send(self, data: bytes) -> None:
-        """Have data sent. Raises `ConnectionEndedError` if the client is gone or does not read."""
+        """Send data. Raises `ConnectionEndedError` if the client is gone or does not read."""
         with self._condition:
             ready = self._condition.wait_for(
                 lambda: self._ended or (not self._paused and self._unread < MOST_UNREAD), PATIENCE
@@ -65,7 +65,7 @@ class _Outlet:
             self._paused = True
 
     def resumeProducing(self) -> None:
-        """The client has read what there was."""
+        """The client has read all that was sent."""
         with self._condition:
             self._paused = False
             self._condition.notify_all()
@@ -82,12 +82,12 @@ class MonitorProtocol(LineOnlyReceiver):
 
     delimiter = b"\n"
     MAX_LENGTH = LONGEST_LINE
-    #: Of Twisted, once there is a connection.
+    #: Set by Twisted once there is a connection.
     transport: Any
 
     def __init__(self, running: Any, clients: Any) -> None:
-        """`running`: the reactor, see `zc.monitor.reactors`. `clients`: of the server, which is
-        told of the beginning and end of this one.
+        """`running`: the reactor, see `zc.monitor.reactors`. `clients`: the clients of the server;
+        it is told when this one begins and ends.
         """
         self._running = running
         self._clients = clients
@@ -102,17 +102,17 @@ class MonitorProtocol(LineOnlyReceiver):
         """Whether a command is being performed."""
         return self._outlet is not None
 
-    # -- what Twisted calls
+    # -- called by Twisted
 
     def connectionMade(self) -> None:
-        """A client has come."""
+        """A client has connected."""
         self._connected = True
         if not self._clients.admit(self):
             self.write(b"Too many connections. Try again later.\n")
             self.transport.loseConnection()
 
     def connectionLost(self, reason: Any = None) -> None:
-        """The client has gone."""
+        """The client is gone."""
         self._connected = False
         self._lines = []
         if self._outlet is not None:
@@ -121,14 +121,14 @@ class MonitorProtocol(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         """A line has come, perhaps one of many."""
-        # Terminals send more than lines: what is no text is shown as such by whoever reads it.
+        # Terminals send other bytes too: those that are not text become escapes.
         self._lines.append(line.decode("utf-8", "backslashreplace"))
         if len(self._lines) == MOST_LINES:
             self.transport.pauseProducing()
         self._next()
 
     def lineLengthExceeded(self, line: bytes) -> None:
-        """A line has no end."""
+        """A line is too long."""
         self._end_with(f"Line too long: there is a limit of {LONGEST_LINE} bytes.\n")
 
     # -- one line after the other
@@ -157,11 +157,11 @@ class MonitorProtocol(LineOnlyReceiver):
         try:
             thread.start()
         except RuntimeError:
-            # The system gives no more threads.
+            # The system refuses another thread.
             self._end_with("There is no thread for this command. Try again later.\n")
 
     def _perform(self, line: str, outlet: _Outlet, interactive: bool) -> None:
-        """Perform a command: all that its thread does."""
+        """Perform a command. This is the whole work of its thread."""
         connection = commanding.Connection(outlet, interactive)
         try:
             commanding.perform(line, connection)
@@ -184,7 +184,7 @@ class MonitorProtocol(LineOnlyReceiver):
     def _end_with(self, text: str) -> None:
         self._lines = []
         if self._outlet is not None:
-            # Whatever the command says comes too late.
+            # Further output of the command is too late.
             self._outlet.stopProducing()
             self._release()
         self.write(text.encode())
@@ -200,7 +200,7 @@ class MonitorProtocol(LineOnlyReceiver):
     # -- for commands and the server
 
     def call_from_thread(self, call: Callable[..., Any], *args: Any) -> None:
-        """Have something done in the reactor's thread."""
+        """Call something in the reactor's thread."""
         self._running.do(call, *args)
 
     def write(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The reactor of monitor servers, in a thread of its own."""
+"""The reactor of monitor servers, in its own thread."""
 
 import threading
 from collections.abc import Callable
@@ -8,17 +8,17 @@ from twisted.internet.defer import maybeDeferred
 
 from zc.twist.reactors import AnyReactor, close_wakers
 
-#: Real seconds that the thread is given to do what it is asked, and to end.
+#: How long (real seconds) to wait for a call in the thread, and for its end.
 PATIENCE = 10.0
 
 
 class Running:
-    """A reactor that runs in a thread of its own."""
+    """A reactor that runs in its own thread."""
 
     def __init__(self) -> None:
         self.reactor: Any = AnyReactor()
         self._lock = threading.Lock()
-        #: Whether it can be woken no more. Under the lock.
+        #: Whether it can no longer be woken. Under the lock.
         self._ended = False
         started = threading.Event()
         self.reactor.callWhenRunning(started.set)
@@ -29,13 +29,13 @@ class Running:
         started.wait(PATIENCE)
 
     def do(self, function: Callable[..., Any], *args: Any) -> None:
-        """Have something done in the reactor's thread, unless it has ended. For any thread."""
+        """Call something in the reactor's thread, unless it has ended. For any thread."""
         with self._lock:
             if not self._ended:
                 self.reactor.callFromThread(function, *args)
 
     def end(self) -> None:
-        """Stop the reactor, and close what it keeps open for being woken."""
+        """Stop the reactor, and close the descriptors by which it is woken."""
         self.do(self.reactor.stop)
         self.thread.join(PATIENCE)
         if not self.thread.is_alive():
@@ -44,7 +44,7 @@ class Running:
             close_wakers(self.reactor)
 
 
-#: For whoever holds the lock of `zc.monitor.server`.
+#: Only for code that holds the lock of `zc.monitor.server`.
 _running: Running | None = None
 
 
@@ -65,7 +65,7 @@ def release() -> None:
 
 
 def call(running: Running, function: Callable[[], Any]) -> Any:
-    """Call a function in the reactor's thread; return what it returns, or its Deferred brings."""
+    """Call a function in the reactor's thread; return its result, or the result of its Deferred."""
     done = threading.Event()
     outcome: list[Any] = []
 

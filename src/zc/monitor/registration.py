@@ -1,4 +1,4 @@
-"""Commands are found as utilities."""
+"""Registers commands as utilities."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ def register(command: Callable[..., Any], name: str | None = None) -> None:
         command: see `IMonitorPlugin`.
         name: one word, by which clients call it; by default its `__name__`.
 
-    Raises ValueError for a name that no client could give.
+    Raises ValueError for a name that no client can send.
     """
     if name is None:
         name = command.__name__

@@ -1,7 +1,7 @@
-"""Servers: an address each, and the clients that have come to it.
+"""Monitor servers: each has an address and the clients that connected to it.
 
-All of them share one reactor, in a thread of its own. It is never that of a dispatcher which polls
-in its reactor's thread: what a poll is waiting for is just what an operator wants to ask about.
+All servers share one reactor with its own thread. It is never the reactor of a dispatcher that
+polls in its reactor's thread: an operator wants answers especially while a poll is waiting.
 """
 
 import atexit
@@ -21,13 +21,13 @@ from zc.monitor.protocol import MonitorProtocol
 #: A port of the loopback interface, a pair of host and port, or the path of a unix socket.
 Address = int | tuple[str, int] | str
 
-#: Where a port alone is opened.
+#: The host for a port that is given without one.
 LOOPBACK = "127.0.0.1"
 
-#: Clients of one server at the same time.
+#: The most clients of one server at the same time.
 MOST_CLIENTS = 32
 
-#: Clients that the system may have waiting until they are accepted.
+#: How many clients may wait in the system until they are accepted.
 BACKLOG = 50
 
 
@@ -38,15 +38,15 @@ class Clients(Factory):
 
     def __init__(self, running: reactors.Running) -> None:
         self._running = running
-        #: The one that was heard of least lately comes first.
+        #: The least recently active client comes first.
         self._clients: dict[MonitorProtocol, None] = {}
 
     def buildProtocol(self, addr: Any) -> MonitorProtocol:
-        """Make what talks with a new client."""
+        """Make the protocol for a new client."""
         return MonitorProtocol(self._running, self)
 
     def admit(self, client: MonitorProtocol) -> bool:
-        """Whether there is room for a client. If need be, one goes that says nothing."""
+        """Whether there is room for a client. If necessary, an idle one is disconnected."""
         if len(self._clients) >= MOST_CLIENTS:
             idle = next((one for one in self._clients if not one.is_busy), None)
             if idle is None:
@@ -57,7 +57,7 @@ class Clients(Factory):
         return True
 
     def touch(self, client: MonitorProtocol) -> None:
-        """Note that a client was heard of."""
+        """Note that a client was active."""
         if client in self._clients:
             del self._clients[client]
             self._clients[client] = None
@@ -67,7 +67,7 @@ class Clients(Factory):
         self._clients.pop(client, None)
 
     def abort(self) -> None:
-        """Have all clients go."""
+        """Disconnect all clients."""
         for client in list(self._clients):
             client.abort()
 
@@ -80,11 +80,10 @@ class _Server:
         reactor = running.reactor
         if isinstance(address, str):
             _remove_stale(address)
-            # Tried here, and then undone: of a socket that cannot be bound, Twisted leaves the
-            # descriptor open.
+            # A trial: if a socket cannot be bound, Twisted leaves its descriptor open.
             _bound(socket.AF_UNIX, address).close()
             os.unlink(address)
-            # Other users of the system have no business here.
+            # Not for other users of the system.
             self._port = reactor.listenUNIX(address, self._clients, BACKLOG, mode=0o600)
             self.address: Address = address
             return
@@ -104,11 +103,11 @@ class _Server:
 
 
 def _bound(family: int, place: Any) -> socket.socket:
-    """A socket that is bound to an address."""
+    """A socket bound to an address."""
     found = socket.socket(family)
     try:
         if family != socket.AF_UNIX and os.name == "posix":
-            # Connections of an earlier process that are still being ended are in nobody's way.
+            # Connections of an earlier process that are still closing must not block the port.
             found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.setblocking(False)
         found.bind(place)
@@ -119,7 +118,7 @@ def _bound(family: int, place: Any) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the unix socket of a process that has ended without it."""
+    """Remove the unix socket that a process left behind when it ended."""
     try:
         if not stat.S_ISSOCK(os.stat(path).st_mode):
             raise CannotStartError(f"cannot listen on {path}: there is a file that is no socket")
@@ -139,7 +138,7 @@ def _remove_stale(path: str) -> None:
 
 
 _lock = threading.RLock()
-#: The servers of this process, by what `start` has returned. Under `_lock`.
+#: The servers of this process, by the addresses that `start` returned. Under `_lock`.
 _servers: dict[Address, _Server] = {}
 
 
@@ -147,14 +146,14 @@ def start(address: Address) -> Address:
     """Open a port for clients. For any thread.
 
     Args:
-        address: the number of a port, which is opened on the loopback interface (0 for any that is
-            free); a pair of host and port; or the path of a unix socket, which is then open to
-            processes of this user only.
+        address: the number of a port, which is opened on the loopback interface (0 for any free
+            one); a pair of host and port; or the path of a unix socket, which is open only to
+            processes of this user.
 
     Returns the address as a pair, with the real number of the port, or the path: see `stop`.
 
-    Raises `CannotStartError`, an OSError, if nothing can listen there, and TypeError or ValueError
-    for what is no address.
+    Raises `CannotStartError`, an OSError, if it is impossible to listen there, and TypeError or
+    ValueError for a value that is not an address.
     """
     _check(address)
     with _lock:
@@ -194,14 +193,14 @@ def _open(running: reactors.Running, address: Address) -> _Server:
 
 
 def stop(address: Address | None = None) -> None:
-    """Close a port, or all of this process, and the connections of its clients.
+    """Close a port, or all ports of this process, and the connections of its clients.
 
-    For any thread but that of a command. Commands that still run go on, and are not heard any
-    more. When this returns, the ports are free; with the last one, the thread of the reactor has
-    ended. Does nothing if none is open.
+    For any thread except that of a command. Running commands go on, but their answers are lost.
+    When this returns, the ports are free. After the last one, the thread of the reactor has ended.
+    Does nothing if no port is open.
 
     Args:
-        address: what `start` returned; None for all.
+        address: the value that `start` returned; None for all.
 
     Raises `MonitorError` for an address on which no server listens.
     """

@@ -1,10 +1,10 @@
 """The bridge between Twisted and the ZODB.
 
 - `Failure` and `sanitize`: failures that can always be stored and loaded.
-- `EXPLOSIVE_ERRORS`: what `except` clauses let pass, since it ends a thread or process.
+- `EXPLOSIVE_ERRORS`: exceptions that `except` clauses let pass, since they end a thread or process.
 - `Partial` and `Reference`: calls on persistent objects from threads that have no connection.
 - `connection` and `transactionManager`: adapters of persistent objects.
-- `showing`: how values are shown in logs and failures, and the settings of that.
+- `showing`: how values are shown in logs and failures, with its settings.
 - `METHOD_WRAPPER_TYPE` and `get_self`: bound special methods of types written in C.
 """
 

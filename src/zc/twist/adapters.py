@@ -18,10 +18,10 @@ def connection(obj: Any) -> Any:
         obj: a persistent object, perhaps so new that only a container of it has a connection.
 
     Returns:
-        The connection, or None if there is none to be found; adaptation then fails, as it should.
+        The connection, or None if none is found; adaptation then fails, as it should.
     """
     seen: set[int] = set()
-    # A ring of parents is a mistake of the application, but no reason to hang.
+    # A cycle of parents is an error of the application, but must not make this loop forever.
     while obj is not None and id(obj) not in seen:
         jar = getattr(obj, "_p_jar", None)
         if jar is not None:
@@ -43,7 +43,7 @@ def transactionManager(obj: Any) -> Any:
     Returns:
         The transaction manager, or None if `obj` has no connection; adaptation then fails.
     """
-    # Asked of the interface, not by looking for the attribute: a persistent object may have a
-    # `transaction_manager` that means something else.
+    # The interface decides, not the attribute: a persistent object may have a `transaction_manager`
+    # with another meaning.
     jar = obj if ZODB.interfaces.IConnection.providedBy(obj) else connection(obj)
     return None if jar is None else jar.transaction_manager

@@ -1,9 +1,9 @@
 """Failures that can always be stored and loaded.
 
-Twisted's own Failure keeps the live exception and the frames it passed through. Stored with a job,
-such a failure breaks the commit if the exception, or something it refers to, cannot be pickled; and
-kept in a connection's cache it keeps the frames' local variables alive. A `Failure` of this module
-holds text and a private copy of the exception from the start.
+Twisted's own Failure keeps the live exception and the frames through which it passed. Stored with a
+job, such a failure breaks the commit if the exception, or an object to which it refers, cannot be
+pickled. In the cache of a connection it keeps the frames' local variables alive. A `Failure` of
+this module has text and a private copy of the exception from the start.
 """
 
 import copyreg
@@ -24,22 +24,22 @@ from zc.twist import showing
 Frame = tuple[str, str, int, tuple[tuple[str, str], ...], tuple[()]]
 
 #: An exception that led to another: its frames, the line that names it, and the sentence (`CAUSE`
-#: or `CONTEXT`) that leads over to the next.
+#: or `CONTEXT`) that introduces the next.
 Link = tuple[tuple[Frame, ...], str, str]
 
-#: Characters kept of the text of an exception; one that has more is kept as text alone.
+#: How many characters of an exception's text are kept. An exception with more is kept only as text.
 MAX_TEXT = 20_000
 
-#: Exceptions kept of a chain, the nearest ones.
+#: How many exceptions of a chain are kept: the nearest ones.
 MAX_CHAIN = 10
 
-#: Exceptions that nothing may swallow: they end a thread or a process.
+#: Exceptions that no code may swallow: they end a thread or a process.
 EXPLOSIVE_ERRORS = (SystemExit, KeyboardInterrupt, GeneratorExit)
 
 CAUSE = "The above exception was the direct cause of the following exception:"
 CONTEXT = "During handling of the above exception, another exception occurred:"
 
-#: Where the classes are today that older records name otherwise.
+#: Prefixes of class names in older records, and the present prefixes.
 _MOVED = (
     ("exceptions.", "builtins."),
     ("__builtin__.", "builtins."),
@@ -52,10 +52,10 @@ class StandInError(Exception):
 
     Attributes:
         type_name: the dotted name of the exception's class.
-        text: what `str` gave of the exception.
+        text: the `str` of the exception.
     """
 
-    # Records name classes by where they are promised to be, not by the file they are in.
+    # Records name classes by their public module, not by their file.
     __module__ = "zc.twist"
 
     def __init__(self, type_name: str, text: str) -> None:
@@ -68,13 +68,13 @@ class StandInError(Exception):
 
 
 class Failure(twisted.python.failure.Failure):
-    """A failure without ties to the thread, the connection and the process it happened in.
+    """A failure that is independent of the thread, connection and process where it happened.
 
     It is made like Twisted's: `Failure()` while an exception is handled, or `Failure(exception)`.
-    The exception is copied by pickling it, so neither its traceback nor its `__cause__` stays
-    alive, and the original is left as it was. An exception that does not come through that as it
-    was is replaced by a `StandInError`. `check` and `trap` go by the dotted names of the
-    exception's class and its bases, which are always kept.
+    The exception is copied by pickling it. So neither its traceback nor its `__cause__` stays
+    alive, and the original is not changed. An exception that does not survive this unchanged is
+    replaced by a `StandInError`. `check` and `trap` use the dotted names of the exception's class
+    and its bases, which are always kept.
 
     Attributes:
         value: the copy of the exception, or its stand-in.
@@ -114,12 +114,12 @@ class Failure(twisted.python.failure.Failure):
                 was given.
         """
         super().__init__(exc_value, exc_type, exc_tb, captureVars and showing.SHOW_VARIABLES)
-        # Of another failure the base class copies the attributes; those of this class are clean.
+        # The base class copies the attributes of another failure; those of this class are clean.
         if "chain" not in self.__dict__:
             self._let_go()
 
     def _let_go(self) -> None:
-        """Replace what is alive by text and copies."""
+        """Replace live objects by text and copies."""
         value = self.value
         names = _names_of(self.type) if inspect.isclass(self.type) else self.parents
         self.parents = [safe_str(name) for name in names]
@@ -132,16 +132,16 @@ class Failure(twisted.python.failure.Failure):
 
     @property
     def type_name(self) -> str:
-        """The dotted name of the exception's class, also where `type` is a stand-in."""
+        """The dotted name of the exception's class, even if `type` is a stand-in."""
         name: str = self.parents[0]
         return name
 
     def check(self, *errorTypes: Any) -> Any:
-        """Return the first of `errorTypes` that the exception is an instance of, or None.
+        """Return the first of `errorTypes` of which the exception is an instance, or None.
 
         Args:
-            errorTypes: exception classes or dotted names of such. Classes are compared by name, so
-                a class that was loaded anew is still met.
+            errorTypes: exception classes or their dotted names. Classes are compared by name, so a
+                class that was reloaded still matches.
         """
         for error in errorTypes:
             name = _name_today(error) if isinstance(error, str) else _name_of(error)
@@ -150,7 +150,7 @@ class Failure(twisted.python.failure.Failure):
         return None
 
     def cleanFailure(self) -> None:
-        """Let go of the frames that `value` has met by being raised; the rest is clean anyway."""
+        """Drop the frames that `value` got when it was raised; the rest is clean anyway."""
         value: Any = self.value
         value.__traceback__ = None
 
@@ -160,10 +160,10 @@ class Failure(twisted.python.failure.Failure):
         """Write the traceback.
 
         Args:
-            file: where to; by default Twisted's log.
-            elideFrameworkCode: ignored, as Twisted does.
-            detail: `brief`, `default`, or `verbose`, which has the local variables if they were
-                captured.
+            file: where to write; by default Twisted's log.
+            elideFrameworkCode: ignored, as by Twisted.
+            detail: `brief`, `default`, or `verbose`, which includes the local variables if they
+                were captured.
 
         Raises:
             ValueError: `detail` is none of these.
@@ -178,14 +178,14 @@ class Failure(twisted.python.failure.Failure):
         return f"<{qual(type(self))} {self.type_name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Twisted's makes an instance of its own class.
+        # Twisted's method makes an instance of its own class.
         return copyreg.__newobj__, (type(self),), self.__getstate__()  # type: ignore[attr-defined]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the record of this failure.
 
-        The exception is a pickle of its own within it: if its class is lost or changes, it alone
-        cannot be loaded, and not the job whose result the failure is.
+        The exception is a separate pickle within it. If its class is lost or changes, only the
+        exception cannot be loaded; the job with this failure as its result still can.
         """
         state: dict[str, Any] = {
             "frames": self.frames,
@@ -221,7 +221,7 @@ class Failure(twisted.python.failure.Failure):
 
 
 def sanitize(failure: twisted.python.failure.Failure) -> Failure:
-    """Return `failure`, or if it is Twisted's own a `Failure` of it, which can be stored."""
+    """Return `failure`, or a `Failure` of it that can be stored if it is Twisted's own."""
     return failure if isinstance(failure, Failure) else Failure(failure)
 
 
@@ -234,25 +234,25 @@ def _names_of(class_: type) -> list[str]:
 
 
 def _name_of(class_: type) -> str:
-    # A class that was made by hand may have no module.
+    # A class made by calling `type` may have no module.
     return qual(class_) if isinstance(class_.__module__, str) else class_.__name__
 
 
 def _plain_frames(failure: twisted.python.failure.Failure) -> tuple[Frame, ...]:
     """Return the frames of a failure with text for local variables and without global ones.
 
-    The globals of every module on the way are nothing to store, and show too much.
+    The globals of every module on the way should not be stored, and show too much.
     """
     if not (failure.captureVars and showing.SHOW_VARIABLES):
         return tuple((*frame[:3], (), ()) for frame in failure.frames)
     variables = _Variables(bool(failure.pickled))
-    # What was innermost tells most: it comes first to the time and the space there is.
+    # The innermost frame tells most, so it is the first to use the limited time and space.
     frames = [(*frame[:3], variables.of(frame[3]), ()) for frame in reversed(failure.frames)]
     return tuple(reversed(frames))
 
 
 class _Variables:
-    """Makes text of the variables of all frames of one failure."""
+    """Makes the texts of the variables of all frames of one failure."""
 
     def __init__(self, are_text: bool) -> None:
         """`are_text`: the failure was cleaned or loaded before."""
@@ -261,7 +261,7 @@ class _Variables:
         self._left = showing.MAX_FAILURE_LENGTH
 
     def of(self, variables: Any) -> tuple[tuple[str, str], ...]:
-        """Names and texts; the last of them is "..." if there was no space for the rest."""
+        """Names and texts; the last one is "..." if there was no space for the rest."""
         found: list[tuple[str, str]] = []
         for name, value in variables:
             if self._left <= 0:
@@ -282,7 +282,7 @@ class _Variables:
 
 
 def _chain_of(value: Any) -> tuple[Link, ...]:
-    """Return the exceptions that led to `value`, by the rules of the interpreter."""
+    """Return the exceptions that led to `value`, chosen as the interpreter does."""
     links: list[Link] = []
     seen = {id(value)}
     while len(links) < MAX_CHAIN:
@@ -299,14 +299,14 @@ def _chain_of(value: Any) -> tuple[Link, ...]:
 
 
 class _ExceptionPickler(pickle.Pickler):
-    """Pickles all but persistent objects.
+    """Pickles all objects except persistent ones.
 
-    One of those within an exception would be stored as a reference, perhaps of another connection
-    or to an object of the transaction that failed.
+    A persistent object within an exception would be stored as a reference, perhaps of another
+    connection or to an object of the transaction that failed.
     """
 
     def reducer_override(self, obj: Any) -> Any:
-        """Refuse persistent objects, leave the rest to the pickler."""
+        """Refuse persistent objects; leave the rest to the pickler."""
         if isinstance(obj, persistent.Persistent):
             raise pickle.PicklingError(f"{type(obj)} is persistent")
         return NotImplemented
@@ -317,26 +317,26 @@ def _dump(value: Any) -> bytes | None:
     file = io.BytesIO()
     try:
         _ExceptionPickler(file, 3).dump(value)
-    except Exception:  # whatever an application's __reduce__ may raise
+    except Exception:  # an application's __reduce__ may raise anything
         return None
     return file.getvalue()
 
 
 def _load(data: bytes | None) -> Any:
-    """Return the exception of a pickle, or None if it cannot be had."""
+    """Return the exception of a pickle, or None if it cannot be loaded."""
     if data is None:
         return None
     try:
         return pickle.loads(data)
-    except Exception:  # a class that is gone, an __init__ that wants other arguments
+    except Exception:  # a class that is gone, an __init__ that needs other arguments
         return None
 
 
 def _copy(value: Any, type_name: str) -> BaseException:
     """Return a copy of an exception, or its stand-in.
 
-    The text has to be the same too: an `__init__` that makes its message out of its argument
-    would make one of the message with every loading.
+    The text has to be the same too: an `__init__` that makes its message from its argument would
+    extend the message at every loading.
     """
     text = safe_str(value)
     if len(text) > MAX_TEXT:
@@ -347,16 +347,16 @@ def _copy(value: Any, type_name: str) -> BaseException:
     return StandInError(type_name, text)
 
 
-# -- loading what older versions stored ---------------------------------------------------------
+# -- loading records of older versions ----------------------------------------------------------
 
 
 def _text(value: Any) -> str:
-    """Return text; strings of Python 2 that are not ASCII come as bytes."""
+    """Return text; non-ASCII strings of Python 2 come as bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else safe_str(value)
 
 
 def _name_today(name: str) -> str:
-    """Return the name that the class has today that an older record calls `name`."""
+    """Return the present name of the class that an older record calls `name`."""
     for old, new in _MOVED:
         if name.startswith(old):
             return new + name[len(old) :]
@@ -364,14 +364,14 @@ def _name_today(name: str) -> str:
 
 
 def _old_frame(frame: Any) -> Frame:
-    """Return a frame of an older record as frames are now."""
+    """Return a frame of an older record in the present form."""
     function, filename, line, variables, _ = frame
     texts = tuple((_text(name), _text(value)) for name, value in variables)
     return _text(function), _text(filename), line, texts, ()
 
 
 def _text_of_broken(value: Any) -> str:
-    """Return what text is left of an exception that was loaded without its class."""
+    """Return the remaining text of an exception that was loaded without its class."""
     return ", ".join(_text(arg) for arg in getattr(value, "__Broken_newargs__", ()))
 
 
@@ -393,7 +393,7 @@ def _brief(failure: Failure) -> str:
 
 
 def _default(failure: Failure) -> str:
-    """Return the traceback as the interpreter shows it, with what led to the exception."""
+    """Return the traceback as the interpreter shows it, with the exceptions that led to it."""
     last = f"{failure.type_name}: {failure.getErrorMessage()}"
     parts = []
     for frames, line, sentence in (*failure.chain, (failure.frames, last, "")):
@@ -405,7 +405,7 @@ def _default(failure: Failure) -> str:
 
 
 def _verbose(failure: Failure) -> str:
-    """Return the frames with their local variables, and the text of the exception, cut."""
+    """Return the frames with their local variables, and the shortened text of the exception."""
     detail = "verbose" if failure.captureVars else "verbose-vars-not-captured"
     # Indented, or a text could look like another record of the log.
     message = showing.text_of(failure.getErrorMessage()).replace("\n", "\n    ")

@@ -1,4 +1,4 @@
-"""Keeps log records small and safe, whatever the values of applications are that they show."""
+"""Keeps log records small and safe, whatever values of applications they show."""
 
 import logging
 import traceback
@@ -6,22 +6,21 @@ from typing import Any
 
 from zc.twist import showing
 
-#: Shown as they are: formats may ask for them as numbers.
+#: Types whose values stay as they are: formats may need numbers.
 _NUMBERS = (float, type(None), bool)
 
-#: Integers beyond these are shown as `showing` does.
+#: `showing` shows integers beyond this.
 _LARGEST = 1 << 64
 
 
 class ShownArguments(logging.Filter):
-    """A filter of a logger that lets all records pass, and has their arguments shown in short.
+    """A logging filter that lets all records pass, and shortens how their arguments are shown.
 
-    The arguments of one record share the time that there is. An exception whose text is long is
-    cut, too.
+    The arguments of one record share the available time. A long text of an exception is cut too.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Replace what is to be shown. Never false."""
+        """Replace arguments, and the text of the exception. Always true."""
         if isinstance(record.args, tuple) and not all(map(_is_harmless, record.args)):
             shown = showing.Showing()
             record.args = tuple(
@@ -31,7 +30,7 @@ class ShownArguments(logging.Filter):
             text = "".join(traceback.format_exception(record.exc_info[1]))
             shown_text = showing.plain_lines(showing.cut_middle(text))
             if shown_text != text:
-                # Formatters take this, if it is there.
+                # Formatters use this attribute if it is set.
                 record.exc_text = shown_text.rstrip("\n")
         return True
 
@@ -42,7 +41,7 @@ def _is_harmless(arg: Any) -> bool:
 
 
 class _Argument:
-    """Stands in for an argument of a record, and makes its text once, for all handlers."""
+    """Replaces an argument of a record, and makes its text once, for all handlers."""
 
     def __init__(self, shown: showing.Showing, value: Any) -> None:
         self._shown = shown
@@ -50,7 +49,7 @@ class _Argument:
         self._repr: str | None = None
         self._str: str | None = None
         if isinstance(value, BaseException):
-            # Whoever keeps the record must not keep what the traceback refers to.
+            # A handler that keeps the record must not keep the objects of the traceback.
             self._repr, self._str = shown.text(value), showing.text_of(value)
             self._value = None
 
@@ -62,7 +61,7 @@ class _Argument:
     def __str__(self) -> str:
         if self._str is None:
             if type(self._value) is str:
-                # A text of several lines, perhaps.
+                # The text may have several lines.
                 self._str = showing.plain_lines(showing.cut_middle(self._value))
             else:
                 self._str = showing.text_of(self._value)

@@ -1,6 +1,6 @@
 """Bound special methods of types written in C, such as `tree.__setitem__`.
 
-They are of a type of their own: neither `types.MethodType` nor `types.BuiltinMethodType`.
+They have their own type, which is neither `types.MethodType` nor `types.BuiltinMethodType`.
 """
 
 import types
@@ -11,5 +11,5 @@ METHOD_WRAPPER_TYPE = types.MethodWrapperType
 
 
 def get_self(method_wrapper: types.MethodWrapperType) -> Any:
-    """Return the object that `method_wrapper` is bound to."""
+    """Return the object to which `method_wrapper` is bound."""
     return method_wrapper.__self__

@@ -14,19 +14,19 @@ from persistent.interfaces import IPersistent
 from zc.twist.adapters import connection
 from zc.twist.methodwrapper import METHOD_WRAPPER_TYPE
 
-#: How often a call is tried in all when its transaction meets a transient conflict.
+#: How many times in all a call is tried when its transaction has transient conflicts.
 ATTEMPTS = 5
 
 _BOUND_TYPES = (types.MethodType, types.BuiltinMethodType, METHOD_WRAPPER_TYPE)
 
 
 class Reference:
-    """Where a persistent object is in the database, apart from any connection.
+    """The place of a persistent object in the database, independent of any connection.
 
     Threads may share it. References to one object are equal.
 
     Attributes:
-        db: the ZODB.DB the object is in.
+        db: the ZODB.DB with the object.
         oid: its object id there.
     """
 
@@ -55,7 +55,7 @@ class Reference:
         """Return the object, loaded by way of a connection.
 
         Args:
-            jar: an open connection to the database or to one that it is a multi-database with.
+            jar: an open connection to the database or to another of its group.
 
         Raises:
             ZODB.POSException.POSKeyError: the object is not in the database, or not yet.
@@ -76,38 +76,38 @@ class Reference:
 
 
 class Partial:
-    """A call that may be made later and in another thread, in a transaction of its own.
+    """A call that may be made later and in another thread, in its own transaction.
 
-    What is called is a method of a persistent object, a persistent object that can be called, or
-    anything else that can be called without a connection. The object and those arguments that are
-    persistent are kept as `Reference`s. What other arguments contain is not looked into: give
-    several persistent objects as several arguments, or as one persistent list.
+    The callable is a method of a persistent object, a persistent object that can be called, or any
+    callable that needs no connection. The object and persistent arguments are kept as `Reference`s.
+    Other arguments are not searched for persistent objects: give several as several arguments, or
+    as one persistent list.
 
     Calling opens a connection, begins a transaction, calls with the kept arguments followed by the
-    given ones, commits and closes the connection. A transient conflict makes all but the opening
-    happen again, `ATTEMPTS` times in all. Whatever is raised otherwise, or at the last attempt,
-    aborts the transaction and reaches the caller. A result that is persistent, and by the commit in
-    the database, comes back as a `Reference`: the object itself belongs to a connection that other
-    threads use by then.
+    given ones, commits and closes the connection. After a transient conflict all except the opening
+    is repeated, `ATTEMPTS` times in all. Any other error, and that of the last attempt, aborts the
+    transaction and is raised to the caller. A persistent result that is in the database after the
+    commit is returned as a `Reference`: the object itself belongs to a connection that other
+    threads may use by then.
 
     The transaction is not the thread's: code that needs it adapts a persistent object to
-    `ITransactionManager`. So a reactor's thread can make such calls in the middle of anything, and
-    a Deferred can have one as its callback.
+    `ITransactionManager`. So a reactor's thread can make such calls at any time, and a Deferred can
+    have one as its callback.
     """
 
     def __init__(self, call: Callable[..., Any] | Reference, /, *args: Any, **kwargs: Any) -> None:
         """Keep a call.
 
         Args:
-            call: what to call. It, or one of the arguments, has to be in a database or be a
-                `Reference`, for the database to be known.
-            args: positional arguments; later ones are added when the call is made.
-            kwargs: keyword arguments; those given when the call is made win.
+            call: the callable. It, or one of the arguments, has to be in a database or be a
+                `Reference`, so that the database is known.
+            args: positional arguments; further ones may be added when the call is made.
+            kwargs: keyword arguments; those given when the call is made override them.
 
         Raises:
             TypeError: `call` cannot be called.
-            ValueError: no argument says which database to open, or a persistent one has no
-                connection.
+            ValueError: neither the callable nor an argument is in a database, or a persistent
+                argument has no connection.
         """
         if not callable(call) and not isinstance(call, Reference):
             raise TypeError(f"{call!r} cannot be called")
@@ -130,7 +130,7 @@ class Partial:
             The call's result, or a `Reference` to it.
 
         Raises:
-            Exception: whatever the call, or the commit, raised at last.
+            Exception: the last error of the call or the commit.
         """
         args = (*self._args, *(_refer(arg) for arg in args))
         kwargs = {**self._kwargs, **{name: _refer(arg) for name, arg in kwargs.items()}}
@@ -141,7 +141,7 @@ class Partial:
                 try:
                     return self._attempt(jar, args, kwargs)
                 except transaction.interfaces.TransientError as error:
-                    # Trying again at once helps against conflicts, not against a lost server.
+                    # An immediate retry helps against conflicts, not against a lost server.
                     if isinstance(error, ZODB.POSException.StorageError):
                         raise
             return self._attempt(jar, args, kwargs)
@@ -152,7 +152,7 @@ class Partial:
         """Make the call once, in one transaction.
 
         Raises:
-            Exception: whatever the call or the commit raised; the transaction is aborted then.
+            Exception: the error of the call or the commit; the transaction is aborted.
         """
         manager = jar.transaction_manager
         manager.begin()
@@ -164,22 +164,22 @@ class Partial:
             )
             manager.commit()
         except BaseException:
-            # Not left to `with manager`: that does not abort a transaction whose commit failed.
+            # By hand: `with manager` would not abort a transaction whose commit failed.
             manager.abort()
             raise
-        # After the commit: only now has a new object its place in the database.
+        # After the commit: a new object has its place in the database only now.
         return Reference(result) if _is_stored(result) else result
 
 
 def _split(call: Any) -> tuple[Callable[[Any], Any], Any]:
-    """Return a function that makes the callable out of an object, and that object or its reference.
+    """Return a function that makes the callable from an object, and that object or its reference.
 
-    A method is one of its object, anything else is itself.
+    For a method this is the object of the method, for other callables the callable itself.
     """
     if not isinstance(call, _BOUND_TYPES) or not IPersistent.providedBy(call.__self__):
         return _same, _refer(call)
     if isinstance(call, types.MethodType):
-        # By its function, not by its name: private names are spelled otherwise in the class.
+        # By its function, not by its name: private names are mangled in the class.
         return functools.partial(types.MethodType, call.__func__), Reference(call.__self__)
     return functools.partial(_get_attribute, name=call.__name__), Reference(call.__self__)
 
@@ -196,14 +196,14 @@ def _get_attribute(obj: Any, name: str) -> Any:
 
 def _refer(obj: Any) -> Any:
     """Return a reference to `obj` if it is persistent, else `obj`."""
-    # A persistent class is an object without a place in the database.
+    # A persistent class itself has no place in the database.
     if isinstance(obj, type) or not IPersistent.providedBy(obj):
         return obj
     return Reference(obj)
 
 
 def _resolve(obj: Any, jar: Any) -> Any:
-    """Return what `obj` refers to if it is a reference, else `obj`."""
+    """Return the object if `obj` is a reference to one, else `obj`."""
     return obj.resolve(jar) if isinstance(obj, Reference) else obj
 
 

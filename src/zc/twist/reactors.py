@@ -1,4 +1,4 @@
-"""Twisted's reactors in threads of their own: which one, and how nothing is left of it."""
+"""Twisted's reactors in separate threads: which one to use, and how to clean up after it."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ __all__ = ["AnyReactor", "close_wakers"]
 
 
 def close_wakers(reactor: Any) -> None:
-    """Close the descriptors by which threads wake a reactor of Twisted, which keeps them for ever.
+    """Close the descriptors by which threads wake a Twisted reactor, which never closes them.
 
-    Only when no thread is left that might: the number of a closed descriptor is soon another's.
+    Only when no thread is left that might wake it: the system soon reuses a closed descriptor.
     """
     reactor.waker = None
     for reader in list(getattr(reactor, "_internalReaders", ())):

@@ -1,12 +1,12 @@
-"""Shows values in log records, in error messages and in what is stored of failures.
+"""Shows values in log records, in error messages and in stored failures.
 
-What is shown is a `repr` that is cut: of strings, bytes, numbers and containers no more is made
-than is shown. Other objects make their own, of which the beginning is shown, in one line; whatever
-they raise, showing raises nothing. What belongs to a name like "password" is masked.
+It shows a shortened `repr` in one line. For strings, bytes, numbers and containers it makes only as
+much text as it shows. Other objects make their own repr, and its beginning is shown. Showing never
+raises, even if they do. Values that belong to a name like "password" are masked.
 
-All that is shown together shares a time, after which the rest is "...". It is looked at between
-values: a `__repr__` that takes long by itself cannot be interrupted, but its class is not asked
-again for a while.
+All values shown together share a time limit, after which the rest is "...". The limit is checked
+between values. A single slow `__repr__` cannot be interrupted, but its class is not asked again for
+a while.
 
 The constants may be changed when a process starts.
 """
@@ -20,20 +20,20 @@ from collections.abc import Callable, Iterable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
-#: Characters shown of a value, an argument or a result, and of a job with all its arguments.
+#: The most characters shown of a value, an argument or a result, and of a job with its arguments.
 MAX_LENGTH = 1000
 
-#: Characters shown of a failure: of its local variables together, and of its whole text in a log.
+#: The most characters shown of all local variables of a failure, and of its whole text in a log.
 MAX_FAILURE_LENGTH = 20_000
 
 #: Seconds for all values of one log record or failure.
 PATIENCE: float = 1.0
 
-#: Seconds for which a class is not asked whose `__repr__` took longer than `PATIENCE`.
+#: Seconds for which a class is not asked again after its `__repr__` took longer than `PATIENCE`.
 AVOIDANCE: float = 600.0
 
-#: Parts of names, in lower case, whose values are not shown: of local variables, keyword arguments,
-#: attributes of data classes and keys of dicts.
+#: Values are not shown if their names contain one of these, in lower case: names of local
+#: variables, keyword arguments, attributes of data classes and keys of dicts.
 MASKED_NAMES: tuple[str, ...] = (
     "password",
     "passwd",
@@ -49,13 +49,13 @@ MASKED_NAMES: tuple[str, ...] = (
 #: Whether failures of jobs keep, and logs show, the local variables of every frame.
 SHOW_VARIABLES = True
 
-#: What is shown of a value that is masked.
+#: Shown in place of a masked value.
 MASK = "***"
 
-#: What is shown where something was left out.
+#: Shown where something was left out.
 CUT = "..."
 
-#: Containers in containers that are looked into.
+#: How deep containers in containers are shown.
 MAX_DEPTH = 20
 
 _SIMPLE = frozenset({type(None), bool, float})
@@ -66,7 +66,7 @@ _seconds = time.monotonic
 
 #: Until when classes are not asked for a repr.
 _avoided: "weakref.WeakKeyDictionary[type, float]" = weakref.WeakKeyDictionary()
-#: How many were noted. A class is not blamed for another that its repr has met.
+#: How many were noted. A class is not blamed for the slow repr of another that it shows.
 _blamed = 0
 
 _NAMEDTUPLE_CODE = namedtuple.__code__.co_filename
@@ -76,9 +76,9 @@ class Showing:
     """Values that are shown together, and share `PATIENCE`."""
 
     def __init__(self, special: Callable[[Any], str | None] | None = None) -> None:
-        """`special`: returns what is to be shown of a value, or None if it has no say in it.
+        """`special`: returns the text for a value, or None to use the usual one.
 
-        It is asked about what is shown only, not about what is inside of that.
+        It is asked only about the value itself, not about the values inside of it.
         """
         self._special = special
         self._end = _seconds() + PATIENCE
@@ -89,7 +89,7 @@ class Showing:
         return _seconds() >= self._end
 
     def text(self, value: Any, length: int | None = None) -> str:
-        """What to show of a value: at most `length` characters, `MAX_LENGTH` by default."""
+        """The text of a value: at most `length` characters, `MAX_LENGTH` by default."""
         length = MAX_LENGTH if length is None else length
         if self.is_over:
             return CUT
@@ -97,19 +97,19 @@ class Showing:
             return cut(repr(value), length)
         try:
             special = None if self._special is None else self._special(value)
-        except BaseException:  # what a `__class__` or the like may raise
+        except BaseException:  # a `__class__` or the like may raise anything
             special = None
         if special is not None:
             return cut(special, length)
         return _Text(self, length).of(value)
 
     def named(self, name: Any, value: Any, length: int | None = None) -> str:
-        """As `text`, for a value that has a name."""
+        """Like `text`, for a value that has a name."""
         return MASK if is_masked(name) else self.text(value, length)
 
 
 def _is_simple(value: Any) -> bool:
-    """Whether the repr of a value is short, and known to do nothing else."""
+    """Whether the repr of a value is short, and known to have no side effects."""
     kind = type(value)
     if kind is int:
         return bool(-_LARGEST < value < _LARGEST)
@@ -117,35 +117,35 @@ def _is_simple(value: Any) -> bool:
 
 
 def show(value: Any, length: int | None = None) -> str:
-    """What to show of a value, at most `length` characters. Raises nothing."""
+    """The text of a value, at most `length` characters. Never raises."""
     return Showing().text(value, length)
 
 
 def is_masked(name: Any) -> bool:
-    """Whether what belongs to a name is not to be shown."""
+    """Whether the value of a name must not be shown."""
     if isinstance(name, bytes):
         name = name.decode("latin-1")
     if not isinstance(name, str):
         return False
-    # Names are short; what is long is none.
+    # Names are short; a long text is not a name.
     lower = str.lower(name[:MAX_LENGTH])
     return any(part in lower for part in MASKED_NAMES)
 
 
 def cut(text: str, length: int | None = None) -> str:
-    """A text of one line that every log can take, at most `length` characters."""
+    """A text in one line that every log can take, at most `length` characters."""
     length = MAX_LENGTH if length is None else length
-    # Escaping makes it longer, never shorter.
+    # Escaping makes a text longer, never shorter.
     plain = _escape(text[: length + 1])
     return plain if len(plain) <= length else plain[: max(0, length - len(CUT))] + CUT
 
 
 def text_of(error: Any, length: int | None = None) -> str:
-    """What `str` gives, in as many lines, at most `length` characters. Raises nothing."""
+    """The `str` of an object with its lines, at most `length` characters. Never raises."""
     length = MAX_LENGTH if length is None else length
     try:
         text = str.__str__(str(error))
-    except BaseException as problem:  # whatever a __str__ may raise
+    except BaseException as problem:  # a __str__ may raise anything
         return _complaint(error, "__str__", problem)
     plain = plain_lines(text[: length + 1])
     return plain if len(plain) <= length else plain[: max(0, length - len(CUT))] + CUT
@@ -163,13 +163,13 @@ def cut_middle(text: str, length: int | None = None) -> str:
 
 
 def plain_lines(text: str) -> str:
-    """A text of as many lines, that every log can take."""
+    """A text with the same lines that every log can take."""
     lines = text.split("\n")
     return "\n".join(_escape(line.replace("\t", "        ")) for line in lines)
 
 
 def _escape(text: str) -> str:
-    """A text as `repr` shows one: no new lines, and nothing that cannot be encoded."""
+    """A text as `repr` shows it: without new lines and characters that cannot be encoded."""
     if text.isprintable():
         return text
     return "".join(
@@ -182,24 +182,24 @@ def _complaint(value: Any, method: str, problem: BaseException) -> str:
     try:
         name = f"{type.__dict__['__module__'].__get__(kind)}.{kind.__qualname__}"
         return cut(f"<{name} at {id(value):#x}, {method} raised {type(problem).__name__}>")
-    except Exception:  # a class with attributes of its own kind
+    except Exception:  # a class with unusual attributes
         return f"<an object at {id(value):#x}>"
 
 
 class _FullError(Exception):
-    """There is as much text as is shown."""
+    """The text has reached its full length."""
 
 
 class _Text:
-    """The text of one value in the making."""
+    """Makes the text of one value."""
 
     def __init__(self, showing: Showing, length: int) -> None:
         self._showing = showing
         self._length = length
-        #: How many more characters there may be. One too many shows that there was more.
+        #: How many more characters there may be. One more than `length` shows that text was cut.
         self._left = length + 1
         self._parts: list[str] = []
-        #: The containers that are being looked into, by id.
+        #: The ids of the containers that are being shown.
         self._open: set[int] = set()
 
     def of(self, value: Any) -> str:
@@ -221,7 +221,7 @@ class _Text:
         if self._showing.is_over:
             self._write(CUT)
             return
-        # What makes the repr is asked for, not the class: subclasses that keep it are as large.
+        # The function that makes the repr decides, not the class: subclasses may inherit it.
         show = _BY_REPR.get(type(value).__repr__)
         if show is None:
             show = _structure(value)
@@ -256,7 +256,7 @@ class _Text:
         blamed = _blamed
         try:
             text = str.__getitem__(repr(value), slice(self._left))
-        except BaseException as problem:  # whatever an application's __repr__ may raise
+        except BaseException as problem:  # an application's __repr__ may raise anything
             text = _complaint(value, "__repr__", problem)
         now = _seconds()
         if now - began > PATIENCE and blamed == _blamed:
@@ -264,7 +264,7 @@ class _Text:
             _avoided[kind] = now + AVOIDANCE
         return text
 
-    # -- what is known
+    # -- known types
 
     def _items(self, opening: str, items: Iterable[Any], closing: str) -> None:
         self._write(opening)
@@ -280,7 +280,7 @@ class _Text:
     def _pairs(
         self, opening: str, pairs: Iterable[tuple[Any, Any]], closing: str, named: bool = False
     ) -> None:
-        """Of a dict, or of attributes if `named`."""
+        """Show the items of a dict, or attributes if `named`."""
         self._write(opening)
         for number, (key, value) in enumerate(pairs):
             if number:
@@ -310,7 +310,7 @@ class _Text:
 
     def show_integer(self, value: int) -> None:
         bits = int.bit_length(value)
-        # The time for it grows with the square, and the interpreter refuses at some length.
+        # The time for this grows with the square of the length, and the interpreter has a limit.
         self._write(int.__repr__(value) if bits < 2000 else f"<an integer of {bits} bits>")
 
     def show_list(self, value: list[Any]) -> None:
@@ -369,14 +369,14 @@ def _fields(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _structure(value: Any) -> Callable[[_Text, Any], None] | None:
-    """How to show an object whose class was made from a list of fields, with a repr."""
+    """How to show a named tuple or a data class with a generated repr; None for other objects."""
     function: Any = type(value).__repr__
     code = getattr(function, "__code__", None)
     if code is None:
         return None
     if isinstance(value, tuple) and code.co_filename == _NAMEDTUPLE_CODE:
         return _Text.show_named_tuple if hasattr(type(value), "_fields") else None
-    # One that a class brings itself is not made there.
+    # A repr that the class defines itself comes from another file.
     if hasattr(function, "__wrapped__") and dataclasses.is_dataclass(type(value)):
         made_by = (dataclasses.__file__, reprlib.__file__)
         return _Text.show_data_class if code.co_filename in made_by else None

@@ -1,4 +1,4 @@
-"""Who serves a queue: agents, their dispatchers as stored, and the history of their jobs."""
+"""Agents, their dispatchers as stored, and the history of their jobs."""
 
 from zc.async_.agent import handingback, ledger
 from zc.async_.agent.agent import (
@@ -33,7 +33,7 @@ __all__ = [
     "ledger",
 ]
 
-# What databases know by name. A name that is here once stays.
+# Databases know these by name. A name stays here forever.
 record_as(
     __name__,
     Agent,

@@ -1,4 +1,4 @@
-"""Agents: who of a dispatcher takes which jobs."""
+"""Agents: they decide which jobs a dispatcher takes, and keep the books of these jobs."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,7 +19,7 @@ from zc.twist.showing import show
 
 
 class Running(persistent.Persistent):
-    """The claimed jobs of an agent: written by its dispatcher, or a sibling that buries it."""
+    """The claimed jobs of an agent. Its dispatcher writes it, or the sibling that buries that."""
 
     jobs: tuple[Any, ...] = ()
 
@@ -29,11 +29,11 @@ def _runs(job: Any) -> bool:
 
 
 class Books(persistent.Persistent):
-    """The books of an agent: the jobs that it has claimed. What dispatchers use of any agent."""
+    """The books of an agent: the jobs that it has claimed. Dispatchers use them for any agent."""
 
     name: str | None = None
     parent: Any = None
-    #: What chooses its jobs, for errors.
+    #: The name of what chooses its jobs, for errors.
     _chooser_name = "the chooser"
 
     def __init__(self) -> None:
@@ -46,13 +46,13 @@ class Books(persistent.Persistent):
 
     @property
     def owner(self) -> Any:
-        """The agent that these are the books of."""
+        """The agent to which these books belong."""
         return self
 
     # -- claiming
 
     def _may_claim(self) -> bool:
-        """Whether the dispatcher works for the queue. Fails this transaction if that changes."""
+        """Whether the dispatcher works for the queue. If that changes, this transaction fails."""
         agents = self.parent
         if not agents.activated or agents.says_nothing():
             return False
@@ -89,7 +89,7 @@ class Books(persistent.Persistent):
         return any(running is job for running in self)
 
     def forget(self, job: Any) -> None:
-        """Strike a job off the list, if it is there."""
+        """Remove a job from the list, if it is there."""
         if any(running is job for running in self.running.jobs):
             self.running.jobs = tuple(j for j in self.running.jobs if j is not job)
 
@@ -100,12 +100,12 @@ class Books(persistent.Persistent):
         if jobs:
             self.running.jobs = ()
         elif self.running._p_jar is not None:
-            # Nor may a claim that commits before this transaction leave a job here unseen.
+            # This transaction must conflict with a claim that adds a job here and commits first.
             self.running._p_jar.readCurrent(self.running)
         return jobs
 
     def _ended(self) -> list[Any]:
-        """The jobs that need no place here any more, as of the last bookkeeping."""
+        """The jobs that no longer need a place here."""
         return [job for job in self.running.jobs if not _runs(job)]
 
     def keep_books(self) -> list[Any]:
@@ -125,12 +125,12 @@ class Books(persistent.Persistent):
         return left
 
     def _tell_completed(self, job: Any) -> None:
-        """Have the agent know that one of its jobs has completed."""
-        # A poll, or a burial, must not fail of what an application makes of it, for ever.
+        """Tell the agent that one of its jobs has completed."""
+        # A poll or a burial must not fail forever because of an application's code.
         self._tell("jobCompleted", lambda: self.owner.jobCompleted(job))
 
     def _tell(self, method: str, call: Callable[[], Any]) -> None:
-        """Call a method of the agent; if it raises, a poll or a burial does not fail of it."""
+        """Call a method of the agent; an error in it is logged, and fails no poll or burial."""
         try:
             call()
         except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
@@ -141,22 +141,22 @@ class Books(persistent.Persistent):
             )
 
     def _tell_gone(self, job: Any) -> None:
-        """Have the agent know that a job is with it no more."""
+        """Tell the agent that it no longer has a job."""
 
     def _add_to_history(self, job: Any) -> None:
-        """Have the agent know that a job has completed that it has had."""
+        """Tell the agent that a job that it had before has completed."""
         self.owner.completed.add(job)
 
     def remove_from_history(self, job: Any) -> None:
-        """Have the agent know that a job has not completed after all."""
+        """Tell the agent that a job has not completed after all."""
         self.owner.completed.remove(job)
 
     def remember(self, job: Any) -> None:
-        """Add a job that some other job completed to the history, and see to its callbacks.
+        """Add a job that some other job completed to the history, and start its callbacks.
 
-        Who adds a callback conflicts with the completion of the job, unless he commits before it.
-        So callbacks that the job's own transaction did not see are seen here: this transaction
-        began when the job was completed.
+        A transaction that adds a callback conflicts with the completion of the job, unless it
+        commits before. So this transaction, which began after the completion, sees callbacks that
+        the job's own transaction did not see.
         """
         if job.status == COMPLETED:
             self._add_to_history(job)
@@ -174,7 +174,7 @@ class Books(persistent.Persistent):
         except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
             raise
         except Exception:
-            # A poll must not fail of it, for ever.
+            # A poll must not fail forever because of this.
             utils.log.critical(
                 "the end of %r could not be noted, which the job that it is a part of waits for; "
                 "a job of the system tries again",
@@ -188,10 +188,10 @@ class Books(persistent.Persistent):
 class Agent(Located, Books):
     """See `zc.async_.interfaces.IAgent`.
 
-    This record is what operators change, apart from what claims write.
+    Operators change this record. Claims write others.
     """
 
-    #: The queue, if the agent was removed: its jobs go on, and may wait for others.
+    #: The queue, if the agent was removed: its jobs go on, and may wait for other jobs.
     last_queue: Any = None
     _filter: Any = None
     stored_chooser: Any = None
@@ -204,7 +204,7 @@ class Agent(Located, Books):
         size: int = 3,
     ) -> None:
         if isinstance(filter, int):
-            # The historic order of arguments, which the documents use: (chooser, size).
+            # The historic order of arguments, used in documents: (chooser, size).
             size, filter = filter, None  # noqa: A001
         super().__init__()
         self.completed = Completed()
@@ -220,7 +220,7 @@ class Agent(Located, Books):
         if self.__dict__.get("stored_chooser") is None and not (
             provides and provides.isOrExtends(filters)
         ):
-            # Written before there was this interface. What the class provides is the last base.
+            # Written before this interface existed. The last base is what the class provides.
             others = provides.__bases__[:-1] if provides else ()
             self.__dict__["__provides__"] = Provides(type(self), *others, filters)
 
@@ -247,7 +247,7 @@ class Agent(Located, Books):
         if value is not None and self.stored_chooser is not None:
             raise ValueError("set the chooser to None first: an agent has a filter or a chooser")
         self._filter = None if value is None else callables.to_stored(value)
-        # What the old filter refused is offered to the new one.
+        # Jobs that the old filter refused are offered to the new one.
         self._filter_version += 1
 
     @property
@@ -274,7 +274,7 @@ class Agent(Located, Books):
 
     def claimJob(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
-        # Most often the list itself is short enough, and no job needs to be looked at.
+        # Usually the list itself is short enough, and no job needs to be loaded.
         if len(self.running.jobs) >= self.size and len(self) >= self.size:
             return None
         if not self._may_claim():
@@ -295,7 +295,7 @@ class Agent(Located, Books):
         except MissingCallableError as error:
             utils.log.error("agent %r takes no job: its filter is missing: %s", self.name, error)
             return None
-        # Refusals are remembered under the oid; an agent that has none yet asks each time.
+        # Refusals are remembered under the agent's oid; without one, the filter is asked each time.
         refusal = None if self._p_oid is None else (self._p_oid, self._filter_version)
         return self.queue.claim_for(accepts, refusal=refusal)
 
@@ -303,7 +303,7 @@ class Agent(Located, Books):
 
     @property
     def _data(self) -> tuple[Any, ...]:
-        """The claimed jobs, as the original kept them."""
+        """The claimed jobs, under the original's name."""
         return tuple(self)
 
     def __getitem__(self, index: Any) -> Any:
@@ -318,7 +318,7 @@ class Agent(Located, Books):
         if job not in self:
             raise ValueError(f"{show(job)} is not with this agent")
         self.forget(job)
-        # A worker may be at it, whose dispatcher keeps books of what its agents have.
+        # A worker may be running it, and its dispatcher has books of the jobs of its agents.
         job.leave_books()
 
     def jobCompleted(self, job: Any) -> None:
@@ -338,7 +338,7 @@ class SystemAgent(Agent):
 
 
 def chooseFirst(agent: Any) -> Any:
-    """A chooser that takes the first job, as an agent without chooser and filter does.
+    """A chooser that takes the first job, like an agent without chooser and filter.
 
     Kept for agents in old databases.
     """
@@ -347,7 +347,7 @@ def chooseFirst(agent: Any) -> Any:
 
 @zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)
 def addMainAgentActivationHandler(event: Any) -> None:
-    """Give a dispatcher that is activated an agent named 'main', if it has none of that name."""
+    """Give an activated dispatcher an agent named 'main', if it has none of that name."""
     agents = event.object
     if "main" not in agents:
         agents["main"] = Agent()

@@ -1,4 +1,4 @@
-"""The completed jobs of an agent, for about a week."""
+"""The history of an agent: its completed jobs, for about a week."""
 
 import datetime
 from collections.abc import Iterator
@@ -11,20 +11,20 @@ from BTrees.LOBTree import LOBTree
 import zc.async_.clock
 import zc.async_.interfaces
 
-#: Entries of one segment: the newest is written again with every batch of completed jobs.
+#: Entries of one segment. Every batch of completed jobs writes the newest segment again.
 SEGMENT_SIZE = 16
 
 #: Microseconds by which the key of a segment may be later than its first entry.
 KEY_SLACK = 1_000_000
 
-#: Microseconds by which a clock that was set back is not followed, so that times of one bucket go
-#: up; beyond that there is a new bucket.
+#: Microseconds: a clock that was set back by at most this is not followed, so that the times of a
+#: bucket go up. After a larger step there is a new bucket.
 LITTLE = 5 * 60 * 1_000_000
 
 #: Microseconds covered by one day's bucket, and the number of buckets kept.
 PERIOD = 24 * 60 * 60 * 1_000_000
 BUCKETS = 8
-#: The most buckets there are, should the clock be set back again and again.
+#: The most buckets that are kept, even if the clock is set back again and again.
 MOST_BUCKETS = 3 * BUCKETS
 
 
@@ -40,23 +40,24 @@ class HistoryBucket(persistent.Persistent):
 
     def __init__(self, period: int) -> None:
         self.period = period
-        #: Segments by the time of their first entry, or a little more.
+        #: Segments by the time of their first entry, or a little later.
         self.segments = LOBTree()
         self.newest: HistorySegment | None = None
-        #: Entries of the segments but the newest.
+        #: How many entries there are in all segments except the newest.
         self.full = 0
 
     def add(self, time: int, job: Any) -> None:
         """Add a job, in the order of completion."""
         segment = self.newest
         if segment is not None and segment.entries:
-            # Jobs of several threads come a little out of order, and clocks are set back a little.
+            # Jobs of several threads may come a little out of order, and the clock may have been
+            # set back a little.
             time = max(time, segment.entries[-1][0])
         if segment is None or len(segment.entries) >= SEGMENT_SIZE:
             key = time
             if segment is not None:
                 self.full += len(segment.entries)
-                # More jobs of one moment: keys go up all the same.
+                # Keys go up even if many jobs have the same time.
                 key = max(time, self.segments.maxKey() + 1)
             self.newest = segment = self.segments[key] = HistorySegment()
         segment.entries += ((time, job),)
@@ -74,7 +75,7 @@ class HistoryBucket(persistent.Persistent):
         return False
 
     def is_ahead(self, time: int) -> bool:
-        """Whether the newest entry is of a time before which the clock was set back."""
+        """Whether the newest entry has a much later time, since the clock was set back."""
         entries = () if self.newest is None else self.newest.entries
         return bool(entries) and entries[-1][0] > time + LITTLE
 
@@ -82,7 +83,7 @@ class HistoryBucket(persistent.Persistent):
         return self.full + (0 if self.newest is None else len(self.newest.entries))
 
     def newest_first(self, start: int | None) -> Iterator[tuple[int, Any]]:
-        """The jobs, the last one that completed first."""
+        """The times and jobs, the last completed job first."""
         keys = self.segments.keys(max=None if start is None else start + KEY_SLACK)
         for key in reversed(list(keys)):
             yield from reversed(self.segments[key].entries)
@@ -92,7 +93,7 @@ class HistoryBucket(persistent.Persistent):
 class Completed(persistent.Persistent):
     """See `zc.async_.interfaces.ICompletedCollection`.
 
-    Written by the dispatcher of the agent, and by operators who clear it.
+    The dispatcher of the agent writes it, and so do operators who clear it.
     """
 
     def __init__(self) -> None:
@@ -100,7 +101,7 @@ class Completed(persistent.Persistent):
         self._buckets: tuple[HistoryBucket, ...] = ()
 
     def add(self, job: Any) -> None:
-        """Add a job that has completed. Only for the bookkeeping of dispatchers."""
+        """Add a job that has completed. Only for dispatchers."""
         now = zc.async_.clock.microseconds()
         self.rotate(now)
         period = now // PERIOD
@@ -120,10 +121,10 @@ class Completed(persistent.Persistent):
         self._buckets = ()
 
     def rotate(self, now: int) -> bool:
-        """Drop what is too old; return whether there was anything."""
+        """Drop buckets that are too old; return whether there were any."""
         oldest = now // PERIOD - BUCKETS + 1
         kept = tuple(bucket for bucket in self._buckets if bucket.period >= oldest)
-        # After a clock was set back there may be others of the same day, and of days to come.
+        # After a clock was set back, there may be several buckets of a day, and of future days.
         kept = kept[: MOST_BUCKETS - 1]
         if len(kept) == len(self._buckets):
             return False

@@ -1,7 +1,7 @@
-"""The books of an agent of an application's own class, kept by its dispatcher.
+"""Ledgers: the books that a dispatcher keeps for an agent of an application's own class.
 
-Such an agent chooses jobs, and is told what becomes of them. Nothing that is promised depends on
-how it remembers them: what dispatchers go by is here.
+Such an agent chooses jobs, and is told what happens to them. No guarantee depends on how it
+remembers them: dispatchers rely on the books here.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from zc.twist.showing import show
 
 
 def check(agent: Any) -> None:
-    """Raise TypeError for what cannot be an agent."""
+    """Raise TypeError for an object that cannot be an agent."""
     is_agent = zc.async_.interfaces.IAgent.providedBy(agent)
     if not (is_agent and isinstance(agent, persistent.Persistent)):
         raise TypeError(
@@ -37,7 +37,7 @@ class Ledger(Books):
 
     @property
     def owner(self) -> Any:
-        """The agent that this ledger is kept for."""
+        """The agent for which this ledger is kept."""
         return self.subject
 
     @property
@@ -52,11 +52,11 @@ class Ledger(Books):
 
     @property
     def completed(self) -> Any:
-        """The newer completed jobs of the agent."""
+        """The recently completed jobs of the agent."""
         return self.subject.completed
 
     def claimJob(self) -> Any:
-        """Have the agent claim a job, and note it."""
+        """Let the agent claim a job, and note it."""
         if len(self) >= self.size or not self._may_claim():
             return None
         job = self.subject.claimJob()
@@ -67,12 +67,12 @@ class Ledger(Books):
     # -- telling the agent
 
     def forget(self, job: Any) -> None:
-        """As `Books.forget`; the agent is told."""
+        """Like `Books.forget`; also tells the agent."""
         super().forget(job)
         self._tell_gone(job)
 
     def take_all(self) -> list[Any]:
-        """As `Books.take_all`; the agent is told."""
+        """Like `Books.take_all`; also tells the agent."""
         jobs = super().take_all()
         for job in jobs:
             self._tell_gone(job)
@@ -89,12 +89,12 @@ class Ledger(Books):
         self._tell("completed.add", lambda: self.subject.completed.add(job))
 
     def remove_from_history(self, job: Any) -> None:
-        """As `Books.remove_from_history`; what the agent raises is logged."""
+        """Like `Books.remove_from_history`; errors of the agent are logged."""
         self._tell("completed.remove", lambda: self.subject.completed.remove(job))
 
 
 def forget(agent: Any, job: Any) -> None:
-    """Have an agent that a job was with, if any, forget it."""
+    """Make an agent, if it is not None, forget a job that it had."""
     if isinstance(agent, Agent):
         agent.forget(job)
     elif agent is not None and agent.parent is not None:

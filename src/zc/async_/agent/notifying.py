@@ -1,8 +1,8 @@
-"""Telling the handlers of an application that a dispatcher begins, goes on or ends.
+"""Notifies the handlers of an application that a dispatcher begins, goes on or ends.
 
-Each handler is called by itself. One that raises loses what it did, and nothing else: the others
-are heard, and the dispatcher works. Otherwise a slip in one handler would keep a dispatcher from
-its queue for ever, or a dead one from being buried.
+Each handler is called separately. If it raises, only its own changes are undone: the others are
+called, and the dispatcher works. Otherwise a mistake in one handler would keep a dispatcher out of
+its queue forever, or keep a dead one from being buried.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,18 +21,19 @@ Handler = Callable[[Any], Any]
 def notify(event: Any) -> list[Handler]:
     """Call every handler of an object event; return those that raised.
 
-    Conflicts, and that a database is out of reach, are raised: the whole transaction is tried anew.
+    Raises conflict errors, and errors of a database that is out of reach: then the whole
+    transaction is tried again.
     """
     return call(_handlers(event), event)
 
 
 def call(handlers: Iterable[Handler], event: Any) -> list[Handler]:
-    """Call handlers of an object event. Otherwise as `notify`."""
+    """Call these handlers of an object event. Otherwise like `notify`."""
     return [handler for handler in handlers if not _hears(handler, event)]
 
 
 def _hears(handler: Handler, event: Any) -> bool:
-    """Call a handler; return whether that went well."""
+    """Call a handler; return whether it succeeded."""
     before = _savepoint(event.object)
     try:
         handler(event)
@@ -52,14 +53,14 @@ def _hears(handler: Handler, event: Any) -> bool:
 
 
 def _savepoint(agents: Any) -> Any:
-    """What undoes the work of a handler, or None: outside of a database nothing does."""
-    # It may be too new to belong to a connection itself.
+    """A savepoint to undo the work of a handler, or None outside of a database."""
+    # The agents may be too new to belong to a connection themselves.
     jar = agents._p_jar or getattr(agents.queue, "_p_jar", None)
     return None if jar is None else jar.transaction_manager.get().savepoint(optimistic=True)
 
 
 def _handlers(event: Any) -> Iterator[Handler]:
-    """Those that `zope.event.notify` leads to, in its order."""
+    """The handlers that `zope.event.notify` would call, in its order."""
     for subscriber in list(zope.event.subscribers):
         if subscriber is zope.component.event.dispatch:
             yield from _registered_handlers(event)
@@ -95,7 +96,7 @@ def name_of(handler: Handler) -> str:
     """The dotted name of a handler, or of its class."""
     named: Any = handler.handler if isinstance(handler, _OfObject) else handler
     if not hasattr(named, "__qualname__"):
-        # An instance, such as an installer, or what `functools.partial` made.
+        # An instance, such as an installer or a `functools.partial`.
         named = getattr(named, "func", type(named))
     module = getattr(named, "__module__", None)
     return f"{module}.{named.__qualname__}" if module else str(named.__qualname__)

@@ -1,8 +1,8 @@
-"""`zc-async demo`: jobs make a full-text index of a folder, whatever befalls their process."""
+"""`zc-async demo`: jobs make a full-text index of a folder, whatever happens to their process."""
 
 from zc.async_.interfaces import AsyncError
 
-#: What is searched for if nothing else is asked.
+#: The default query.
 DEFAULT_QUERY = "thread pool"
 
 
@@ -10,8 +10,8 @@ class DemoError(AsyncError):
     """The demo cannot go on; the message is one line and names the remedy.
 
     Attributes:
-        status: of the process: 1 something failed, 2 what was asked for cannot be done, 128 + N
-            stopped by the signal N.
+        status: the exit status of the process: 1 if something failed, 2 if the request cannot be
+            carried out, 128 + N if signal N stopped it.
     """
 
     def __init__(self, message: str, status: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""What `zc-async demo` does, from the arguments to the exit status."""
+"""The command `zc-async demo`, from the arguments to the exit status."""
 
 import os
 
@@ -11,35 +11,36 @@ from zc.async_.interfaces import AsyncError
 def run(folder: str | None, instance: str | None, query: str) -> None:
     """Index `folder` in an instance, and report.
 
-    `folder`: by default the one that the instance has begun with, else the standard library.
-    `instance`: its folder; None: a temporary one. `query`: what to search for in the end.
+    `folder`: by default the folder with which the instance has begun, else the standard library.
+    `instance`: its folder; None means a temporary one. `query`: what to search for at the end.
 
-    Raises DemoError with a message for people for everything that can be foreseen.
+    Raises DemoError, with a message for people, for all errors that can be foreseen.
     """
     _check_extra()
     if folder is not None:
         files.check_folder(folder)
         folder = os.path.realpath(folder)
-    # Needs the extra, so it cannot be imported before.
+    # This module needs the extra, so it cannot be imported earlier.
     from zc.async_.demo import search
 
     search.check(query)
     stop = Stop()
     with stop.listening(), instance_folder(instance) as path:
         try:
-            # Not before: to import the core is to read the identity of the process, or to make it.
+            # Not earlier: importing the core reads the identity of the process, or makes it.
             from zc.async_.demo import session
 
             session.run(folder, path, instance is None, query, stop)
         except AsyncError as error:
             if isinstance(error.__cause__, OSError):
-                # The identity could not be written. The advice for servers is none for the demo.
+                # The identity could not be written. The message has advice for servers, which does
+                # not fit the demo.
                 raise storage.write_error(error.__cause__, path) from None
             raise
 
 
 def _check_extra() -> None:
-    """Raise DemoError if the packages of the extra are not there."""
+    """Raise DemoError if the packages of the extra are missing."""
     try:
         import rich.progress  # noqa: F401
         import zope.index.text.textindex  # noqa: F401

@@ -1,4 +1,4 @@
-"""Which files are indexed, and in which units."""
+"""Finds the files to index, and splits them into batches."""
 
 import os
 import stat
@@ -8,23 +8,23 @@ from typing import NamedTuple
 
 from zc.async_.demo import DemoError
 
-#: Endings, in lower case, of the names of the files that are indexed.
+#: Suffixes, in lower case, of the files that are indexed.
 SUFFIXES = (".md", ".py", ".pyi", ".pyw", ".rest", ".rst", ".text", ".txt")
 
-#: Folders that are no part of the standard library, though they lie in it.
+#: Folders that lie in the standard library but do not belong to it.
 INSTALLED_PACKAGES = ("dist-packages", "site-packages")
 
-#: Most files, and bytes of files unless one has more, whose words are merged by one job. A merge
-#: writes every leaf of the index that has one of its words anew, and the frequent words are in all
-#: files. Of the standard library (1,900 files, 32 MB) merges of 16 files wrote 230 MB, of 64
-#: 110 MB, of 256 54 MB and of 512 39 MB, in half the time that 16 took. More than this would gain
-#: little, but what an interruption makes do again would take seconds.
+#: The most files whose words one job merges, and the most bytes of them, unless one file has more.
+#: A merge writes each leaf of the index that has one of its words again, and frequent words are in
+#: all files. For the standard library (1,900 files, 32 MB), merges of 16 files wrote 230 MB, of 64
+#: 110 MB, of 256 54 MB, and of 512 39 MB in half the time of 16. Larger batches would gain little,
+#: and repeating one after an interruption would take seconds.
 BATCH_FILES = 250
 BATCH_BYTES = 4_000_000
 
 
 class Listing(NamedTuple):
-    """What is to be indexed."""
+    """The files to index."""
 
     #: The paths below the folder, sorted, and the sizes in bytes.
     files: list[tuple[str, int]]
@@ -38,7 +38,7 @@ def standard_library() -> str:
 
 
 def check_folder(folder: str) -> None:
-    """Raise DemoError if `folder` is no folder whose files can be listed."""
+    """Raise DemoError unless `folder` is a folder whose files can be listed."""
     try:
         os.scandir(folder).close()
     except FileNotFoundError:
@@ -57,7 +57,7 @@ def list_files(
 ) -> Listing:
     """List the files to index.
 
-    `excluded_names`: of folders that are left out. `excluded_folder`: a real path that is left out.
+    `excluded_names`: names of folders to leave out. `excluded_folder`: a real path to leave out.
     `check` is called again and again, and may raise. Raises DemoError if there is no file.
     """
     errors: list[OSError] = []
@@ -81,12 +81,12 @@ def list_files(
 
 
 def _listed(folder: str, path: str) -> Iterator[tuple[str, int]]:
-    """The path below `folder` with the size, unless it is of a pipe or another such thing."""
+    """The path below `folder` and the size, unless it is a pipe or another special file."""
     relative = os.path.relpath(path, folder)
     try:
         status = os.stat(path)
     except OSError:
-        # Its job will say what is wrong with it, so that it is counted.
+        # Its job will report the problem and count the file.
         yield relative, 0
     else:
         if stat.S_ISREG(status.st_mode):
@@ -108,5 +108,5 @@ def split(files: list[tuple[str, int]]) -> Iterator[tuple[str, ...]]:
 
 
 def display(path: str) -> str:
-    """The path for people: in quotes and with escapes if it has characters that do not print."""
+    """The path for people: quoted and escaped if it has characters that cannot be printed."""
     return path if path.isprintable() else ascii(path)

@@ -1,4 +1,4 @@
-"""The folder of an instance. Nothing here imports what needs the identity kept in it."""
+"""The folder of an instance. This imports no module that needs the identity kept in it."""
 
 import contextlib
 import os
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from zc.async_.demo import DemoError
 from zc.async_.demo.files import display
 
-#: The database.
+#: The file of the database.
 DATABASE = "demo.fs"
-#: What the dispatcher has to say, errors above all.
+#: The log of the dispatcher, mostly errors.
 LOG = "events.log"
-#: The identity of the dispatcher.
+#: The file with the identity of the dispatcher.
 UUID = "uuid.txt"
 
-#: The variable that says where `zc.async_.process.instanceuuid` finds the identity.
+#: The environment variable that tells `zc.async_.process.instanceuuid` the path of the identity.
 _UUID_VARIABLE = "ZC_ASYNC_UUID"
 
 
@@ -23,7 +23,7 @@ _UUID_VARIABLE = "ZC_ASYNC_UUID"
 def instance_folder(path: str | None) -> Iterator[str]:
     """The real path of an instance's folder, made if it is missing; a temporary one for None.
 
-    Meanwhile the identity of the process is the one kept in the folder. Raises DemoError for a
+    Inside of the context, the process has the identity kept in the folder. Raises DemoError for a
     folder that belongs to something else or cannot be made.
     """
     if path is None:
@@ -54,7 +54,7 @@ def not_an_instance(path: str) -> DemoError:
 
 
 def _is_ours(name: str) -> bool:
-    """Whether an instance that was killed before it had a database may have left this."""
+    """Whether this may be left over from an instance that was killed before it had a database."""
     return name.startswith((DATABASE, LOG, UUID, ".uuid-"))
 
 
@@ -72,7 +72,7 @@ def _temporary() -> Iterator[str]:
 
 @contextlib.contextmanager
 def _identity(folder: str) -> Iterator[None]:
-    """Have the identity looked for in the folder: each instance needs its own."""
+    """Set the path of the identity to the folder: each instance needs its own."""
     previous = os.environ.get(_UUID_VARIABLE)
     os.environ[_UUID_VARIABLE] = os.path.join(folder, UUID)
     try:

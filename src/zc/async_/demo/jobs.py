@@ -1,12 +1,12 @@
-"""The jobs.
+"""The jobs of the demo.
 
-Of each batch of files there is a `parallel` job, whose parts each read a file; its postprocessing
-merges the words of all into the index, alone, since it names a quota with one place; a callback of
-the merge keeps the totals.
+Each batch of files has a `parallel` job. Each of its parts reads a file. Its postprocessing merges
+the words of all files into the index; it names a quota with one place, so only one merge runs at a
+time. A callback of the merge keeps the totals.
 
-All change nothing but the database, in one transaction with their own completion. So those that
-were interrupted simply run again, as the default retry policy has it: nine times, so a job in
-whose midst the process is killed ten times fails. The report then says so.
+The jobs change only the database, in one transaction with their own completion. So interrupted jobs
+simply run again, by the default retry policy. It allows nine repetitions: a job fails if the
+process is killed ten times while it runs. Then the report says so.
 """
 
 import logging
@@ -24,21 +24,21 @@ from zc.twist import Failure
 #: The quota of the merges.
 QUOTA = "index"
 
-#: Bytes of a file. Not text that people wrote, if it is more, and it would fill the memory.
+#: The largest file (bytes). A larger one is not text that people wrote, and would fill the memory.
 LARGEST = 50_000_000
 
-#: Beside those of the dispatcher.
+#: For records beside those of the dispatcher.
 _log = logging.getLogger("zc.async.demo")
 
 
 class Skipped(str):
-    """Why a file is not indexed; the result of the job that was to read it."""
+    """Why a file is not indexed; the result of the job that had to read it."""
 
     __slots__ = ()
 
 
 class _NotRegularError(OSError):
-    """A pipe, a device or the like: to open it could wait for ever."""
+    """A pipe, a device or the like: opening it could wait forever."""
 
 
 def make_job(demo: Demo, batch: Batch) -> Job:
@@ -46,7 +46,7 @@ def make_job(demo: Demo, batch: Batch) -> Job:
     reads = [Job(read_file, os.path.join(demo.folder, path), demo.read) for path in batch.paths]
     merge = Job(merge_words, demo.index, batch.first)
     merge.quota_names = (QUOTA,)
-    # Before other files are read: words that wait for their merge only take space.
+    # Merges come before further reading: words that wait for their merge only take space.
     merge.priority = 1
     merge.addCallback(Job(add_to_totals, demo, demo.totals))
     return parallel(*reads, postprocess=merge)
@@ -78,7 +78,7 @@ def _read_words(path: str) -> search.Words | Skipped:
 
 
 def _read_bytes(path: str) -> bytes:
-    """The content, and at most one byte more than `LARGEST`."""
+    """The content, up to one byte more than `LARGEST`."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise _NotRegularError(path)
     with open(path, "rb") as file:
@@ -88,8 +88,8 @@ def _read_bytes(path: str) -> bytes:
 def merge_words(index: Any, first: int, *reads: Job) -> Totals:
     """Add the words of a batch to the index; return the figures of the batch.
 
-    `first` is the number of the first file in the index. A file whose job failed, of which the log
-    has more, is not counted at all.
+    `first` is the number of the first file in the index. A file whose job failed is not counted;
+    the log has the reason.
     """
     figures = Totals()
     for number, read in enumerate(reads, first):
@@ -105,7 +105,7 @@ def merge_words(index: Any, first: int, *reads: Job) -> Totals:
 
 
 def add_to_totals(demo: Demo, totals: Totals, figures: Totals | Failure) -> None:
-    """Add the figures of a batch; the callback of a merge, so it takes effect exactly once."""
+    """Add the figures of a batch. As the callback of a merge, this takes effect exactly once."""
     totals.times[demo.run] = max(0, zc.async_.clock.microseconds() - demo.run_start)
     totals._p_changed = True
     if isinstance(figures, Failure):
@@ -118,12 +118,12 @@ def add_to_totals(demo: Demo, totals: Totals, figures: Totals | Failure) -> None
 
 
 def all_jobs(batch: Batch) -> list[Job]:
-    """The jobs of a batch: that of the batch, those that read, and the merge."""
+    """The jobs of a batch: the parallel job, those that read, and the merge."""
     return [batch.job, *batch.job.args, batch.job.kwargs["postprocess"]]
 
 
 def count_retries(job: Job) -> int:
-    """How often a job and its callbacks were tried again."""
+    """How many times a job and its callbacks were tried again."""
     counts = job.getRetryPolicy().data.values()
     own = sum(count for count in counts if isinstance(count, int))
     return own + sum(map(count_retries, job.callbacks))

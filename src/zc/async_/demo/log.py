@@ -1,4 +1,4 @@
-"""The log of an instance: what libraries have to say, which must not get on the terminal."""
+"""The log of an instance: records of libraries, which must not appear on the terminal."""
 
 import contextlib
 import logging
@@ -9,7 +9,7 @@ from zc.async_.demo.folder import LOG
 
 
 class _FileHandler(logging.FileHandler):
-    """Keeps quiet where there is nowhere left to complain to, as on a full disk."""
+    """Keeps quiet when it cannot write, as on a full disk."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""

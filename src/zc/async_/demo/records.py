@@ -1,4 +1,4 @@
-"""What the database of an instance keeps, apart from queue and jobs."""
+"""The records in the database of an instance, apart from queue and jobs."""
 
 from typing import Any
 
@@ -12,46 +12,46 @@ KEY = "zc.async.demo"
 
 
 class Batch(persistent.Persistent):
-    """Some files, whose words are merged together. Written by the main thread."""
+    """Some files whose words are merged together. Written by the main thread."""
 
-    #: The job for it, from when it was put.
+    #: The job for this batch; None until it is put.
     job: Any = None
 
     def __init__(self, first: int, paths: tuple[str, ...]) -> None:
-        #: The number, in the index, of the first of the files.
+        #: The number of the first file in the index.
         self.first = first
         self.paths = paths
 
 
 class Totals(persistent.Persistent):
-    """What has been indexed. Written by the callback of merges alone."""
+    """Totals of what has been indexed. Only the callback of merges writes them."""
 
     files = 0
     words = 0
-    #: Of the files, in bytes.
+    #: The bytes of all files.
     size = 0
 
     def __init__(self) -> None:
-        #: Of each reason the number of files.
+        #: The number of skipped files by reason.
         self.skipped: dict[str, int] = {}
-        #: Of each run the time, in microseconds, from its start to its newest merge.
+        #: The time (microseconds) of each run, from its start to its newest merge.
         self.times: dict[int, int] = {}
 
 
 class Summary(persistent.Persistent):
-    """What all runs together did. Written once, in the end."""
+    """The work of all runs together. Written once, at the end."""
 
     def __init__(self, jobs: int, retries: int, seconds: float, written: int) -> None:
         self.jobs = jobs
-        #: How often a job was tried again, because of a conflict or an interruption.
+        #: How many times jobs were tried again, after a conflict or an interruption.
         self.retries = retries
         self.seconds = seconds
-        #: The size of the database: it is only ever appended to.
+        #: The size of the database, which only grows.
         self.written = written
 
 
 class Demo(persistent.Persistent):
-    """One index in the making. Written by the main thread."""
+    """An index and its progress. Written by the main thread."""
 
     #: The number of the present or last run, and when it started (microseconds since 1970).
     run = 0
@@ -62,12 +62,12 @@ class Demo(persistent.Persistent):
     def __init__(
         self, folder: str, batches: tuple[tuple[str, ...], ...], unreadable_folders: int
     ) -> None:
-        #: The real path of what is indexed.
+        #: The real path of the folder that is indexed.
         self.folder = folder
         self.unreadable_folders = unreadable_folders
         self.index = search.new_index()
         self.totals = Totals()
-        #: How many files have been read: a Length, to which many jobs can add at once.
+        #: How many files have been read: a Length, to which many jobs can add without conflicts.
         self.read = Length()
         first = 0
         made = []
@@ -79,7 +79,7 @@ class Demo(persistent.Persistent):
         self.length = first
 
     def path(self, number: int) -> str:
-        """The path, below the folder, of a file by its number in the index."""
+        """The path, below the folder, of the file with this number in the index."""
         for batch in self.batches:
             if number < batch.first + len(batch.paths):
                 return str(batch.paths[number - batch.first])

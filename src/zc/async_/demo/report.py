@@ -1,4 +1,4 @@
-"""What the demo says: a progress bar on a terminal, and the summary."""
+"""The output of the demo: a progress bar on a terminal, and the summary."""
 
 import sys
 from typing import Any
@@ -15,8 +15,8 @@ class Display:
     """Standard output. Only for the main thread."""
 
     def __init__(self) -> None:
-        # Asked of the stream, since rich also believes environment variables: no control characters
-        # may get into a file or a pipe.
+        # No control characters may get into a file or a pipe. So the stream itself is asked: rich
+        # would also follow environment variables.
         terminal = sys.stdout.isatty()
         self._console = rich.console.Console(
             file=sys.stdout, force_terminal=terminal, no_color=None if terminal else True
@@ -34,7 +34,7 @@ class Display:
         self._indexed = self._progress.add_task("indexing", total=None)
 
     def say(self, text: str) -> None:
-        """Print a line, or lines. The text is not interpreted."""
+        """Print one or more lines. The text is not interpreted."""
         self._console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def __enter__(self) -> "Display":
@@ -46,7 +46,7 @@ class Display:
         self._progress.stop()
 
     def show(self, demo: Demo) -> None:
-        """Show how far the index is."""
+        """Show the progress of the index."""
         indexed = demo.totals.files + sum(demo.totals.skipped.values())
         self._progress.update(self._read, completed=demo.read(), total=demo.length)
         self._progress.update(self._indexed, completed=indexed, total=demo.length)
@@ -55,7 +55,7 @@ class Display:
 def summary(demo: Demo) -> str:
     """The figures of a finished index, as lines."""
     totals, figures = demo.totals, demo.summary
-    assert figures is not None  # only of a finished one
+    assert figures is not None  # only called for a finished index
     rate = figures.jobs / figures.seconds if figures.seconds else 0
     rows = [
         ("files", f"{totals.files:,} indexed{_skipped(totals.skipped)}"),
@@ -91,6 +91,6 @@ def hits(demo: Demo, query: str) -> str:
 
 
 def failed_files(demo: Any) -> int:
-    """How many files a finished index lacks because a job failed."""
+    """How many files are missing in a finished index because a job failed."""
     totals = demo.totals
     return int(demo.length - totals.files - sum(totals.skipped.values()))

@@ -34,27 +34,27 @@ def split_words(size: int, text: str) -> Words:
     count = len(words)
     for normalizer in _NORMALIZERS:
         words = normalizer.process(words)
-    # The fastest level: it costs less than writing more does.
+    # The fastest level: it costs less than writing more bytes would.
     return Words(size, count, zlib.compress(" ".join(words).encode(), 1))
 
 
 def new_index() -> Any:
     """Return an empty text index, to which `add` adds files.
 
-    The lexicon of the queries splits; that of the index does not, since the jobs that read the
-    files have done that with the same steps.
+    The lexicon of the queries splits text. The lexicon of the index does not, since the jobs that
+    read the files have split them in the same way.
     """
     queries = Lexicon(_SPLITTER, *_NORMALIZERS)
     return TextIndex(queries, OkapiIndex(Lexicon()))
 
 
 def add(index: Any, number: int, words: Words) -> None:
-    """Add the words of a file; `number` stands for it in the index."""
+    """Add the words of a file; `number` identifies it in the index."""
     index.index_doc(number, zlib.decompress(words.packed).decode().split())
 
 
 def check(query: str) -> None:
-    """Raise DemoError for a query that cannot be understood."""
+    """Raise DemoError for a query that cannot be parsed."""
     try:
         _apply(new_index(), query)
     except (ParseError, QueryError) as error:
@@ -66,7 +66,7 @@ def check(query: str) -> None:
 
 
 def best_hits(index: Any, query: str) -> list[tuple[float, int]]:
-    """The scores and numbers of all files that fit the query, the best first."""
+    """The scores and numbers of all files that match the query, the best first."""
     found = [(round(score, 3), number) for number, score in (_apply(index, query) or {}).items()]
     return sorted(found, key=lambda hit: (-hit[0], hit[1]))
 

@@ -1,4 +1,4 @@
-"""One run of the demo in an instance: begin or go on, see the jobs done, report."""
+"""One run of the demo in an instance: begin or go on, have the jobs done, report."""
 
 import contextlib
 import threading
@@ -24,14 +24,14 @@ from zc.async_.interfaces import COMPLETED
 from zc.async_.process import getUUID
 from zc.async_.queue import Queue, Queues
 
-#: Jobs that run at the same time. Reading waits for the disk now and then, the rest for the
+#: How many jobs run at the same time. Reading sometimes waits for the disk, the rest waits for the
 #: interpreter: six threads took longer than three, with more conflicts.
 WORKERS = 3
 
-#: Seconds between two looks at how far the jobs are.
+#: Seconds between two looks at the progress of the jobs.
 LOOK_INTERVAL = 0.1
 
-#: Seconds that running jobs are given when the demo is stopped. The longest is a merge.
+#: How long (seconds) a stop of the demo waits for running jobs. The longest is a merge.
 GRACE = 30.0
 
 #: What to do after the demo was stopped, or could not write.
@@ -39,7 +39,7 @@ SAME_INSTANCE = "run it again with the same --instance, and it goes on where it 
 NEW_INSTANCE = "name a folder that has more with --instance"
 
 #: Objects in the cache of a connection: most of the index of the standard library, so that a merge
-#: does not read again what the one before it wrote.
+#: does not read again the records that the one before it wrote.
 CACHE_SIZE = 20_000
 
 
@@ -47,7 +47,7 @@ def run(folder: str | None, instance: str, temporary: bool, query: str, stop: St
     """Index and report.
 
     `folder`: a real path, or None for the instance's own or the standard library. `instance`: its
-    folder, which is `temporary` or not. Raises DemoError.
+    folder. `temporary`: whether that is temporary. Raises DemoError.
     """
     with logging_to(instance), _open(instance) as session:
         try:
@@ -71,20 +71,20 @@ def _open(instance: str) -> Iterator["_Session"]:
     try:
         yield session
     finally:
-        # Jobs that cannot be committed never let go of their connections, and a storage with an
-        # error cannot be closed properly: then the end of the process does it.
+        # Jobs that cannot be committed never release their connections, and a storage with an error
+        # cannot be closed properly. In this case the end of the process closes all.
         if storage.error is None:
             session.close()
 
 
 class _Session:
-    """The database and what is done with it. Only for the main thread."""
+    """The database of one run, and the steps of the run. Only for the main thread."""
 
     def __init__(self, instance: str, storage: Storage) -> None:
         self.storage = storage
         self._instance = instance
         try:
-            # Writes the root if the database is new.
+            # This writes the root if the database is new.
             self._database = ZODB.DB(storage, cache_size=CACHE_SIZE)
         except OSError as error:
             raise write_error(error, instance) from None
@@ -104,7 +104,7 @@ class _Session:
     def close(self) -> None:
         """Close the database once no worker uses it."""
         for thread in threading.enumerate():
-            # Its dispatcher, the only one of this process, has told it to end.
+            # The only dispatcher of this process has told it to end.
             if isinstance(thread, Worker):
                 thread.join()
         self._manager.abort()
@@ -114,9 +114,9 @@ class _Session:
     # -- beginning
 
     def begin(self, folder: str | None, stop: Stop) -> None:
-        """Write down what is to be done, unless an earlier run has.
+        """Store what has to be done, unless an earlier run has.
 
-        Raises DemoError if the instance is of another folder, or of no demo at all.
+        Raises DemoError if the instance is for another folder, or not an instance of the demo.
         """
         if records.KEY in self._root:
             if folder not in (None, self._demo.folder):
@@ -134,12 +134,12 @@ class _Session:
         self._commit(lambda: self._install(folder, listing))
 
     def _commit(self, change: Callable[[], None]) -> None:
-        """Make a change in a transaction of its own."""
-        # Only the lane and its place among the lanes can conflict, and hardly ever.
+        """Make a change in its own transaction."""
+        # Only the lane and its place among the lanes can conflict, which is rare.
         self._manager.run(change, tries=10)
 
     def _install(self, folder: str, listing: files.Listing) -> None:
-        # All in one transaction: an instance has all of it or, if killed before, nothing.
+        # In one transaction: an instance has all of this or, if it is killed before, nothing.
         queues = self._root[zc.async_.interfaces.KEY] = Queues()
         queue = queues[""] = Queue()
         queue.quotas.create(jobs.QUOTA, size=1)
@@ -149,7 +149,7 @@ class _Session:
     # -- working
 
     def work(self, stop: Stop) -> None:
-        """Have all jobs done, and sum up. Does nothing if that is done.
+        """Have all jobs done, and sum up. Does nothing if this is done already.
 
         Raises `Stopped`, or OSError if the database cannot be written.
         """
@@ -171,9 +171,9 @@ class _Session:
             dispatchers.register(identity)
             dispatchers[identity]["main"] = Agent(size=WORKERS)
         for agents in dispatchers.values():
-            # Left over from a process that was killed. Siblings wait for its pings to cease, since
-            # they cannot know better; here the lock on the database says that nobody lives. Its
-            # jobs go back to the queue, or are asked what to do about the interruption.
+            # Left over from a process that was killed. Siblings usually wait until its pings stop;
+            # here the lock on the database says that no other process lives. Its jobs go back to
+            # the queue, or their retry policies are asked about the interruption.
             if agents.activated:
                 agents.deactivate()
         self._demo.run += 1
@@ -181,7 +181,7 @@ class _Session:
 
     @contextlib.contextmanager
     def _dispatcher(self, identity: uuid.UUID) -> Iterator[None]:
-        """Have a dispatcher work meanwhile, and give its jobs time to end in the end."""
+        """Run a dispatcher inside of the context; at the end, give its jobs time to end."""
         reactor = Reactor()
         dispatcher = zc.async_.dispatcher.Dispatcher(
             self._database, reactor, uuid=identity, shutdown_grace_period=GRACE
@@ -197,25 +197,25 @@ class _Session:
             yield
         finally:
             if self.storage.error is not None:
-                # Nothing that still runs can be committed.
+                # Jobs that still run cannot be committed.
                 dispatcher.shutdown_grace_period = 0
             reactor.callFromThread(reactor.stop)
             thread.join()
             zc.async_.dispatcher.pop(identity)
 
     def _put(self, stop: Stop) -> None:
-        """Put the jobs of the batches that no run has put."""
+        """Put the jobs of the batches that no run has put yet."""
         for batch in self._demo.batches:
             self._look(stop)
             if batch.job is None:
-                # The job and the note of it are one transaction: none is put twice, or forgotten.
+                # One transaction puts the job and notes it: no job is put twice, or forgotten.
                 self._commit(lambda batch=batch: self._put_batch(batch))  # type: ignore[misc]
 
     def _put_batch(self, batch: records.Batch) -> None:
         batch.job = self._queue.put(jobs.make_job(self._demo, batch))
 
     def _wait(self, stop: Stop) -> None:
-        """Wait until all jobs have completed, each with its callbacks."""
+        """Wait until all jobs and their callbacks have completed."""
         unfinished = list(self._demo.batches)
         while unfinished:
             time.sleep(LOOK_INTERVAL)
@@ -229,7 +229,7 @@ class _Session:
         self._manager.begin()
         self._display.show(self._demo)
 
-    # -- in the end
+    # -- at the end
 
     def _sum_up(self) -> None:
         demo = self._demo
@@ -239,7 +239,7 @@ class _Session:
         demo.summary = records.Summary(len(done), retries, seconds, self.storage.getSize())
 
     def finish(self, query: str) -> None:
-        """Report. Raises DemoError if jobs failed. The database is not written."""
+        """Report. Raises DemoError if jobs failed. Does not write the database."""
         demo = self._demo
         self._display.say(report.summary(demo))
         self._display.say(report.hits(demo, query))

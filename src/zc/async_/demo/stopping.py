@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: noticed at places where stopping loses nothing."""
+"""Handles Ctrl-C and SIGTERM: they take effect at places where stopping loses nothing."""
 
 import contextlib
 import signal
@@ -17,9 +17,9 @@ class Stopped(DemoError):
 
 
 class Stop:
-    """Whether a signal asked to stop. Only for the main thread.
+    """Whether a signal asked the demo to stop. Only for the main thread.
 
-    A signal does no more than leave its number: an exception in the middle of a commit would close
+    The signal handler only stores the number: an exception in the middle of a commit would close
     the database under the workers.
     """
 
@@ -32,7 +32,7 @@ class Stop:
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Heed the signals meanwhile, where this is the main thread. The second one kills."""
+        """Handle the signals inside of the context, in the main thread. The second one kills."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -42,7 +42,7 @@ class Stop:
             yield
         finally:
             for number, handler in previous.items():
-                # None: it was not Python that had set it, and Python cannot restore it.
+                # None: the handler was not set by Python, which cannot restore it.
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def _heed(self, number: int, frame: Any) -> None:

@@ -1,4 +1,4 @@
-"""The storage of an instance: one process uses it, and a full disk is the end of the run."""
+"""The storage of an instance: one process uses it, and a full disk ends the run."""
 
 import contextlib
 import errno
@@ -20,10 +20,10 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Storage(ZODB.FileStorage.FileStorage):
     """A FileStorage that commits nothing more once a write has failed.
 
-    The retry policies do not take a full disk for a passing trouble: a job that needs much space
-    would be recorded as failed, since that needs little. So that it stays what it is, a job that
-    was interrupted, nothing may be recorded from then on. Every commit of every thread comes
-    through here, so this is also the one place to notice the error.
+    The retry policies do not regard a full disk as a transient error: a job that needs much space
+    would be recorded as failed, since this record needs little. The job has to stay an interrupted
+    one, so nothing may be recorded after the error. Every commit of every thread comes through
+    here, so this is also the right place to notice the error.
     """
 
     #: The first error. Set by any thread that commits, read by the main thread.
@@ -59,7 +59,7 @@ class Storage(ZODB.FileStorage.FileStorage):
             return super().tpc_vote(*args, **kwargs)
 
     def tpc_finish(self, *args: Any, **kwargs: Any) -> Any:
-        """See `ZODB.interfaces.IStorage`. (What was voted for stands: it is in the file.)"""
+        """See `ZODB.interfaces.IStorage`. (No check: after the vote, the data is in the file.)"""
         try:
             return super().tpc_finish(*args, **kwargs)
         except OSError as error:
@@ -70,11 +70,12 @@ class Storage(ZODB.FileStorage.FileStorage):
 def open_storage(instance: str) -> Storage:
     """Open the database in the folder of an instance, made if it is missing.
 
-    Raises DemoError: another process has it, it is no database, or it cannot be read or made.
+    Raises DemoError if another process uses it, if it is no database, or if it cannot be read or
+    made.
     """
     path = os.path.join(instance, folder.DATABASE)
     try:
-        # FileStorage would find out, too, and not close what it has opened.
+        # FileStorage would find this out too, but would not close the files that it has opened.
         if not _may_be_database(path):
             raise folder.not_an_instance(instance)
         return Storage(path)
@@ -95,12 +96,12 @@ def _may_be_database(path: str) -> bool:
             magic = file.read(len(ZODB.FileStorage.packed_version))
     except FileNotFoundError:
         return True
-    # Empty: the process that made it was killed.
+    # An empty file: the process that made it was killed.
     return magic in (b"", ZODB.FileStorage.packed_version)
 
 
 def write_error(error: OSError, instance: str, remedy: str = "") -> DemoError:
-    """The error for people, for one met when the database was opened or written.
+    """The DemoError for an error met when the database was opened or written.
 
     `remedy`: what to do then, by default to run it again.
     """

@@ -1,7 +1,7 @@
 """The connections of workers, which jobs cannot close, and those that jobs open.
 
-A connection that a job closed would be given to another worker while this one still uses it. What a
-job commits by a connection of its own is as much the worker's as what it commits by that.
+If a job could close the worker's connection, another worker would get it while this one still uses
+it. Commits by a connection that a job opened are guarded like commits by the worker's own.
 """
 
 import functools
@@ -16,7 +16,7 @@ _lock = threading.Lock()
 
 
 class _Refusal:
-    """Stands for the `close` of a connection."""
+    """Replaces the `close` of a connection."""
 
     def __init__(self, connection: Any) -> None:
         self._close = connection.close
@@ -32,9 +32,9 @@ class _Refusal:
 
 
 class _Opening:
-    """Stands for the `open` of a database of workers.
+    """Replaces the `open` of a database of workers.
 
-    What is opened in a worker's thread is behind its fence, whatever its transaction manager.
+    A connection opened in a worker's thread is guarded by its fence, with any transaction manager.
     """
 
     def __init__(self, database: Any) -> None:
@@ -54,9 +54,9 @@ def _watch_openings(database: Any) -> None:
 
 
 def open_for_worker(db: Any) -> Any:
-    """A connection for the transaction manager of this thread.
+    """Open a connection for the transaction manager of this thread.
 
-    Nobody but its opener closes it or those to other databases that come to belong to it.
+    Only the caller can close it and the connections to other databases that join it later.
     """
     for database in list(db.databases.values()):
         _watch_openings(database)
@@ -93,10 +93,10 @@ def _get_guarded(connection: Any, get_connection: Any, database_name: str) -> An
 
 
 def _keep(known: dict[str, Any], connections: dict[str, Any]) -> None:
-    """Have those that belong together stay so.
+    """Keep the known connections of a group in place.
 
-    A connection that was another's first one brings its own others with it from the pool. In the
-    place of ours they would be a second one to a storage in our transactions.
+    A connection from the pool that was the first of another group brings the others of that group
+    with it. If they replaced ours, our transactions would have two connections to one storage.
     """
     for name, ours in known.items():
         other = connections[name]

@@ -1,4 +1,4 @@
-"""Waiting until the threads of a dispatcher have ended, and what is left to do then."""
+"""Waits until the threads of a dispatcher have ended."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ from zc.async_.dispatcher.pool import Worker
 
 
 def join_workers(dispatcher: Any, seconds: float) -> list[str]:
-    """Wait until the threads of jobs have ended; return a text for each that has not."""
+    """Wait until the worker threads have ended; return a text for each that has not."""
     problems = []
     end = time.monotonic() + seconds
     for pool in dispatcher.pools():
@@ -22,7 +22,7 @@ def join_workers(dispatcher: Any, seconds: float) -> list[str]:
 
 
 def is_own_thread(dispatcher: Any) -> bool:
-    """Whether the present thread is one of a dispatcher, so that it cannot wait for its end."""
+    """Whether the present thread belongs to a dispatcher, so that it cannot wait for its end."""
     current = threading.current_thread()
     if isinstance(current, Worker):
         return current.dispatcher is dispatcher

@@ -1,4 +1,4 @@
-"""Keeps a worker from committing anything for a job that has become somebody else's."""
+"""Keeps a worker from committing anything for a job that was given to somebody else."""
 
 import threading
 from typing import Any
@@ -16,9 +16,9 @@ from zc.twist.showing import show
 class Fence:
     """A synchronizer of a worker's transaction manager.
 
-    Before every commit, the job's own intermediate ones included, it sees that the token of the
-    job is still the worker's, and that the storage will check that nobody changes the job
-    meanwhile. Only the worker's thread uses it.
+    Before every commit, including the job's own intermediate ones, it checks that the job's token
+    is still the worker's, and makes the storage check that nobody changes the job meanwhile. Only
+    the worker's thread uses it.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Fence:
         self._outpost = _Outpost(self)
         #: The thread whose commits are guarded.
         self.thread: int | None = None
-        #: Whether a transaction was begun and has not ended.
+        #: Whether a transaction has begun and not ended.
         self.in_transaction = False
 
     def enclose(self, job: Any, token: int) -> None:
@@ -39,12 +39,12 @@ class Fence:
         self._job = None
 
     def watch(self, manager: Any) -> None:
-        """Guard what this thread commits by another transaction manager, too."""
+        """Guard also the commits of this thread by another transaction manager."""
         if manager is not transaction.manager and manager is not transaction.manager.manager:
             manager.registerSynch(self._outpost)
 
     def newTransaction(self, transaction: Any) -> None:
-        """A transaction begins. Nobody is told of those that come by themselves after a commit."""
+        """A transaction begins. (Not called for one that is implicit after a commit.)"""
         self.in_transaction = True
 
     def beforeCompletion(self, transaction: Any) -> None:
@@ -79,30 +79,30 @@ class Fence:
             self._see_by(other)
 
     def _see_by(self, other: Any) -> None:
-        """Have the job checked by another connection: two of a storage cannot take part."""
+        """Have another connection check the job: two connections to a storage cannot take part."""
         job = self._job
         try:
             seen = other.get(job._p_oid)
         except (POSKeyError, ReadConflictError):
-            # Its transaction has begun before the job was put.
+            # The other connection's transaction began before the job was put.
             seen = None
         if seen is not None and seen._p_changed:
             if seen.claim_token != self._token:
                 raise ReassignedError(f"{show(job)} was given to somebody else")
             return
-        # As the worker knows it: what the other connection sees may be older, and is not checked.
+        # With the serial that the worker knows: the other connection may see an older state.
         other.readCurrent(_AsOf(other, job._p_oid, job._p_serial))
 
     def _take_part(self, transaction: Any) -> None:
-        """Have the job checked, though all that is committed is in other storages.
+        """Have the job checked though all changes are in other storages.
 
-        These check nothing of the job's, which therefore takes part, without writing anything.
+        Those storages do not check the job. So its connection takes part without writing anything.
         """
         jar = self._job._p_jar
         if transaction._manager is not jar.transaction_manager:
             jar = self._connection_beside(transaction)
             if jar is None:
-                # It has nothing to do with the job's databases.
+                # The transaction has nothing to do with the job's databases.
                 return
         mine = jar.get(self._job._p_oid)
         mine._p_activate()
@@ -110,7 +110,7 @@ class Fence:
         jar.readCurrent(_AsOf(jar, self._job._p_oid, self._job._p_serial))
 
     def _connection_beside(self, transaction: Any) -> Any:
-        """A connection to the job's database that belongs to one that takes part, or None."""
+        """A connection to the job's database from the group of one that takes part, or None."""
         name = utils.database_name(self._job)
         for one in participants.connections(transaction):
             if one.db().databases.get(name) is self._job._p_jar.db():
@@ -119,7 +119,7 @@ class Fence:
 
 
 class _AsOf:
-    """An object as `Connection.readCurrent` asks for it."""
+    """The part of an object that `Connection.readCurrent` needs."""
 
     def __init__(self, connection: Any, oid: bytes, serial: bytes) -> None:
         self._p_jar = connection
@@ -138,7 +138,7 @@ class _Outpost:
 
     def beforeCompletion(self, transaction: Any) -> None:
         """A transaction is about to be committed or aborted."""
-        # Another thread may use the manager too, or later.
+        # Another thread may use the same manager, now or later.
         if threading.get_ident() == self._fence.thread:
             self._fence.beforeCompletion(transaction)
 

@@ -1,4 +1,4 @@
-"""Handing out what a poll has claimed, and telling monitors of it."""
+"""Hands out the jobs that a poll has claimed, and records them for monitors."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from zc.async_.dispatcher.records import JobInfo, PollInfo, Records, reported
 
 
 class HandingOut:
-    """Owns what is told of the polls. Only from the reactor's thread."""
+    """Owns the records of the polls. Only from the reactor's thread."""
 
     #: The poll to which claims are counted now; there is none before the first.
     current: PollInfo
@@ -20,9 +20,9 @@ class HandingOut:
         self._pools = pools
 
     def hand_out(self, outcome: Outcome, is_periodic: bool) -> None:
-        """Hand to threads what a poll claimed, and have as many threads as it found wanted.
+        """Hand the claimed jobs of a poll to threads, and have as many threads as it asks for.
 
-        `is_periodic`: whether to tell of it as a new poll, not as part of the last.
+        `is_periodic`: whether to record it as a new poll, not as part of the last one.
         """
         self._pools.tell_reassigned(outcome)
         self.record(outcome, is_periodic)
@@ -33,7 +33,7 @@ class HandingOut:
             utils.tracelog.debug("poll %d: %r", self.current.key, self.current)
 
     def record(self, outcome: Outcome, is_periodic: bool) -> None:
-        """Tell of a poll. `is_periodic`: as above."""
+        """Record a poll. `is_periodic`: see `hand_out`."""
         if is_periodic or not self._records.polls:
             poll = self._records.new_poll()
         else:
@@ -43,16 +43,16 @@ class HandingOut:
             if agents is None:
                 poll[queue_name] = None
             elif queue_name in outcome.quiet:
-                # Polls share it. What happened since this poll began stays there.
+                # Polls share `agents`. If this poll has an entry already, it is kept.
                 poll[queue_name] = known or agents
             else:
                 _carry_over(known, agents)
-                # What this poll could not look at stays as it was.
+                # Agents that this poll could not look at stay as they were.
                 poll[queue_name] = {**known, **agents}
         if not outcome.failed:
             for queue_name in poll.keys() - outcome.info.keys():
                 if not any(info["new jobs"] for info in (poll[queue_name] or {}).values()):
-                    # It was removed. Statistics want to know of its jobs.
+                    # The queue was removed. (With new jobs it stays, for statistics.)
                     del poll[queue_name]
         self.current = poll
 
@@ -81,7 +81,7 @@ class HandingOut:
 
 
 def _carry_over(known: dict[str, Any], agents: dict[str, Any]) -> None:
-    """Have what a poll found of the agents of a queue tell what is known from earlier ones."""
+    """Add what is known from earlier polls to what a poll found about the agents of a queue."""
     for agent_name, info in agents.items():
         info["active jobs"] = [reported(job) for job in info["active jobs"]]
         if agent_name in known:

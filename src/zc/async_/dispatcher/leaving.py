@@ -1,6 +1,6 @@
-"""How a dispatcher leaves: it gives running jobs their grace, hands back the rest, or abandons it.
+"""How a dispatcher leaves: it waits the grace period and hands back its jobs, or abandons them.
 
-See `ending` for what is left to wait for then.
+`ending` waits for the threads after that.
 """
 
 import threading
@@ -21,8 +21,8 @@ from zc.async_.dispatcher.session import Session
 from zc.async_.dispatcher.watching import Watch
 from zc.async_.process import liveness
 
-#: Seconds for which a stop waits for jobs that are about to end, whatever the grace period: at most
-#: as long for their code, and at most as long for their commits.
+#: How many seconds at most a stop waits for jobs that are about to end, besides the grace period:
+#: for their code, and for their commits.
 LAST_MOMENT = 0.25
 LAST_COMMIT = 2.0
 
@@ -33,7 +33,7 @@ LOOK_INTERVAL = 0.02
 class Leaving:
     """Owns what the end of a dispatcher waits for.
 
-    Only from the reactor's thread, but for `stopped` and `pauses`; and but for `abandon`.
+    Only from the reactor's thread, except `stopped`, `pauses` and `abandon`.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Leaving:
         self._session = session
         self._watch = watch
         self._schedule = schedule
-        #: Events that workers wait for, and that a stopped reactor would never set. Any thread adds
-        #: its own and discards it.
+        #: Events for which workers wait, and which a stopped reactor would never set. Any thread
+        #: adds its own and discards it.
         self.pauses: set[threading.Event] = set()
         self.begin_anew()
 
     def begin_anew(self) -> None:
         """Forget what belongs to an earlier activation."""
-        #: Fires when all is handed back; None unless that is waited for. Any thread may look
+        #: Fires when all is handed back; None unless somebody waits for that. Any thread may look
         #: whether there is one.
         self.stopped: Deferred | None = None
         #: Whether running jobs are being given their grace period.
@@ -66,9 +66,9 @@ class Leaving:
         self._unstarted: list[tuple[JobId, int]] = []
 
     def begin(self) -> Deferred | None:
-        """Leave, at once or when that is possible. The dispatcher is active no more.
+        """Leave, at once or when that is possible. The dispatcher is no longer active.
 
-        Returns a Deferred that fires when all is handed back, or None if that is so already.
+        Returns a Deferred that fires when all is handed back, or None if that is done already.
         """
         self._schedule.stop()
         self._watch.end()
@@ -91,18 +91,18 @@ class Leaving:
         self.leave_if_possible()
 
     def leave_if_possible(self) -> None:
-        """Leave, if that was to be and nothing is waited for any more."""
+        """Leave, if that was begun and there is nothing left to wait for."""
         if self.stopped is not None and self._may_leave():
             self._leave()
             self._tell_stopped()
 
     def take_late(self, claimed: Iterable[Claimed]) -> None:
-        """Take what was claimed by a poll that ended too late, and leave if possible."""
+        """Take the claimed jobs of a poll that ended too late, and leave if possible."""
         self._unstarted = [(job.job_id, job.token) for job in claimed]
         self.leave_if_possible()
 
     def _leave(self) -> None:
-        """Hand back what is left, and let the threads go."""
+        """Hand back the remaining jobs, and let the threads end."""
         self._stop_threads()
         self._let_end()
         self._end_pauses()
@@ -110,10 +110,10 @@ class Leaving:
         utils.log.info("dispatcher %s deactivated", self._dispatcher.UUID)
 
     def _let_end(self) -> None:
-        """Give jobs that are about to end a moment for it.
+        """Give jobs that are about to end a moment to do so.
 
-        A job or callback that has the reactor stopped is about to return just now: if its place
-        were taken at once, the next process would run it again, and stop again. Blocks the reactor.
+        A job or callback that stops the reactor is just about to return. If it were handed back at
+        once, the next process would run it again, and stop again. Blocks the reactor.
         """
         start = time.monotonic()
         while True:
@@ -131,9 +131,9 @@ class Leaving:
             stopped.callback(None)
 
     def abandon(self) -> None:
-        """Let go of threads, connections and databases. Nothing is written.
+        """Release threads, connections and databases. Writes nothing.
 
-        Does nothing after a stop that went well. From the reactor's thread, or from another once
+        Does nothing after a successful stop. From the reactor's thread, or from another one after
         that has ended.
         """
         self._watch.end()
@@ -142,9 +142,9 @@ class Leaving:
         self._session.close()
 
     def end_without_database(self) -> None:
-        """End, since there is nothing left to poll. The dispatcher is active no more."""
+        """End, since there is nothing left to poll. The dispatcher is no longer active."""
         self.abandon()
-        # Whoever opens the database next cleans up at once.
+        # So the next process that opens the database can clean up at once.
         liveness.release(self._dispatcher.UUID)
         self._tell_stopped()
         if self._dispatcher.thread is not None:

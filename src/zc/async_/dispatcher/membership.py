@@ -1,4 +1,4 @@
-"""A dispatcher's place in the queues: it becomes active in each, and leaves them in the end."""
+"""A dispatcher's membership in the queues: it becomes active in each, and leaves at the end."""
 
 import dataclasses
 import logging
@@ -14,14 +14,14 @@ from zc.async_.process import instanceuuid, liveness
 from zc.async_.queue import disused
 from zc.async_.running import notes
 
-#: How often to try to leave the queues when others are in the way.
+#: How many times to try to leave the queues when there are conflicts.
 TRIES_TO_LEAVE = 5
 
-#: Seconds, at least, between two tidyings of a queue.
+#: The least time (seconds) between two tidyings of a queue.
 TIDYING_INTERVAL = 10.0
 
-#: Seconds until handlers that raised when a dispatcher was activated are called again: the first
-#: time, and at most. Each time it is twice as long.
+#: Seconds until handlers that raised when a dispatcher was activated are called again: at first,
+#: and at most. The time doubles with each call.
 PATIENCE_WITH_HANDLERS = (5.0, 300.0)
 
 
@@ -39,33 +39,33 @@ class _Unheard:
         return zc.async_.clock.monotonic() - self.last >= self.pause * 1_000_000
 
     def called(self, handlers: list[Any]) -> None:
-        """They were called again; these raised again."""
+        """Note that they were called again, and that `handlers` raised again."""
         self.handlers = handlers
         self.pause = min(2 * self.pause, PATIENCE_WITH_HANDLERS[1])
         self.last = zc.async_.clock.monotonic()
 
 
 class Membership:
-    """Writes down that a dispatcher is active. Belongs to its poller, and is used like that."""
+    """Records in the database that a dispatcher is active. For the thread that uses its poller."""
 
     def __init__(self, connection: Any, manager: Any, uuid: Any, poll_interval: float = 0) -> None:
         self._connection = connection
         self._manager = manager
         self._uuid = uuid
-        #: Names of the queues that this dispatcher has activated itself in.
+        #: Names of the queues in which this dispatcher has activated itself.
         self._active: set[str] = set()
-        #: When this dispatcher activated itself in a queue; it may not know whether that worked.
+        #: When this dispatcher activated itself in a queue, even if the commit was not confirmed.
         self._activated: dict[str, Any] = {}
-        #: What this process holds as long as it lives.
+        #: The lock that this process holds as long as it lives.
         self.holder: liveness.Holder | None = None
         #: When each queue was tidied (monotonic microseconds).
         self._tidied: dict[str, int] = {}
         #: Seconds between two polls.
         self.poll_interval = poll_interval
-        #: What processes that have ended held. Once this process has their lock that cannot be seen
-        #: any more, and each queue has to know.
+        #: Locks of processes that were found to have ended. They are remembered for the other
+        #: queues: once this process has such a lock, nobody can see that any more.
         self._gone: set[liveness.Holder] = set()
-        #: By the names of the queues.
+        #: Handlers to call again, by the names of the queues.
         self._unheard: dict[str, _Unheard] = {}
 
     def _queue(self, name: str) -> Any:
@@ -92,7 +92,7 @@ class Membership:
             if self._uuid not in dispatchers:
                 dispatchers.register(self._uuid)
             agents = dispatchers[self._uuid]
-            # Before the lock is taken, which is taken for life.
+            # Before the lock is taken: a held lock is a sign of life.
             dead = self._is_dead(agents)
             try:
                 self.holder = liveness.hold(self._uuid)
@@ -127,7 +127,7 @@ class Membership:
     def _notify_again(self, name: str) -> None:
         """Call once more the handlers that raised when this dispatcher was activated in a queue.
 
-        What was out of reach may be back. Without one of them there may be no agent, say.
+        A resource that was out of reach may be back. Without a handler, agents may be missing.
         """
         unheard = self._unheard[name]
         try:
@@ -142,14 +142,14 @@ class Membership:
             del self._unheard[name]
 
     def _is_dead(self, agents: Any) -> bool:
-        """Whether an earlier process of this identity works for a queue no more."""
+        """Whether an earlier process with this UUID no longer works for a queue."""
         holder = agents.holder
         if holder is not None and liveness.is_gone(holder):
             self._gone.add(holder)
         return bool(agents.is_dead(self.poll_interval) or holder in self._gone)
 
     def tidy(self, name: str) -> None:
-        """Remove what instances that are gone have left behind. Next time, if others are there."""
+        """Remove what instances that are gone have left behind. A conflict defers that."""
         self._tidied[name] = zc.async_.clock.monotonic()
         try:
             with self._manager as transaction:
@@ -164,7 +164,7 @@ class Membership:
             utils.log.info("queue %r is not tidied now: %s", name, error)
 
     def tidy_if_crowded(self, name: str) -> None:
-        """Tidy once more, some time after the last time, if each look reads many lanes."""
+        """Tidy again, some time after the last time, if each look reads many lanes."""
         now = zc.async_.clock.monotonic()
         last = self._tidied.get(name, now)
         if now - last >= TIDYING_INTERVAL * 1_000_000 and disused.are_many(self._queue(name).lanes):
@@ -174,7 +174,7 @@ class Membership:
                 self._manager.begin()
 
     def _say_that_there_is_another(self, name: str, details: str = "", *values: str) -> None:
-        # The second part is the historic text, which some look for.
+        # The second part is the historic text; some tools may look for it.
         utils.log.error(
             "UUID %s %s  (If its process has ended, this one takes over by itself: see "
             "``ping_death_interval``.)  It is already activated in queue %s (oid %d): another "
@@ -198,7 +198,7 @@ class Membership:
         return "is in use: give each dispatcher another one."
 
     def leave(self, unstarted: list[tuple[JobId, int]]) -> None:
-        """Hand back the jobs no thread has begun, and leave the queues."""
+        """Hand back the jobs that no thread has begun, and leave the queues."""
 
         def try_to_leave() -> None:
             self._manager.abort()
@@ -227,7 +227,7 @@ class Membership:
                 raise
             except Exception as error:
                 self._manager.abort()
-                # A database out of reach is not waited for: the process wants to end.
+                # This does not wait for a database that is out of reach: the process has to end.
                 again = isinstance(error, utils.TRANSIENT_ERRORS) and not isinstance(
                     error, utils.DISCONNECTED_ERRORS
                 )

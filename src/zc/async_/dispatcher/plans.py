@@ -1,4 +1,4 @@
-"""What a dispatcher's thread and its polls tell each other."""
+"""The data that a dispatcher's reactor thread and its polls exchange."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,28 +7,28 @@ from typing import Any
 from zc.async_.dispatcher.pool import JobId
 from zc.async_.process import Holder
 
-#: Of a queue and an agent, by their names.
+#: The names of a queue and of an agent in it.
 AgentKey = tuple[str, str]
 
-#: Stands in the place of an agent's name for the jobs of the system.
+#: Used as the agent's name for jobs of the system.
 SYSTEM = "\0system"
 
 
 @dataclasses.dataclass
 class Plan:
-    """What the poller has to know of the threads."""
+    """What the poller has to know about the threads."""
 
     #: How many places of each agent are taken.
     busy: dict[AgentKey, int]
-    #: Jobs, with their tokens, that nobody goes on with, though their agents have them.
+    #: Jobs, with their tokens, that their agents have though no thread goes on with them.
     lost: set[tuple[JobId, int]]
     #: Jobs that other jobs completed, for the history.
     completed: dict[AgentKey, list[JobId]]
-    #: The jobs that threads have or are about to get, with their tokens. None: not told.
+    #: The jobs that threads have or are about to get, with their tokens. None: not known.
     held: frozenset[tuple[JobId, int]] | None = None
     #: Seconds between two polls when nothing else causes one.
     poll_interval: float = 0
-    #: Of those in `held`, the ones that came from a queue, by its name.
+    #: The jobs in `held`, by the name of the queue from which they came.
     held_of: dict[str, list[tuple[JobId, int]]] = dataclasses.field(default_factory=dict)
 
 
@@ -46,7 +46,7 @@ class Claimed:
 class Outcome:
     """What a poll found and did."""
 
-    #: As `PollInfo`.
+    #: In the form of `PollInfo`.
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
     jobs: list[Claimed] = dataclasses.field(default_factory=list)
     sizes: dict[AgentKey, int] = dataclasses.field(default_factory=dict)
@@ -54,15 +54,15 @@ class Outcome:
     watched: dict[Any, frozenset[bytes]] = dataclasses.field(default_factory=dict)
     #: Objects whose changes may mean that there is another queue, by database.
     roots: dict[Any, set[bytes]] = dataclasses.field(default_factory=dict, compare=False)
-    #: Names of the queues that needed no visit: their `info` is that of earlier polls, and shared.
+    #: Names of the queues that needed no visit: they share the `info` of earlier polls.
     quiet: set[str] = dataclasses.field(default_factory=set)
-    #: When a job falls due (microseconds), if that is known.
+    #: When the next job is due (microseconds), if that is known.
     next_time: int | None = None
-    #: Seconds after which to poll again because not all was done; None: all was.
+    #: Seconds after which to poll again because something is left to do; None: nothing is.
     again: float | None = None
     #: The queues in which everything in the plan was done.
     done: set[str] = dataclasses.field(default_factory=set)
-    #: Jobs that threads have though they are somebody else's, with the tokens they had.
+    #: Jobs that threads still run though they were given to somebody else, with their old tokens.
     reassigned: set[tuple[JobId, int]] = dataclasses.field(default_factory=set)
     #: Whether not all queues could be looked at.
     failed: bool = False
@@ -70,23 +70,23 @@ class Outcome:
     closed: bool = False
 
     def wait_at_most(self, seconds: float) -> None:
-        """Have another poll after `seconds`, if there is none before."""
+        """Cause another poll after `seconds`, if there is none before."""
         self.again = seconds if self.again is None else min(self.again, seconds)
 
 
 @dataclasses.dataclass
 class Conditions:
-    """What the poller has to tell of itself to its visit of a queue."""
+    """What a visit of a queue has to know about the poller."""
 
     uuid: Any
-    #: What this process holds as long as it lives.
+    #: The lock that this process holds as long as it lives.
     holder: Holder | None
-    #: Claims, with their tokens, of which it is not known whether they were committed.
+    #: Claims, with their tokens, that may or may not have been committed.
     unanswered: set[tuple[JobId, int]]
-    #: Of how many idle workers, how many are to get jobs.
+    #: Takes the number of idle workers, and returns how many of them may get jobs.
     most_jobs: Callable[[int], int]
     #: See `zc.async_.queue.claim.Claim`; called with the dispatchers of the queue.
     share: Callable[[Any], int | None]
-    #: Jobs that an earlier look found with the agents and with no thread, with their tokens; None:
-    #: this is no time to look.
+    #: Jobs, with their tokens, that an earlier look found with an agent but with no thread. None:
+    #: it is not time to look.
     forlorn: set[tuple[JobId, int]] | None = None

@@ -1,9 +1,9 @@
-"""A poll: what a dispatcher does in the database.
+"""A poll: the work of a dispatcher in the database.
 
-A `Poller` has a connection of its own and is used by one thread at a time. For every queue there is
-one transaction, in which the dispatcher pings, keeps the books of its agents and claims jobs for
-idle workers. It decides nothing about threads: it is told how many jobs each agent's workers have,
-and answers with the jobs claimed.
+A `Poller` has its own connection and is used by one thread at a time. Each queue gets one
+transaction, in which the dispatcher pings, updates the records of its agents and claims jobs for
+idle workers. A poller decides nothing about threads: its caller says how many jobs each agent's
+workers have, and gets the claimed jobs.
 """
 
 import random
@@ -27,16 +27,16 @@ from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.process import liveness, observing
 from zc.async_.running import notes
 
-#: Seconds to wait after a conflict, at random up to this for the first, and at most.
+#: Seconds to wait after a conflict, at random up to this: for the first, and at most.
 CONFLICT_BACKOFF = 0.003
 LONGEST_CONFLICT_BACKOFF = 0.1
 #: Conflicts in a row after which fewer jobs are claimed.
 PATIENCE = 3
-#: Seconds from a conflict for which dispatchers keep out of each other's way.
+#: Seconds after a conflict during which dispatchers claim from different places.
 CONTENTION = 1.0
-#: Objects that the poller keeps in memory: the jobs that it swept should be there when claimed.
+#: Objects that the poller keeps in memory: jobs read from lanes should be there when claimed.
 CACHE_SIZE = 5000
-#: Seconds by which a clock that was set back is not worth looking what that has done.
+#: Seconds: if a clock was set back by less than this, it needs no thorough look.
 CLOCK_TOLERANCE = 5
 #: Seconds to wait for a database that is out of reach: the first, step and longest wait.
 DISCONNECTED_BACKOFF = (1.0, 1.0, 60.0)
@@ -47,7 +47,7 @@ def _offset() -> int:
 
 
 class Poller:
-    """See the module. `poll` is called by one thread at a time."""
+    """See the module. Only one thread at a time may call `poll`."""
 
     def __init__(self, database: Any, uuid: Any, listener: Listener) -> None:
         self._uuid = uuid
@@ -62,25 +62,25 @@ class Poller:
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
         self._membership = Membership(self._connection, self._manager, uuid)
         self._quiet = QuietQueues()
-        #: What is watched in each queue: the database, and the oids. And all that together.
+        #: The database and the oids watched in each queue, and all of these together.
         self._watched: dict[str, tuple[Any, frozenset[bytes]]] = {}
         self._all_watched: dict[Any, frozenset[bytes]] | None = None
         self._conflicts = 0
-        #: When dispatchers need not keep out of each other's way any more (monotonic time).
+        #: Until when dispatchers claim from different places (monotonic time).
         self._contended_until = 0.0
         self._disconnects = 0
         self._unanswered = Unanswered()
-        #: When each queue was looked at thoroughly (monotonic microseconds).
+        #: When each queue had its last thorough look (monotonic microseconds).
         self._thorough: dict[str, int] = {}
         #: How far the wall clock is ahead of the monotonic one (microseconds).
         self._offset = _offset()
-        #: See `Conditions.forlorn`. By the names of the queues.
+        #: See `Conditions.forlorn`; by the names of the queues.
         self._forlorn: dict[str, set[tuple[JobId, int]]] = {}
-        #: Seconds that the last poll took that claimed something.
+        #: The duration (seconds) of the last poll that claimed something.
         self.last_duration = 0.0
 
     def poll(self, plan: Plan) -> Outcome:
-        """Do one poll. Raises only what ends a thread."""
+        """Do one poll. Raises only exceptions that end a thread."""
         outcome = Outcome()
         began = time.monotonic()
         if utils.is_closed(self._database):
@@ -92,7 +92,7 @@ class Poller:
             self._poll_queues(plan, outcome)
             self._disconnects = 0
         except utils.DISCONNECTED_ERRORS as error:
-            # Who could not see anything did not see that siblings were silent.
+            # While nothing could be seen, siblings may have pinged.
             observing.begin_anew(self._database)
             first, step, longest = DISCONNECTED_BACKOFF
             outcome.again = min(longest, first + step * self._disconnects)
@@ -120,7 +120,7 @@ class Poller:
         return outcome
 
     def _look_at_clock(self) -> None:
-        """Have all queues visited, and looked at thoroughly, if the clock was set back."""
+        """Make the poll visit all queues, with a thorough look, if the clock was set back."""
         offset = _offset()
         if offset < self._offset - CLOCK_TOLERANCE * 1_000_000:
             self._thorough.clear()
@@ -160,7 +160,7 @@ class Poller:
         except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS:
             raise
         except Exception as error:
-            # Each is visited by itself then, and what is wrong with it told.
+            # The next poll visits each of them separately, and logs what is wrong.
             self._manager.abort()
             for name in names:
                 self._quiet.forget(name)
@@ -174,7 +174,7 @@ class Poller:
         self._look_for_dead([visit.name for visit in changed], quiet, outcome)
 
     def _look_for_dead(self, names: list[str], quiet: list[str], outcome: Outcome) -> None:
-        """Something was done in glances: siblings that were buried have to be in all queues."""
+        """After glances that changed something: bury dead siblings in the other queues too."""
         dead: set[Any] = set()
         for name in names:
             dispatchers = self._queue(name).dispatchers.items()
@@ -207,7 +207,7 @@ class Poller:
                 self._watched[name] = watched
 
     def _commit(self, visit: Visit) -> None:
-        # What is committed here is known: it must not cause another poll.
+        # This process knows its own commit: it must not cause another poll.
         self._listener.ignore(self._connection)
         notes.add(self._manager.get(), visit.word)
         try:
@@ -215,7 +215,7 @@ class Poller:
         except BaseException as error:
             conflict = isinstance(error, utils.TRANSIENT_ERRORS)
             if not conflict or isinstance(error, utils.DISCONNECTED_ERRORS):
-                # The storage may have done it all the same, and its answer was lost.
+                # The storage may have committed, and only its answer was lost.
                 self._unanswered.note(visit)
             raise
 
@@ -227,7 +227,7 @@ class Poller:
         return self._connection.root()[zc.async_.interfaces.KEY][name]
 
     def _poll_queue_or_log(self, name: str, plan: Plan, outcome: Outcome) -> None:
-        """Poll a queue; an error in one does not keep the others from their turn."""
+        """Poll a queue; an error in one queue does not stop the poll of the others."""
         try:
             self._poll_queue(name, plan, outcome)
         except utils.EXPLOSIVE_ERRORS + utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
@@ -238,7 +238,7 @@ class Poller:
                 raise
             utils.log.critical("poll of queue %r failed; it is tried again", name, exc_info=True)
             self._manager.begin()
-            # Should an object be spoilt here, as by an oid that was given twice, it is loaded anew.
+            # Load all objects again: the cache may have a broken one, as after an oid given twice.
             self._connection.cacheMinimize()
 
     def _poll_queue(self, name: str, plan: Plan, outcome: Outcome) -> None:
@@ -274,19 +274,19 @@ class Poller:
                 visit.take_back(self._conflict_backoff())
             visit.report(outcome)
             self._note_watched(name, visit.watched())
-            # Drops what was done and is not worth a commit.
+            # Drops changes that were not worth a commit.
             self._manager.begin()
             self._membership.tidy_if_crowded(name)
             return
 
     def _is_member(self, name: str, outcome: Outcome) -> bool:
-        """Whether this dispatcher is active in a queue by now."""
+        """Whether this dispatcher is active in a queue. Activates it if necessary."""
         try:
             return self._membership.ensure(name)
         except utils.DISCONNECTED_ERRORS:
             raise
         except utils.TRANSIENT_ERRORS as error:
-            # It may be a handler's own, and come each time: the other queues have their turn.
+            # A handler may raise this error each time: the other queues must get their turn.
             utils.log.info("dispatcher %s is not active in %r yet: %s", self._uuid, name, error)
             outcome.failed = True
             outcome.wait_at_most(self._conflict_backoff())
@@ -309,21 +309,22 @@ class Poller:
         return Conditions(self._uuid, holder, unanswered, self.most_jobs, self.share, forlorn)
 
     def most_jobs(self, wanted: int) -> int:
-        """How many jobs to claim: fewer after several conflicts in a row, at last one.
+        """How many jobs to claim: after several conflicts in a row fewer, down to one.
 
-        Not sooner: dispatchers conflict over the first jobs, and smaller claims are more claims.
+        Not after the first conflict: dispatchers conflict over the first jobs anyway, and smaller
+        claims mean more claims.
         """
         return max(1, wanted >> max(0, self._conflicts - PATIENCE)) if wanted else 0
 
     def share(self, dispatchers: Any) -> int | None:
-        """A number that no other active dispatcher has, if there were conflicts lately."""
+        """A number that no other active dispatcher has, or None without recent conflicts."""
         if time.monotonic() >= self._contended_until:
             return None
         active = sorted(uuid for uuid, agents in dispatchers.items() if agents.activated)
         return active.index(self._uuid) if self._uuid in active else None
 
     def deactivate(self, unstarted: list[tuple[JobId, int]]) -> None:
-        """Hand back the jobs no thread has begun, and leave the queues."""
+        """Hand back the jobs that no thread has begun, and leave the queues."""
         if utils.is_closed(self._database):
             utils.log.error(
                 "dispatcher %s cannot leave its queues, since its database was closed: stop it "
@@ -335,7 +336,7 @@ class Poller:
         self._membership.leave(unstarted)
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         if utils.is_closed(self._database):
             return
         self._manager.abort()

@@ -1,7 +1,7 @@
-"""Worker threads.
+"""Worker threads, and the pools that keep them.
 
-`Pool` keeps the threads of one agent and what they do; it belongs to the reactor's thread. `Worker`
-is a thread that performs tasks one by one on a connection that it keeps.
+A `Pool` has the threads of one agent and their tasks; it belongs to the reactor's thread. A
+`Worker` is a thread that performs tasks one by one and keeps its connection.
 """
 
 import queue
@@ -34,17 +34,18 @@ class Task:
     def __init__(self, job_id: JobId, token: int, info: JobInfo) -> None:
         self.job_id = job_id
         self.token = token
-        #: What is told of the job; written by the worker while it has the task.
+        #: The report about the job; written by the worker while it has the task.
         self.info = info
-        #: What the job waits for, if that is a Deferred or a coroutine.
+        #: The Deferred or coroutine for which the job waits, or None.
         self.deferred: Any = None
         #: Jobs that were completed by this one without running: (oid, name of the database).
         self.completed: list[JobId] = []
-        #: What is to be told of those.
+        #: The reports about those jobs.
         self.outcomes: dict[JobId, dict[str, Any]] = {}
-        #: Whether nobody goes on with the job, if it has not ended and its token is this one.
+        #: Whether this thread gave the job up. If the job has not ended and still has this token,
+        #: nobody goes on with it.
         self.lost = False
-        #: Whether the code of the job has returned, and what it did is being committed. Written by
+        #: Whether the code of the job has returned and its changes are being committed. Written by
         #: the worker.
         self.ending = False
         #: Whether the thread that had the task has ended.
@@ -57,19 +58,19 @@ class Task:
 
 
 class Pool:
-    """The worker threads of one agent. Only from the reactor's thread, but for `threads`."""
+    """The worker threads of one agent. Only from the reactor's thread, except `threads`."""
 
     def __init__(self, dispatcher: Any, queue_name: str, agent_name: str) -> None:
         self._dispatcher = dispatcher
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self.queue_name = queue_name
         self.agent_name = agent_name
-        #: The threads that have not ended. Replaced, never changed, so that others may look.
+        #: The threads that have not ended. Replaced, never changed, so that other threads may read.
         self.threads: tuple[Worker, ...] = ()
         #: How many of them have been told to end.
         self._ending = 0
         #: Tasks handed to threads and not reported back, by job and token: a job may come again
-        #: while an old thread is still at it.
+        #: while an old thread still runs it.
         self.working: dict[tuple[JobId, int], Task] = {}
         #: Tasks whose jobs wait for a Deferred.
         self.waiting: dict[tuple[JobId, int], Task] = {}
@@ -91,9 +92,10 @@ class Pool:
         self._start_thread()
 
     def _start_thread(self) -> None:
-        """Start a thread if there are fewer than tasks. The system may refuse it.
+        """Start a thread if there are fewer threads than tasks.
 
-        The task is done by another thread of the pool then, or once one can be started.
+        If the system refuses, another thread of the pool does the task, or one that can be started
+        later.
         """
         if len(self.threads) - self._ending >= len(self.working):
             return
@@ -113,7 +115,7 @@ class Pool:
         self.threads += (worker,)
 
     def done(self, task: Task, worker: "Worker") -> None:
-        """A thread has reported a task back."""
+        """Note that a thread has reported a task back."""
         self.working.pop(task.key, None)
         if task.deferred is not None:
             self.waiting[task.key] = task
@@ -121,7 +123,7 @@ class Pool:
             self._drop(worker)
 
     def ended(self, worker: "Worker") -> None:
-        """A thread that was told to end has done so."""
+        """Note that a thread that was told to end has ended."""
         self._ending -= 1
         self._drop(worker)
 
@@ -129,7 +131,7 @@ class Pool:
         self.threads = tuple(other for other in self.threads if other is not worker)
 
     def resize(self, size: int) -> None:
-        """End idle threads that a smaller agent does not need. Start one that could not be."""
+        """End idle threads that the agent no longer needs. Start one that could not be started."""
         self._start_thread()
         for _thread in range(len(self.threads) - self._ending - max(size, len(self.working))):
             self._end_one()
@@ -139,9 +141,9 @@ class Pool:
         self._inbox.put(None)
 
     def stop(self) -> list[Task]:
-        """Have all threads end after their present task; return the tasks no thread has begun.
+        """Make all threads end after their present task; return the tasks that none has begun.
 
-        Deferreds are waited for no more.
+        Deferreds are no longer waited for.
         """
         self.waiting.clear()
         unstarted = []
@@ -164,7 +166,7 @@ class Pool:
 class Worker(threading.Thread):
     """A thread that performs tasks."""
 
-    #: The task at hand, for those who report.
+    #: The present task, for reports.
     task: Task | None = None
 
     def __init__(
@@ -221,7 +223,7 @@ class Worker(threading.Thread):
             job = utils.try_until_reachable(lambda: self._load(connection, task), "loading a job")
             self._fence.enclose(job, task.token)
             if task.fired:
-                # Whatever comes now, the old one is not to be waited for again.
+                # Whatever happens now, nobody must wait for the old Deferred again.
                 task.fired, task.deferred = False, None
                 task.deferred = tries.finish_deferred(job, task.token, task.value)
             else:
@@ -231,7 +233,7 @@ class Worker(threading.Thread):
                 info.end(_outcome(job))
             task.outcomes = {job_id(other): _outcome(other) for other in local.completed}
         except ReassignedError as error:
-            # Should the token still be this one, then nobody has the job: see `Task.lost`.
+            # If the job still has this token, then nobody goes on with it: see `Task.lost`.
             task.lost = info["reassigned"] = True
             utils.log.error("gave up a job: %s", error)
         except utils.DatabaseClosedError as error:
@@ -257,12 +259,12 @@ class Worker(threading.Thread):
         local.task = None
         if utils.is_closed(self.dispatcher.db):
             return
-        # A try that met a conflict told of them, too.
+        # Without duplicates: a try that had a conflict has listed them too.
         task.completed = list(dict.fromkeys(job_id(job) for job in local.completed or ()))
         if self._fence.in_transaction:
             transaction.abort()
         if task.lost:
-            # Should an object be spoilt here, as by an oid that was given twice, it is loaded anew.
+            # Load all objects again: the cache may have a broken one, as after an oid given twice.
             connection.cacheMinimize()
 
     def _load(self, connection: Any, task: Task) -> Any:
@@ -274,7 +276,7 @@ class Worker(threading.Thread):
 
 
 def _outcome(job: Any) -> dict[str, Any]:
-    """What is told of a job whose result is known."""
+    """The report about a job whose result is known."""
     return {
         "completed": naive_now(),
         "result": utils.custom_repr(job.result),

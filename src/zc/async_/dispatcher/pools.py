@@ -1,4 +1,4 @@
-"""The worker threads of a dispatcher, by queue and agent: as many as its polls found wanted."""
+"""The worker threads of a dispatcher, by queue and agent: as many as its polls ask for."""
 
 from collections.abc import Collection
 from typing import Any
@@ -15,26 +15,26 @@ class Pools:
 
     def __init__(self, dispatcher: Any) -> None:
         self._dispatcher = dispatcher
-        #: Of the agents: name of the queue to name of the agent to pool. Any thread may read, and
-        #: copies what it iterates over: the reactor's adds to it, and replaces it where a queue has
-        #: gone.
+        #: Pools of agents, by the name of the queue and then of the agent. Any thread may read, but
+        #: has to iterate over a copy: the reactor's thread adds to it, and replaces it when a queue
+        #: is gone.
         self.queues: dict[str, dict[str, Pool]] = {}
-        #: Of the jobs of the system: name of the queue to pool.
+        #: Pools for jobs of the system, by the name of the queue.
         self.system: dict[str, Pool] = {}
         self.begin_anew()
 
     def begin_anew(self) -> None:
         """Forget what belongs to an earlier activation."""
-        #: How many jobs all agents together may have at once, as far as polls have told.
+        #: How many jobs all agents together may have at once, according to the polls so far.
         self.places = 0
 
     def all(self) -> list[Pool]:
-        """All pools. From another thread only while the reactor's makes none."""
+        """All pools. From another thread only while the reactor's thread makes none."""
         named = [pool for pools in self.queues.values() for pool in pools.values()]
         return named + list(self.system.values())
 
     def get(self, key: AgentKey) -> Pool:
-        """The pool of an agent, or that of the system in a queue. A new one if there is none."""
+        """The pool of an agent, or of the system in a queue, made if there is none."""
         queue_name, agent_name = key
         if agent_name == SYSTEM:
             pools, name = self.system, queue_name
@@ -51,11 +51,11 @@ class Pools:
         return {(pool.queue_name, pool.agent_name): pool.busy for pool in self.all()}
 
     def at_work(self) -> list[Task]:
-        """The tasks that were handed to threads and have not been taken back."""
+        """The tasks that were handed to threads and not taken back yet."""
         return [task for pool in self.all() for task in pool.working.values()]
 
     def held(self) -> dict[str, list[tuple[JobId, int]]]:
-        """The jobs that threads have, wait for or have just begun, by the name of the queue."""
+        """The jobs that threads run or will run, or that wait for a Deferred, by queue name."""
         held: dict[str, list[tuple[JobId, int]]] = {}
         for pool in self.all():
             for tasks in pool.tasks():
@@ -63,7 +63,7 @@ class Pools:
         return held
 
     def tell_reassigned(self, outcome: Outcome) -> None:
-        """Tell of jobs that others took, whose threads may be at them for a long time still."""
+        """Mark jobs that others took. Their threads may run them for a long time still."""
         for pool in self.all() if outcome.reassigned else ():
             for tasks in pool.tasks():
                 for key in outcome.reassigned & tasks.keys():
@@ -72,7 +72,7 @@ class Pools:
     # -- how many threads there are
 
     def resize(self, outcome: Outcome) -> None:
-        """Have as many threads, and connections for them, as a poll found wanted."""
+        """Have as many threads, and connections for them, as a poll asks for."""
         for (queue_name, agent_name), size in outcome.sizes.items():
             if queue_name not in outcome.quiet:
                 self.get((queue_name, agent_name)).resize(size)
@@ -87,9 +87,9 @@ class Pools:
         self._allow_connections(self.places + SPARE_CONNECTIONS)
 
     def _let_go_of_removed(self, names: Collection[str]) -> None:
-        """End the threads for queues that are not there any more, when they have ended their jobs.
+        """End the threads for queues that no longer exist, once their jobs have ended.
 
-        `names`: of those that are.
+        `names`: of the queues that exist.
         """
         for name in (self.queues.keys() | self.system.keys()) - set(names):
             pools = [*self.queues.get(name, {}).values()]
@@ -109,9 +109,9 @@ class Pools:
                 database.setPoolSize(max(connections, database.getPoolSize()))
 
     def stop(self) -> list[tuple[JobId, int]]:
-        """Have all threads end after their present task.
+        """Make all threads end after their present task.
 
         Returns the jobs, with their tokens, that no thread has begun. Also for the thread that
-        abandons a dispatcher, once that of the reactor has ended.
+        abandons a dispatcher, once the reactor's thread has ended.
         """
         return [(task.job_id, task.token) for pool in self.all() for task in pool.stop()]

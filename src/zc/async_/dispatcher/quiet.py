@@ -1,12 +1,11 @@
-"""Queues in which nothing has changed need no visit.
+"""Quiet queues: queues in which nothing has changed need no visit.
 
-After a visit of a queue in which there was nothing to do, the poller remembers the serials of the
-records that decide on that. As long as its connection has these, another visit would find nothing
-either. That is looked at without loading anything, and does not depend on being told of
-invalidations.
+After a visit that found nothing to do, the poller remembers the serials of the records that decide
+this. As long as its connection has these serials, another visit would find nothing either. This
+check loads nothing, and does not depend on notice of invalidations.
 
-Polls look at such queues in turn all the same, some a poll; and in each one now and then whether it
-is time to ping, or whether a sibling is dead.
+Still, each poll visits some quiet queues in turn. And from time to time it glances at each one, to
+see whether it is time to ping and whether a sibling is dead.
 """
 
 import time
@@ -20,15 +19,15 @@ from zc.async_.dispatcher.plans import Outcome, Plan
 from zc.async_.dispatcher.visit import Visit, watched_records
 from zc.async_.queue import lane, records_of_tree
 
-#: Quiet queues that a poll visits in turn: where there are no more, each poll visits all.
+#: How many quiet queues a poll visits in turn. If there are no more, each poll visits all.
 VISITS = 3
 
-#: Seconds between polls that visit quiet queues in turn, at least where there are more.
+#: The least time (seconds) between polls that visit quiet queues in turn, if there are more.
 PAUSE = 0.5
 
-#: A part of the shortest interval of pings, and of being taken for dead, after which a quiet queue
-#: is glanced at. With one interval between polls that is less than `observing.GAP` allows: else
-#: observers would begin anew with each glance, and nobody would ever be taken for dead.
+#: A quiet queue gets a glance after the shortest ping interval, or the shortest death interval,
+#: divided by these. Together with one poll interval this must be less than `observing.GAP` allows:
+#: else observers would begin again with each glance, and nobody would ever be taken for dead.
 PART_OF_PING = 3
 PART_OF_DEATH = 6
 
@@ -41,7 +40,7 @@ class _Seen:
         self._serials = list(_serials(queue, agents))
         self.info = {name: {**info, "new jobs": []} for name, info in visit.info.items()}
         self.sizes = visit.sizes
-        #: When a job falls due (microseconds).
+        #: When the next job is due (microseconds).
         self.next_time = visit.next_time
         members = queue.dispatchers.values()
         #: The siblings at work in the queue.
@@ -67,26 +66,26 @@ class _Seen:
         return (zc.async_.clock.monotonic() - self._looked) * part >= self._pause
 
     def is_unchanged(self) -> bool:
-        """Whether the connection still has the records that were seen."""
+        """Whether the connection still has the same records, unchanged."""
         for record, serial in self._serials:
-            # A ghost was invalidated, or put out of memory.
+            # A ghost was invalidated, or removed from the cache.
             if record._p_changed is not False or record._p_serial != serial:
                 return False
         return True
 
 
 class QuietQueues:
-    """What a poller knows of quiet queues. Used as the poller is."""
+    """What a poller knows about quiet queues. For the thread that uses the poller."""
 
     def __init__(self) -> None:
-        #: By name, the one that was visited least lately first.
+        #: By name, the least recently visited one first.
         self._seen: dict[str, _Seen] = {}
         self._in_turn: set[str] = set()
         self._expected: set[str] = set()
         self._last_turn = 0.0
 
     def begin(self, names: list[str], plan: Plan, unanswered: Iterable[str]) -> None:
-        """A poll begins; there are queues of these names. `unanswered`: those to be cleared up."""
+        """Begin a poll of queues with these names. `unanswered`: queues with unanswered claims."""
         self._expected = {name for (name, _agent), count in plan.busy.items() if count}
         self._expected.update((name for name, _agent in plan.completed), unanswered)
         for name in self._seen.keys() - set(names):
@@ -108,26 +107,26 @@ class QuietQueues:
         return bool(due or plan.lost or not seen.is_unchanged())
 
     def forget(self, name: str) -> None:
-        """A queue is visited, or has to be."""
+        """Forget a queue that is visited, or has to be."""
         self._seen.pop(name, None)
 
     def forget_all(self) -> None:
-        """All have to be visited."""
+        """Forget all queues, so that all are visited."""
         self._seen.clear()
 
     def note(self, queue: Any, visit: Visit) -> None:
-        """A visit ended well. To be called before another transaction begins."""
+        """Note a visit that ended well. Must be called before another transaction begins."""
         agents = queue.dispatchers.get(visit.uuid)
         if agents is None or visit.name in self._expected:
             return
         if _is_quiet(queue, agents, visit):
             seen = self._seen[visit.name] = _Seen(queue, agents, visit)
             cache = queue._p_jar._cache
-            # All that was seen has to stay in memory.
+            # All records of quiet queues have to stay in memory.
             cache.cache_size = max(cache.cache_size, 2 * len(seen) * len(self._seen))
 
     def report(self, name: str, outcome: Outcome) -> None:
-        """Tell of a queue what was seen."""
+        """Report what was seen in a quiet queue."""
         seen = self._seen[name]
         outcome.quiet.add(name)
         outcome.done.add(name)
@@ -138,9 +137,9 @@ class QuietQueues:
             outcome.next_time = min(times)
 
     def to_glance_at(self, names: Iterable[str]) -> list[str]:
-        """Those of quiet queues in which it is time to ping, or to look after siblings.
+        """The quiet queues in which it is time to ping, or to look after siblings.
 
-        Siblings are mostly the same in many queues: one of these is looked at in each poll.
+        Many queues usually have the same siblings: each poll looks at one of these queues.
         """
         found, known = [], set()
         due = any(self._seen[name].is_due() for name in names)
@@ -148,7 +147,7 @@ class QuietQueues:
             seen = self._seen[name]
             is_first = bool(seen.siblings) and seen.siblings not in known
             known.add(seen.siblings)
-            # If one is due many are, and one commit for all of them is better than several.
+            # If one queue is due, many are soon, and one commit for all is better than several.
             if is_first or (due and seen.is_due(2)):
                 found.append(name)
         return found
@@ -158,7 +157,7 @@ class QuietQueues:
         self._seen[name].looked_at()
 
     def with_siblings(self, names: Iterable[str], siblings: frozenset[Any]) -> list[str]:
-        """Those of quiet queues in which one of the siblings is at work."""
+        """The quiet queues in which one of the siblings is at work."""
         return [name for name in names if self._seen[name].siblings & siblings]
 
     def siblings(self, name: str) -> frozenset[Any]:
@@ -174,7 +173,7 @@ def _is_quiet(queue: Any, agents: Any, visit: Visit) -> bool:
         return False
     if any(agent.running.jobs or not _is_plain(agent) for agent in agents.all_books()):
         return False
-    # A claim has read the lanes, and put what it did not hand out into groups and piles.
+    # A claim has read the lanes, and put the jobs that it did not hand out into groups and piles.
     backlog = queue.backlog
     limited = any(index for _key, index in zc.async_.queue.limited.indices(backlog))
     lanes = lane.readable(queue.lanes)
@@ -188,7 +187,7 @@ def _is_plain(agent: Any) -> bool:
 
 
 def _serials(queue: Any, agents: Any) -> Iterator[tuple[Any, bytes]]:
-    """The records that decide on whether there is something to do, with their serials."""
+    """The records that decide whether there is something to do, with their serials."""
     backlog, dispatchers = queue.backlog, queue.dispatchers
     records = [queue, backlog, dispatchers, *watched_records(queue, agents)]
     for tree in (backlog.groups, dispatchers.records):
@@ -201,7 +200,7 @@ def _serials(queue: Any, agents: Any) -> Iterator[tuple[Any, bytes]]:
     for _key, index in zc.async_.queue.limited.indices(backlog):
         records += (index, index.open, index.parked)
     for tree in (*backlog.later_trees(), backlog.deadlines):
-        # What is due first is in the first of them.
+        # The first job due is in the first bucket.
         records += [tree] if tree._firstbucket is None else [tree, tree._firstbucket]
     records += dispatchers.values()
     records += [agent.running for agent in agents.all_books()]

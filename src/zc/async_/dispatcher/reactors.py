@@ -1,8 +1,8 @@
 """Reactors for dispatchers.
 
-Those of Twisted count by `time.time`: where the clock is set back by an hour, what is to be called
-in a second is called in an hour and a second. And its `SelectReactor` is deaf in a process that has
-more than 1,024 files and connections open: `select` takes no descriptor of a higher number.
+The reactors of Twisted use `time.time`: if the clock is set back by an hour, a call due in a second
+comes in an hour and a second. And its `SelectReactor` gets no events in a process with more than
+1,024 open files and connections: `select` does not accept higher descriptors.
 """
 
 import contextlib
@@ -15,22 +15,22 @@ from zc.twist.reactors import AnyReactor
 
 
 class Reactor(AnyReactor):
-    """A reactor of Twisted that neither a clock that is set disturbs, nor many open files."""
+    """A Twisted reactor that is not affected by a changed clock or by many open files."""
 
-    #: All that a reactor knows of time it asks here.
+    #: A reactor gets all times from here.
     seconds = staticmethod(time.monotonic)
 
 
 def may_lose_time(reactor: Any) -> bool:
-    """Whether calls of a reactor may come late, or early, where the clock is set.
+    """Whether calls of a reactor may come late or early when somebody sets the clock.
 
-    One that tells no seconds, as Twisted's all do, is none of Twisted.
+    All reactors of Twisted have `seconds`. One without it is not Twisted's, and taken to be safe.
     """
     return getattr(reactor, "seconds", None) not in (None, time.monotonic)
 
 
 def stop(reactor: Any) -> None:
-    """Stop a reactor, unless it has been. From its thread."""
-    # Somebody may have stopped it meanwhile, or may wait for its end as we do.
+    """Stop a reactor, unless it was stopped already. From its thread."""
+    # Somebody else may have stopped it meanwhile.
     with contextlib.suppress(twisted.internet.error.ReactorNotRunning):
         reactor.stop()

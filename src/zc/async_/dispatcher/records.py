@@ -1,7 +1,6 @@
 """What a dispatcher remembers of its polls and jobs, for monitors and tests.
 
-Written by the reactor's thread; the reporting methods may be called from any thread and work on
-copies.
+The reactor's thread writes. Any thread may call the reporting methods; they work on copies.
 """
 
 import collections
@@ -15,7 +14,7 @@ import ZODB.utils
 import zc.async_.clock
 from zc.async_ import utils
 
-#: Jobs that are surely not active all at once.
+#: A number of jobs that are certainly not all active at the same time.
 MOST_ACTIVE = 100
 
 #: A job as reported: the oid as an integer, and the name of its database.
@@ -23,35 +22,36 @@ Reported = tuple[int, str]
 
 
 def reported(job_id: tuple[bytes, str]) -> Reported:
-    """The way in which a job is reported."""
+    """The form in which a job is reported."""
     return ZODB.utils.u64(job_id[0]), job_id[1]
 
 
 def naive_now() -> datetime.datetime:
-    """The present in UTC, without a time zone: so all reports have it."""
+    """The present in UTC, without a time zone, as in all reports."""
     return zc.async_.clock.now().replace(tzinfo=None)
 
 
 class PollInfo(dict[str, Any]):
-    """A poll and the claims until the next: queue name to agent name to a dict of
+    """A poll and the claims until the next one.
 
-    'active jobs' and 'new jobs' (lists of `Reported`), 'len', 'size', and 'error' (a Failure or
-    None). None instead of a queue's agents: the dispatcher is not active in it.
+    Maps the name of a queue to the names of agents, and these to dicts of 'active jobs' and 'new
+    jobs' (lists of `Reported`), 'len', 'size', and 'error' (a Failure or None). None in place of
+    the agents: the dispatcher is not active in the queue.
     """
 
     def __init__(self, key: int, utc_timestamp: datetime.datetime | None = None) -> None:
         super().__init__()
-        #: See `zc.async_.utils.dt_to_long`: the newer, the smaller.
+        #: See `zc.async_.utils.dt_to_long`: newer polls have smaller keys.
         self.key = key
         self.utc_timestamp = naive_now() if utc_timestamp is None else utc_timestamp
-        #: When that was, by `zc.async_.clock.monotonic`.
+        #: The time of the poll by `zc.async_.clock.monotonic`.
         self.monotonic = zc.async_.clock.monotonic()
 
 
 class JobInfo(dict[str, Any]):
-    """What is told of a job. Knows besides how long it ran, whatever became of the clock.
+    """The report about a job. It also knows how long the job ran, even if the clock was set.
 
-    Written by the thread that has the job; the reactor's may set 'reassigned'.
+    Written by the thread that has the job; the reactor's thread may set 'reassigned'.
     """
 
     #: When it began and ended, by `zc.async_.clock.monotonic`.
@@ -69,14 +69,14 @@ class JobInfo(dict[str, Any]):
         self.ended = zc.async_.clock.monotonic()
 
     def duration(self) -> int:
-        """For how long it ran or has run (microseconds); 0 before it begins."""
+        """How long it ran or has run (microseconds); 0 before it begins."""
         if self.began is None:
             return 0
         return (zc.async_.clock.monotonic() if self.ended is None else self.ended) - self.began
 
 
 class Records:
-    """Polls and jobs, as many as are kept."""
+    """The newest polls and jobs."""
 
     def __init__(self, polls_size: int, jobs_size: int) -> None:
         self._jobs_size = jobs_size
@@ -90,7 +90,7 @@ class Records:
 
     def new_poll(self) -> PollInfo:
         """Begin a poll."""
-        # Smaller than the last one, whatever became of the clock.
+        # Smaller than the last one, even if the clock was set back.
         now = naive_now()
         self._last_key = min(self._last_key - 1, utils.dt_to_long(now))
         poll = PollInfo(self._last_key, now)
@@ -98,14 +98,14 @@ class Records:
         return poll
 
     def new_job(self, key: Reported, info: JobInfo) -> None:
-        """Begin to tell of a job."""
+        """Add the report about a new job."""
         self._jobs.pop(key, None)
         self._jobs[key] = info
         while len(self._jobs) > self._jobs_size and self._drop_oldest():
             pass
 
     def job_ended(self, key: Reported, outcome: dict[str, Any]) -> None:
-        """Tell of a job that ended in another's thread, since it waited for that one's result."""
+        """Note the end of a job that waited for another's result and ended in that job's thread."""
         info = self._jobs.get(key)
         if info is not None and info["completed"] is None:
             info.end(outcome)
@@ -113,14 +113,14 @@ class Records:
     def _drop_oldest(self) -> bool:
         """Forget the oldest job that has ended; return whether there was one.
 
-        Only the oldest few are looked at: there are never many jobs that have not ended.
+        Looks only at the oldest few: there are never many jobs that have not ended.
         """
         for key, info in itertools.islice(self._jobs.items(), MOST_ACTIVE):
             if info["completed"] is not None or info["reassigned"]:
                 del self._jobs[key]
                 return True
         if len(self._jobs) > 2 * self._jobs_size + MOST_ACTIVE:
-            # Some ended where nobody here heard of it.
+            # Some ended elsewhere, without notice here.
             self._jobs.popitem(last=False)
             return True
         return False
@@ -132,7 +132,7 @@ class Records:
         return {key: dict(info) for key, info in list(self._jobs.items())}
 
     def job(self, oid: int, database_name: str | None) -> dict[str, Any]:
-        """What is known of a job; KeyError if nothing is or if two databases have the oid."""
+        """The report about a job; KeyError if there is none or if two databases have the oid."""
         found = [
             info
             for key, info in list(self._jobs.items())
@@ -151,12 +151,12 @@ class Records:
         raise ValueError("no poll is known of that time or before", at or before)
 
     def iter_polls(self, at: Any, before: Any, since: Any) -> Iterator[PollInfo]:
-        """The polls of a span of time, the newest first."""
+        """The polls of a period, the newest first."""
         if at is not None and before is not None:
             raise ValueError("give one of at and before, not both")
         first = at if at is not None else before
         for poll in list(self.polls):
-            # Clocks are set back: dates of polls may be in any order.
+            # A clock may have been set back, so dates of polls may be in any order.
             if since is not None and _compare(poll, since) < 0:
                 continue
             compared = -1 if first is None else _compare(poll, first)
@@ -166,7 +166,7 @@ class Records:
     def statistics(
         self, at: Any, before: Any, since: Any, queue: str | None, agent: str | None
     ) -> dict[str, Any]:
-        """Figures of the jobs that polls of a span of time started."""
+        """Statistics of the jobs that the polls of a period started."""
         polls = list(self.iter_polls(at, before, since))
         keys = [
             key
@@ -213,10 +213,10 @@ class Records:
 
 
 def _compare(poll: PollInfo, moment: Any) -> int:
-    """Whether a poll was before (negative), at or after a moment.
+    """Whether a poll was before (negative), at (0) or after (positive) a moment.
 
-    `moment`: a key, a datetime (UTC) or an interval before the present, which is counted as time
-    passed, whatever the clock was set to.
+    `moment`: a key, a datetime (UTC) or an interval before the present. An interval means elapsed
+    time, even if the clock was set.
     """
     if isinstance(moment, int):
         return moment - poll.key

@@ -1,4 +1,4 @@
-"""What worker threads give back to their dispatcher, and what polls have to write down of it."""
+"""Tasks that worker threads give back, and what the next poll has to write about them."""
 
 import collections
 import threading
@@ -13,38 +13,38 @@ from zc.async_.running import awaiting
 
 
 class Returns:
-    """Owns the tasks that come back. Only from the reactor's thread, but for `add`."""
+    """Owns the tasks that come back. Only from the reactor's thread, except `add`."""
 
     def __init__(self, dispatcher: Any, records: Records) -> None:
         self._dispatcher = dispatcher
         self._records = records
-        # Any thread appends; the reactor's takes.
+        # Any thread appends; the reactor's thread takes.
         self._added: collections.deque[tuple[Pool, Worker, Task]] = collections.deque()
-        # Set by any thread when it has appended; the reactor's waits for it and clears it.
+        # Set by any thread that has appended; the reactor's thread waits for it and clears it.
         self._is_added = threading.Event()
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        """Forget what belongs to an earlier activation, but for what has not been taken."""
+        """Forget what belongs to an earlier activation, except tasks that were not taken yet."""
         self._lost: set[tuple[JobId, int]] = set()
         self._completed: dict[AgentKey, list[JobId]] = {}
 
     def add(self, pool: Pool, worker: Worker, task: Task) -> None:
-        """A worker is done with a task. For any thread, which has to wake the dispatcher then."""
+        """Give back a task of a worker. For any thread, which then has to wake the dispatcher."""
         self._added.append((pool, worker, task))
         self._is_added.set()
 
     def __len__(self) -> int:
-        """How many tasks were given back and not taken."""
+        """How many tasks were given back and not taken yet."""
         return len(self._added)
 
     def wait(self, seconds: float) -> None:
-        """Wait until a task is given back, but not for longer than that. Blocks the reactor."""
+        """Wait until a task is given back, at most for `seconds`. Blocks the reactor."""
         self._is_added.wait(seconds)
         self._is_added.clear()
 
     def take(self) -> None:
-        """Take all that was given back."""
+        """Take all tasks that were given back."""
         while self._added:
             pool, worker, task = self._added.popleft()
             pool.done(task, worker)
@@ -64,7 +64,7 @@ class Returns:
     # -- jobs that wait
 
     def _await(self, pool: Pool, task: Task) -> None:
-        """Have the result of a Deferred or coroutine committed by a worker when it is there."""
+        """Have a worker commit the result of a Deferred or coroutine when it is there."""
 
         def fired(value: Any) -> None:
             task.value = awaiting.to_result(value)
@@ -80,16 +80,16 @@ class Returns:
         if self._dispatcher.goes_on():
             pool.hand(task)
 
-    # -- what a poll writes down
+    # -- what a poll writes
 
     def take_unwritten(self) -> tuple[set[tuple[JobId, int]], dict[AgentKey, list[JobId]]]:
-        """For the poll that begins, what it has to write down: see `Plan.lost` and `completed`."""
+        """Take what the next poll has to write: see `Plan.lost` and `Plan.completed`."""
         lost, self._lost = self._lost, set()
         completed, self._completed = self._completed, {}
         return lost, completed
 
     def keep_undone(self, plan: Plan, outcome: Outcome) -> None:
-        """Keep for the next poll what this one could not write down."""
+        """Keep for the next poll what this one could not write."""
         if outcome.failed or outcome.info.keys() - outcome.done:
             self._lost |= plan.lost
         for key, ids in plan.completed.items():

@@ -1,6 +1,6 @@
-"""When a dispatcher polls.
+"""Decides when a dispatcher polls.
 
-It does so every now and then, when a job falls due, and when somebody wakes it: a worker that has
+It polls at regular intervals, when a job is due, and when something wakes it: a worker that has
 ended its job, or a commit that concerns it. There is never more than one poll at a time.
 """
 
@@ -15,17 +15,17 @@ from zc.async_.dispatcher.returns import Returns
 from zc.async_.dispatcher.session import Session
 from zc.async_.dispatcher.timers import Timers
 
-#: Seconds between two polls of a storage that does not say when something was committed.
+#: Seconds between two polls of a storage that gives no notice of commits.
 LOOK_INTERVAL = 0.2
 
-#: Seconds for which a poll waits at most for more workers to become idle.
+#: How long (seconds) a poll waits at most for more workers to become idle.
 LONGEST_GATHERING = 0.02
 
 
 class Schedule:
     """Owns the timers, and whether a poll is under way or wanted.
 
-    Only from the reactor's thread, but for `wake`, which merges any number of wishes to poll into
+    Only from the reactor's thread, except `wake`, which merges any number of requests to poll into
     one call in the reactor's thread.
     """
 
@@ -38,9 +38,9 @@ class Schedule:
         woken: Callable[[], None],
         begin: Callable[[], None],
     ) -> None:
-        """`woken`: called before a poll that somebody wished for.
+        """`woken`: called before a poll that `wake` has caused.
 
-        `begin`: makes a poll, or has one made, and sees that `poll_ended` is called after it.
+        `begin`: makes a poll, or has one made, and makes sure that `poll_ended` is called after it.
         """
         self._dispatcher = dispatcher
         self._pools = pools
@@ -53,22 +53,22 @@ class Schedule:
     def begin_anew(self, threaded: bool) -> None:
         """Forget what belongs to an earlier activation.
 
-        `threaded`: whether polls are made in other threads, and the reactor must not be blocked.
+        `threaded`: whether polls are made in other threads, because the reactor must not block.
         """
-        # Set by any thread; cleared by the reactor's before it looks at what there is.
+        # Set by any thread; cleared by the reactor's thread before it looks for work.
         self._awake = False
-        #: Whether polls are made in other threads than the reactor's.
+        #: Whether polls are made in threads other than the reactor's.
         self.threaded = threaded
         #: Whether a poll is under way.
         self.polling = False
         #: Whether another poll is wanted after the present one.
         self.wanted = False
         self._periodic = True
-        #: Of this activation. Whoever else sets one gives it a name of its own.
+        #: The timers of this activation. Other code that sets one has to use another name.
         self.timers = Timers(self._dispatcher.reactor)
 
     def wake(self) -> None:
-        """Have a poll made soon. For any thread."""
+        """Cause a poll soon. For any thread."""
         if not self._awake:
             self._awake = True
             self._dispatcher.reactor.callFromThread(self._woken)
@@ -86,12 +86,12 @@ class Schedule:
         self.poll()
 
     def take_periodic(self) -> bool:
-        """Whether this is the first time to ask since it was time for the regular poll."""
+        """Whether a regular poll was due since the last call of this."""
         periodic, self._periodic = self._periodic, False
         return periodic
 
     def poll(self) -> None:
-        """Poll, or see that there is another poll after the present one."""
+        """Poll, or make sure that there is another poll after the present one."""
         if not self._dispatcher.activated:
             return
         if self.polling:
@@ -101,8 +101,9 @@ class Schedule:
         self.wanted = False
         longest = self._session.last_duration
         if longest and not self._mostly_idle():
-            # Jobs that end about now: one claim for several workers costs hardly more than one for
-            # each. Waiting as long as a claim takes never costs more than twice what it can save.
+            # More jobs may end about now, and one claim for several workers costs hardly more than
+            # one for a single worker. Waiting as long as a claim takes never costs more than twice
+            # what it can save.
             if self.threaded:
                 self.timers.set("gather", min(longest, LONGEST_GATHERING), self._begin_poll)
                 return
@@ -112,7 +113,7 @@ class Schedule:
     def _gather(self, longest: float) -> None:
         """Wait until most of the workers are idle, but not for long.
 
-        Blocks the reactor, which is our own and has nothing better to do.
+        Blocks the reactor, which belongs to the dispatcher and has nothing else to do.
         """
         end = time.monotonic() + longest
         while not self._mostly_idle() and (left := end - time.monotonic()) > 0:
@@ -127,20 +128,20 @@ class Schedule:
             self._returns.take()
             self._begin()
         except BaseException:
-            # The reactor logs it and goes on. So must the polls, and the end of the dispatcher,
-            # which would wait for this one for ever.
+            # The reactor logs the error and goes on. Polls must go on too, and so must the end of
+            # the dispatcher, which would wait for this poll forever.
             self.polling = False
             raise
 
     def poll_ended(self) -> None:
-        """The poll that was under way is so no more."""
+        """Note that the poll that was under way has ended."""
         self.polling = False
 
     def plan_next(self, outcome: Outcome, is_deaf: bool, is_wanted: bool) -> None:
-        """See that there is a next poll, and when.
+        """Set the timers for the next poll.
 
-        `outcome`: of the last one. `is_deaf`: whether commits may go unheard. `is_wanted`: whether
-        another poll is wanted at once.
+        `outcome`: of the last poll. `is_deaf`: whether commits may go unnoticed. `is_wanted`:
+        whether another poll is wanted at once.
         """
         self.wanted = self.wanted or is_wanted
         if outcome.again is not None and outcome.again > 0:
@@ -158,11 +159,11 @@ class Schedule:
     def stop(self) -> None:
         """Begin no more polls. One that is under way goes on."""
         if self.timers.is_set("gather"):
-            # This poll has not begun.
+            # The poll that waits for more idle workers has not begun.
             self.polling = False
         self.timers.cancel_all()
 
     def end(self) -> None:
-        """Cancel all timers, and let their thread end. Also for the thread that abandons."""
+        """Cancel all timers, and let their thread end. Also for a thread that abandons."""
         self.timers.cancel_all()
         self.timers.stop()

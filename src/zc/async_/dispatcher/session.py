@@ -1,4 +1,4 @@
-"""The dealings of a dispatcher with its database, from its first poll until it has left."""
+"""A dispatcher's session with its database, from its first poll until it has left."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ from zc.async_.dispatcher.wakeup import Listener
 class Session:
     """Owns the poller.
 
-    From the reactor's thread, but for `poll`, which another one may call: no more than one call is
-    under way, and the session is not ended meanwhile. Also for the thread that abandons a
-    dispatcher, once that of the reactor has ended.
+    Only from the reactor's thread, except `poll`, which another thread may call. At most one such
+    call is under way, and the session does not end meanwhile. Also for the thread that abandons a
+    dispatcher, once the reactor's thread has ended.
     """
 
     def __init__(self, dispatcher: Any, listener: Listener) -> None:
@@ -24,17 +24,17 @@ class Session:
 
     def begin_anew(self) -> None:
         """Forget what belongs to an earlier activation."""
-        #: None before the first poll, and after the end. Set by the thread that polls or that ends
-        #: the session; any may look whether there is one.
+        #: None before the first poll and after the end. Set by the thread that polls or that ends
+        #: the session; any thread may look whether there is one.
         self.poller: Poller | None = None
 
     @property
     def last_duration(self) -> float:
-        """Seconds that the last poll took that claimed something; 0 if none has."""
+        """The duration (seconds) of the last poll that claimed something; 0 if none has."""
         return self.poller.last_duration if self.poller is not None else 0
 
     def poll(self, plan: Plan) -> Outcome:
-        """Do one poll, and open the database before the first. Raises only what ends a thread."""
+        """Do one poll; the first opens a connection. Raises only exceptions that end a thread."""
         dispatcher = self._dispatcher
         try:
             if self.poller is None:

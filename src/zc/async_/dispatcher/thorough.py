@@ -1,10 +1,10 @@
-"""What a dispatcher looks for now and then, since nothing tells it.
+"""Thorough looks: a dispatcher searches from time to time for states of which nothing tells it.
 
-- Jobs that its agents have, and no thread. Somebody undid the transaction in which such a job ended
-  (`ZODB.DB.undo`): it is as it was while it ran.
-- Quotas of size 0 that have places again, and nobody noted that: the change to 0 was undone.
-- Jobs that are to wait for a while, such as a retry's back-off, and would wait for hours since the
-  clock was set back meanwhile.
+- Jobs that an agent has but no thread. Somebody undid the transaction in which such a job ended
+  (`ZODB.DB.undo`), so that it is as it was while it ran.
+- Quotas of size 0 that have places again without a note: the change to 0 was undone.
+- Jobs that should wait for an interval, such as a retry's back-off, but would wait for hours
+  because the clock was set back meanwhile.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
 from zc.async_.job import entry_of_later, time_of
 from zc.async_.queue import Places, indices
 
-#: Seconds between two thorough looks. What a first one finds, the second deals with.
+#: Seconds between two thorough looks. The second one handles what the first one found.
 INTERVAL = 30.0
 
 #: How many of the newest completed jobs of an agent are looked at.
@@ -31,7 +31,7 @@ LATER_LIMIT = 1000
 #: How many quotas of size 0 are looked at.
 CLOSED_LIMIT = 1000
 
-#: Seconds that a wait may be longer than it was to be. Clocks of machines differ a little.
+#: Seconds by which a wait may be too long. Clocks of machines differ a little.
 TOLERANCE = 10
 
 Key = tuple[JobId, int]
@@ -39,16 +39,16 @@ NamedAgents = Iterable[tuple[str, Any]]
 
 
 def find_forlorn(agents: NamedAgents, held: frozenset[Key]) -> set[Key]:
-    """The jobs, with their tokens, that have begun and that no thread has.
+    """The jobs, with their tokens, that have begun but that no thread has.
 
-    `held`: those that threads have. What was claimed since this was noted may be found, too.
+    `held`: those that threads have. Jobs that were claimed after it was made may be found too.
     """
     keys = {_key(job) for _name, agent in agents for job in _begun(agent)}
     return keys - held
 
 
 def hand_back(dispatcher_agents: Any, agents: NamedAgents, forlorn: set[Key]) -> None:
-    """Give such jobs to whoever works for the queue."""
+    """Hand forlorn jobs back, for any dispatcher that works for the queue."""
     for _name, agent in agents:
         for job in list(_begun(agent)):
             if _key(job) in forlorn:
@@ -71,7 +71,7 @@ def _begun(agent: Any) -> Iterator[Any]:
         except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
             raise
         except Exception:
-            # It was packed away, say: it certainly does not run.
+            # Probably it was packed away. It certainly does not run.
             continue
         goes_on = job.status in (ASSIGNED, ACTIVE, CALLBACKS) and not job.is_suspended()
         if goes_on and job.agent is agent.owner and job not in agent:
@@ -83,7 +83,7 @@ def _key(job: Any) -> Key:
 
 
 def note_reopened(queue: Any) -> int:
-    """Have claims ask quotas that they take for closed, and that are not; return how many."""
+    """Make claims ask quotas that only seem closed to them; return how many there were."""
     places = Places(queue.quotas)
     reopened = {
         name
@@ -97,7 +97,7 @@ def note_reopened(queue: Any) -> int:
 
 
 def shorten_waits(queue: Any) -> int:
-    """Have jobs wait no longer than they were told to; return how many there were.
+    """Shorten waits that are longer than intended; return how many there were.
 
     An entry knows when it was made. If that is in the future, the clock was set back since then.
     """

@@ -1,8 +1,8 @@
-"""The timers of a dispatcher, which keep their time whatever clock its reactor goes by.
+"""The timers of a dispatcher, which are on time whatever clock its reactor uses.
 
-Twisted's reactors go by the wall clock: set back by an hour, it has them call an hour late, and set
-forward, at once. So a timer that comes too early is set again for the rest; and a thread of its own
-looks every second whether one is late, and has it called.
+Twisted's reactors use the wall clock: if it is set back by an hour, their calls come an hour late;
+if it is set forward, they come at once. So a timer that comes too early is set again for the rest.
+And a separate thread looks every second whether one is late, and makes the reactor call it.
 """
 
 import threading
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from zc.async_.dispatcher.reactors import may_lose_time
 
-#: Seconds between two looks whether a timer is late.
+#: Seconds between two checks whether a timer is late.
 LOOK_INTERVAL = 1.0
 
 #: Seconds by which a timer may be late or early before something is done about it.
@@ -20,7 +20,7 @@ TOLERANCE = 0.5
 
 
 class _Timer(NamedTuple):
-    #: What the reactor gave for it.
+    #: The object that the reactor's `callLater` returned.
     delayed: Any
     #: When it is due, by `time.monotonic`.
     due: float
@@ -28,18 +28,18 @@ class _Timer(NamedTuple):
 
 
 class Timers:
-    """Timers by name, on a reactor. Only from the reactor's thread, but for `stop`."""
+    """Timers by name, on a reactor. Only from the reactor's thread, except `stop`."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._watched = may_lose_time(reactor)
-        # The thread that looks reads it, while the reactor's changes it: replaced, never changed.
+        # The checking thread reads this while the reactor's thread writes: replaced, never changed.
         self._timers: dict[str, _Timer] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
     def set(self, name: str, seconds: float, call: Callable[[], Any]) -> None:
-        """Have `call` called after `seconds`. An earlier timer of that name is cancelled."""
+        """Call `call` after `seconds`. An earlier timer of that name is cancelled."""
         self.cancel(name)
         self._set(name, time.monotonic() + seconds, seconds, call)
         if self._watched and self._thread is None:
@@ -66,7 +66,7 @@ class Timers:
             self.cancel(name)
 
     def stop(self) -> None:
-        """Let the thread end, if there is one. Any thread may ask."""
+        """Let the checking thread end, if there is one. For any thread."""
         self._stopped.set()
 
     def _take(self, name: str) -> _Timer | None:
@@ -85,7 +85,7 @@ class Timers:
         else:
             timer.call()
 
-    # -- in the thread that looks
+    # -- in the checking thread
 
     def _look(self) -> None:
         while not self._stopped.wait(LOOK_INTERVAL):

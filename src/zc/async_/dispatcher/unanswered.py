@@ -1,4 +1,4 @@
-"""Claims of which it is not known whether they were committed, since the answer was lost."""
+"""Claims that may or may not have been committed, since the storage's answer was lost."""
 
 from zc.async_.dispatcher.pool import JobId
 from zc.async_.dispatcher.visit import Visit
@@ -18,20 +18,20 @@ class Unanswered:
         return self.by_queue.get(name, set())
 
     def note(self, visit: Visit) -> None:
-        """The answer to the commit of a visit was lost: the storage may have done it or not."""
+        """Note a visit whose commit got no answer: the storage may have done it or not."""
         self.by_queue.setdefault(visit.name, set()).update(visit.claimed())
         self._settled.discard(visit.name)
 
     def settle(self, visit: Visit) -> None:
-        """A visit ended well, which dealt with the unanswered claims that it could see.
+        """Note a visit that ended well, and has handled the unanswered claims that it could see.
 
-        The storage may still have been at one of them when the visit began. It is not any more if
-        it has finished another commit before.
+        The storage may still have been busy with one of them when the visit began. This is ruled
+        out if the storage finished another commit before.
         """
         unanswered = self.by_queue.get(visit.name)
         if unanswered is None:
             return
-        # Claimed once more, and with the same token, since the first claim came to nothing.
+        # The first claim was not committed, and the job was claimed again with the same token.
         unanswered -= visit.claimed()
         if visit.name in self._settled:
             self._settled.discard(visit.name)

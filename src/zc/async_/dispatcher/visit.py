@@ -54,12 +54,12 @@ class Visit:
 
     @property
     def word(self) -> str:
-        """What there is to commit, in a word."""
+        """One word for the work to commit."""
         return "claim" if self._jobs else self._word
 
     @property
     def is_thorough(self) -> bool:
-        """Whether it looks for what no poll is told of."""
+        """Whether this visit includes a thorough look."""
         return self._conditions.forlorn is not None
 
     def work(self) -> None:
@@ -72,18 +72,18 @@ class Visit:
         self._look_around()
         self._claim()
         if self.changed and zc.async_.queue.lane.has_unread(self._queue.lanes, self._queue._p_jar):
-            # What this transaction itself put (jobs of the system): its commit wakes nobody here.
+            # This transaction has put jobs (of the system), and its own commit wakes nobody here.
             self.again = 0
 
     def glance(self) -> None:
-        """Ping if it is time, and look after siblings: all that has to be done in a quiet queue."""
+        """Ping if it is time, and look after siblings: a quiet queue needs nothing else."""
         self._ping()
 
     def _ping(self) -> None:
         if self._queue.dispatchers.ping_between(self._conditions.uuid, self._plan.poll_interval):
             self.changed = True
         if self._agents.holder != self._conditions.holder:
-            # It was taken for dead meanwhile.
+            # The dispatcher was taken for dead meanwhile.
             self._agents.holder = self._conditions.holder
             self.changed = True
 
@@ -91,7 +91,7 @@ class Visit:
         return [(SYSTEM, self._agents.system_agent), *self._agents.named_books()]
 
     def _look_for_reassigned(self) -> None:
-        """Look whether threads have jobs that are not this dispatcher's any more."""
+        """Look whether threads have jobs that no longer belong to this dispatcher."""
         held = self._plan.held_of.get(self.name, ())
         agents = [agent for _name, agent in self._named_agents()]
         ours = {
@@ -105,17 +105,17 @@ class Visit:
                 self.reassigned.add(key)
 
     def _is_reassigned(self, oid: bytes, database_name: str, token: int) -> bool:
-        # Most often it has just completed, or waits for another.
+        # Usually the job has just completed, or waits for another.
         try:
             job = self._agents._p_jar.get_connection(database_name).get(oid)
             return bool(job.claim_token != token)
         except KeyError:
-            # It was removed and packed away; a POSKeyError is a KeyError.
+            # The job was removed and packed away; a POSKeyError is a KeyError.
             return True
         except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
             raise
         except Exception:
-            # It cannot be read, which is told of where it is to be run.
+            # The job cannot be read. That is logged where it should run.
             return False
 
     def _hand_back_lost(self) -> None:
@@ -125,7 +125,7 @@ class Visit:
         for _name, agent in self._named_agents():
             for job in list(agent):
                 if (job_id(job), job.claim_token) in unanswered:
-                    # No worker has ever had it.
+                    # No worker ever had the job.
                     self._queue.putBack(job)
                 elif (job_id(job), job.claim_token) in self._plan.lost:
                     agent.forget(job)
@@ -135,7 +135,7 @@ class Visit:
                 self.changed = True
 
     def _look_thoroughly(self) -> None:
-        """Look for what no poll is told of: see `thorough`."""
+        """Take a thorough look if it is time: see `thorough`."""
         forlorn = self._conditions.forlorn
         if forlorn is None:
             return
@@ -174,7 +174,7 @@ class Visit:
         self.next_time = claim.next_time()
 
     def _put_back_left_over(self, claim: Any) -> None:
-        """Put back what a chooser claimed and did not return."""
+        """Put back jobs that a chooser claimed and did not return."""
         for job in claim.taken:
             if job.status == NEW and (job.parent is None or job.agent is not None):
                 utils.log.error("%r was claimed by a chooser that did not return it", job)
@@ -195,7 +195,7 @@ class Visit:
                 Claimed((self.name, name), job_id(job), job.claim_token, job.quota_names)
             )
         if most < idle:
-            # Only if there was enough for these: else a conflict would be followed by idle polls.
+            # Only if there were enough jobs: else idle polls would follow a conflict.
             self.again = 0
 
     def _ask(self, name: str, agent: Any) -> Any:
@@ -214,7 +214,7 @@ class Visit:
     def _keep_books(self) -> None:
         """Move completed jobs out of the agents.
 
-        That alone is worth a commit only if nothing else is to be done for a while, or if others
+        This alone is worth a commit only if there is nothing else to do for a while, or if others
         may wait for it: for a place in a quota, or for the end of a part.
         """
         left: list[Any] = []
@@ -225,7 +225,7 @@ class Visit:
         for key, ids in elsewhere.items():
             self._remember(key[1], ids)
         idle = not any(self._plan.busy.values())
-        # Another dispatcher may have had the last but one part of a parallel job.
+        # The last part but one of a parallel job may have been another dispatcher's.
         parts = any(job.part_of_tally is not None for job in left)
         if freed or elsewhere or parts or (left and idle):
             self.changed = True
@@ -244,16 +244,16 @@ class Visit:
     # -- reporting
 
     def claimed(self) -> set[tuple[JobId, int]]:
-        """The jobs that are claimed if this is committed, with their tokens."""
+        """The jobs, with their tokens, that this transaction claims if it commits."""
         return {(claimed.job_id, claimed.token) for claimed in self._jobs}
 
     def take_back(self, again: float | None) -> None:
-        """The transaction failed: nothing was claimed."""
+        """Forget the claims: the transaction failed."""
         self._jobs = []
         self.again = again
 
     def watched(self) -> tuple[Any, frozenset[bytes]]:
-        """The database, and the oids whose change may mean that there is something to do."""
+        """The database, and the oids whose changes may mean that there is something to do."""
         return self._queue._p_jar.db(), frozenset(_watched(self._queue, self._agents))
 
     def report(self, outcome: Outcome) -> None:
@@ -268,7 +268,7 @@ class Visit:
 
 
 def watched_records(queue: Any, agents: Any) -> list[Any]:
-    """The records whose change may mean that there is something to do."""
+    """The records whose changes may mean that there is something to do."""
     objects = [
         *queue.lanes.records(),
         agents,
@@ -280,7 +280,7 @@ def watched_records(queue: Any, agents: Any) -> list[Any]:
 
 
 def _of_quotas(queue: Any) -> list[Any]:
-    """Of the quotas, however many there are, only those matter that hold back a waiting job."""
+    """The records of quotas to watch: only those matter that hold back a waiting job."""
     quotas = queue.quotas
     records = [] if quotas.reopened is None else list(records_of_tree(quotas.reopened))
     for _key, index in limited.indices(queue.backlog):
@@ -292,6 +292,6 @@ def _of_quotas(queue: Any) -> list[Any]:
 
 
 def _watched(queue: Any, agents: Any) -> set[bytes]:
-    """Oids of these records."""
+    """The oids of `watched_records`."""
     records = watched_records(queue, agents)
     return {record._p_oid for record in records if record._p_oid is not None}

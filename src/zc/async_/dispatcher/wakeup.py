@@ -1,10 +1,10 @@
-"""Hears of commits that concern a queue, so that the dispatcher need not wait for its next poll.
+"""Notices commits that concern a queue, so that the dispatcher need not wait for its next poll.
 
-ZODB has no public way to be told of invalidations. Its `MVCCAdapter` passes all of them through
-three methods, which are wrapped here; where they are missing, polling has to do.
+ZODB has no public interface for notice of invalidations. Its `MVCCAdapter` passes all of them
+through three methods, which are wrapped here. If they are missing, polling has to do.
 
-The wrapped methods are called in the thread of the storage's input or in a committing thread, with
-the storage's lock held. So a listener may do nothing but wake another thread, and must not raise.
+The wrapped methods are called in the storage's network thread or in a committing thread, with the
+storage's lock held. So a listener may only wake another thread, and must not raise.
 """
 
 import threading
@@ -19,22 +19,22 @@ _hubs_lock = threading.Lock()
 
 
 class Listener:
-    """Calls `wake()` when an object of `oids` was changed, or may have been."""
+    """Calls `wake()` when an object of `oids` was changed, or may have been changed."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         #: Replaced, never changed, by the thread that polls; read by committing threads.
         self.oids: frozenset[bytes] = frozenset()
-        # As above.
+        # Also replaced, never changed.
         self._own: tuple[Any, ...] = ()
 
     def ignore(self, connection: Any) -> None:
-        """Do not listen to commits of a connection and of those to other databases it has now."""
-        # Not told by their thread: with ZEO it is another that notifies of them.
+        """Ignore commits of a connection and of the others that are now in its group."""
+        # Not recognized by their thread: with ZEO, another thread notifies of them.
         self._own = tuple(c._normal_storage for c in connection.connections.values())
 
     def heard(self, oids: Iterable[bytes] | None, committer: Any = None) -> None:
-        """Objects were changed; None: nobody knows which.
+        """Wake if the changed objects concern us. `oids` is None if nobody knows which changed.
 
         `committer`: the storage of the connection that changed them, if it is of this process.
         """
@@ -80,7 +80,7 @@ class _Hub:
 
 
 def listen(database: Any, listener: Listener) -> bool:
-    """Have a listener told of the changes of a database; return whether that can be done."""
+    """Make a listener hear of the changes of a database; return whether that is possible."""
     adapter = getattr(database, "_mvcc_storage", None)
     if adapter is None or not all(hasattr(adapter, name) for name in _METHODS):
         return False
@@ -94,7 +94,7 @@ def listen(database: Any, listener: Listener) -> bool:
 
 
 def forget(database: Any, listener: Listener) -> None:
-    """Tell a listener no more."""
+    """Stop telling a listener."""
     adapter = getattr(database, "_mvcc_storage", None)
     with _hubs_lock:
         hub = None if adapter is None else _hubs.get(adapter)

@@ -1,4 +1,4 @@
-"""Which objects concern a dispatcher, so that it hears when somebody changes them."""
+"""Keeps track of the objects that concern a dispatcher, to hear of their changes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +10,8 @@ from zc.async_.dispatcher.plans import Outcome
 class Watch:
     """Owns the listener, and what it listens to. Only from the reactor's thread.
 
-    The listener itself is called in committing threads and that of the network. `wake`: what it
-    calls there.
+    The listener itself is called in committing threads and in the network thread, where it calls
+    `wake`.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -21,26 +21,25 @@ class Watch:
     def begin_anew(self) -> None:
         """Forget what belongs to an earlier activation."""
         self._watched: dict[Any, frozenset[bytes]] = {}
-        #: Whether a database does not say when something was committed.
+        #: Whether a database gives no notice of commits.
         self.is_deaf = False
 
     def follow(self, outcome: Outcome) -> bool:
-        """Listen to what a poll found to be of concern.
+        """Listen to the objects that a poll found to matter.
 
-        Returns whether something of that is new, so that what was committed between the poll and
-        now was not heard.
+        Returns whether some of them are new. Then changes between the poll and now were not heard.
         """
         watched = dict(outcome.watched)
         for database, oids in outcome.roots.items():
             watched[database] = watched.get(database, frozenset()) | oids
         if watched == self._watched or outcome.failed:
             return False
-        # An oid may be another object's in another database: at worst that is a needless poll.
+        # Another database may have another object with the same oid: at worst a needless poll.
         concerns: frozenset[bytes] = frozenset().union(*watched.values())
         is_news = not concerns <= self.listener.oids or not watched.keys() <= self._watched.keys()
         self.listener.oids = concerns
         heard = {database: wakeup.listen(database, self.listener) for database in watched}
-        # Of a new queue, a poll will tell.
+        # Roots do not count here: a poll will find a new queue.
         self.is_deaf = not all(heard[database] for database in outcome.watched)
         self._watched = watched
         return is_news

@@ -1,6 +1,6 @@
-"""Who this process is, and whether others live: its UUID, its slot, its locks, its dispatchers.
+"""The identity of this process, and whether others live: UUID, slot, locks, dispatchers.
 
-Stands on the ground floor alone.
+Imports from the ground floor only.
 """
 
 from zc.async_.process import instanceuuid, liveness, observing, processslot, registry

@@ -1,4 +1,4 @@
-"""Locks on files that the operating system frees with the process, however that ends."""
+"""File locks that the operating system frees when the process ends, in whatever way."""
 
 import errno
 import os
@@ -10,8 +10,8 @@ import zc.lockfile
 class FileLock(zc.lockfile.SimpleLockFile):
     """A lock, held by a bare descriptor.
 
-    A file object would be reported as one that nobody closed when the process ends, and that is
-    just when the lock is to end. (`zc.lockfile.LockFile` would write to the file, too.)
+    The lock has to last until the process ends, and a file object that is open then would cause a
+    ResourceWarning. (`zc.lockfile.LockFile` would also write to the file.)
     """
 
     _fp: IO[str] | None
@@ -24,20 +24,20 @@ class FileLock(zc.lockfile.SimpleLockFile):
         self._fp = None
 
     def close(self) -> None:
-        """Let the lock go without unlocking it.
+        """Release the lock without unlocking it.
 
-        After a fork parent and child have the lock in common. To unlock it in the child would take
-        it from the parent; closing only ends the child's part in it.
+        After a fork, parent and child share the lock. Unlocking in the child would take it from the
+        parent; closing only ends the child's share.
         """
         os.close(self.descriptor)
 
 
 def lock(path: str) -> FileLock | None:
-    """Return the lock on a file, or None if somebody else has it.
+    """Return the lock on a file, or None if another process has it.
 
     Raises:
-        OSError: the file cannot be opened or its file system has no locks.
-        TypeError: the platform has none.
+        OSError: the file cannot be opened, or its file system has no locks.
+        TypeError: the platform has no locks.
     """
     try:
         return FileLock(path)
@@ -46,7 +46,7 @@ def lock(path: str) -> FileLock | None:
         if isinstance(reason, OSError) and reason.errno not in (
             errno.EAGAIN,
             errno.EWOULDBLOCK,
-            errno.EACCES,  # what Windows says
+            errno.EACCES,  # on Windows
         ):
             raise reason from None
         return None

@@ -1,6 +1,6 @@
 """The identity of this software instance, kept in a file.
 
-A dispatcher is known by it in every queue, so it has to outlive the process. Importing this module
+Every queue knows a dispatcher by this UUID, so it has to outlive the process. Importing this module
 reads the file, or makes it. See `getUUID`.
 """
 
@@ -14,10 +14,10 @@ import zope.interface
 import zc.async_.interfaces
 from zc.twist.showing import show
 
-#: The environment variable that names the file.
+#: The environment variable that holds the path of the file.
 ENVIRONMENT_VARIABLE = "ZC_ASYNC_UUID"
 
-#: The file's name, in the working directory, where the environment does not say.
+#: The file's name, in the working directory, if the environment variable is not set.
 DEFAULT_NAME = "uuid.txt"
 
 _EXPLANATION = f"""\
@@ -37,8 +37,9 @@ To give this instance a new identity, stop it, delete this file, and start
 it again.
 """
 
-# Any UUID may be registered as the utility, one made by a test too. The class is told and not this
-# one instance: instances take no attributes, and one of a subclass would be pickled as such.
+# Any UUID may be registered as the utility, for example one made by a test. The class is declared,
+# not this instance: UUIDs take no attributes, and an instance of a subclass would be pickled as
+# such.
 zope.interface.classImplements(uuid.UUID, zc.async_.interfaces.IUUID)
 
 
@@ -46,7 +47,7 @@ class UUIDFileError(zc.async_.interfaces.AsyncError, RuntimeError):
     """The UUID file can be neither used nor made.
 
     Attributes:
-        path: the file.
+        path: the path of the file.
     """
 
     def __init__(self, path: str, problem: str, remedy: str) -> None:
@@ -60,17 +61,17 @@ class UUIDFileError(zc.async_.interfaces.AsyncError, RuntimeError):
 
 
 def uuid_path() -> str:
-    """Return the absolute path of the UUID file, as the environment says now."""
+    """Return the absolute path of the UUID file according to the present environment."""
     return os.path.abspath(os.environ.get(ENVIRONMENT_VARIABLE) or DEFAULT_NAME)
 
 
 def getUUID() -> uuid.UUID:
-    """Return the UUID in the file that the environment names, which is made if it is missing.
+    """Return the UUID in the file that the environment names; make the file if it is missing.
 
     Processes that find it missing at the same time agree on one value.
 
     Raises:
-        UUIDFileError: the file cannot be read, made or understood; the message says what to do.
+        UUIDFileError: the file cannot be read, made or parsed; the message says what to do.
     """
     path = uuid_path()
     try:
@@ -92,7 +93,7 @@ def _read(path: str) -> uuid.UUID:
 
     Raises:
         FileNotFoundError: there is no such file.
-        UUIDFileError: it cannot be read or understood.
+        UUIDFileError: it cannot be read or parsed.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -138,10 +139,10 @@ def _create(path: str) -> None:
 
 
 def _write_whole(path: str, content: bytes) -> None:
-    """Make a file that is never seen half-written.
+    """Make a file so that nobody sees it half-written.
 
     Raises:
-        FileExistsError: there is one.
+        FileExistsError: the file exists already.
         OSError: it cannot be made.
     """
     descriptor, temporary = tempfile.mkstemp(prefix=".uuid-", dir=os.path.dirname(path))
@@ -159,7 +160,7 @@ def _write_whole(path: str, content: bytes) -> None:
 
 
 def _link(temporary: str, path: str, content: bytes) -> None:
-    """Give a finished file its name, which unlike renaming never replaces another's.
+    """Give a finished file its name. Unlike a rename, this never replaces another file.
 
     Raises:
         FileExistsError: the name is taken.
@@ -170,12 +171,12 @@ def _link(temporary: str, path: str, content: bytes) -> None:
     except FileExistsError:
         raise
     except OSError:
-        # A file system without hard links. Written at once, though a reader might come between.
+        # A file system without hard links. One write, but a reader might still see an empty file.
         with open(path, "xb", buffering=0) as file:
             file.write(content)
 
 
-#: The file, also after the process has changed its directory.
+#: The path of the file; it stays valid when the process changes its directory.
 UUID_PATH = uuid_path()
 
 #: The identity of this instance.

@@ -1,9 +1,9 @@
-"""Whether the process of a dispatcher lives, as its own host knows it at once.
+"""Tells at once whether the process of a dispatcher on the same host lives, by file locks.
 
-A process locks a file beside the UUID file for each dispatcher it has. The operating system frees
-the lock with the process, so whoever can look at the file - the next process of the same instance,
-a sibling on the same host - need not wait for the pings to be missed. What is true of other hosts,
-and where there are no locks, is left to the pings.
+A process locks a file beside the UUID file for each dispatcher that it has. The operating system
+frees the lock when the process ends. So a process that can see the file need not wait for missing
+pings: the next process of the same instance, or a sibling on the same host. Only the pings tell of
+dispatchers on other hosts, and where there are no locks.
 """
 
 import functools
@@ -17,10 +17,10 @@ from typing import NamedTuple
 from zc.async_.process import filelock, instanceuuid
 from zc.async_.process.filelock import FileLock
 
-#: Tells one boot of one host from all others. Containers of a host share it.
+#: Identifies one boot of one host. Containers of a host share it.
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-#: Tries to get the lock, and seconds between them: a sibling that looks has it for a moment.
+#: Tries to get the lock, and seconds between them: a sibling that looks holds it for a moment.
 TRIES = 3
 INTERVAL = 0.02
 
@@ -28,17 +28,17 @@ INTERVAL = 0.02
 class Holder(NamedTuple):
     """Names a lock, for records."""
 
-    #: The boot of the host; '' where that is not known.
+    #: The boot id of the host; '' if it is not known.
     boot: str
     #: The locked file.
     path: str
-    #: What the file says while this process has it. A file of the same path may be another one, in
-    #: another container.
+    #: The content of the file while this process holds it. In another container the same path may
+    #: lead to another file.
     mark: str
 
 
 class HeldElsewhereError(Exception):
-    """Another living process has the lock. `args`: the path, and the process id if it is known."""
+    """Another living process has the lock. `args`: the path and the process id, '?' if unknown."""
 
 
 class _Held(NamedTuple):
@@ -47,14 +47,14 @@ class _Held(NamedTuple):
 
 
 _mutex = threading.Lock()
-#: What this process holds, by the bytes of the UUID. Under `_mutex`.
+#: The locks of this process, by the bytes of the UUID. Under `_mutex`.
 _held: dict[bytes, _Held] = {}
 
 
 def hold(uuid_: uuid.UUID) -> Holder | None:
-    """Lock the file of the dispatcher, unless this process has done so; None where it cannot.
+    """Lock the file of the dispatcher, unless this process has it; None if it cannot be locked.
 
-    In any thread. Raises `HeldElsewhereError` if another process has it.
+    In any thread. Raises `HeldElsewhereError` if another process has the lock.
     """
     with _mutex:
         held = _held.get(uuid_.bytes)
@@ -62,14 +62,14 @@ def hold(uuid_: uuid.UUID) -> Holder | None:
             try:
                 held = _lock(lock_path(uuid_))
             except (OSError, TypeError):
-                # No place for files, or no locks there.
+                # The file cannot be made, or there are no locks.
                 return None
             _held[uuid_.bytes] = held
         return held.holder
 
 
 def release(uuid_: uuid.UUID) -> None:
-    """Let go of the lock, because the dispatcher has left the queues. In any thread."""
+    """Release the lock, because the dispatcher has left the queues. In any thread."""
     with _mutex:
         held = _held.pop(uuid_.bytes, None)
         if held is not None:
@@ -77,7 +77,7 @@ def release(uuid_: uuid.UUID) -> None:
 
 
 def lock_path(uuid_: uuid.UUID) -> str:
-    """The file that is locked while a dispatcher of this instance lives."""
+    """The path of the file that is locked while a dispatcher of this instance lives."""
     return f"{instanceuuid.UUID_PATH}.{uuid_}.lock"
 
 
@@ -117,18 +117,18 @@ def _read_boot_id(path: Path) -> str:
 def is_gone(holder: Holder | None) -> bool:
     """Whether the process that had the lock is known to have ended. In any thread.
 
-    False also if this cannot be known here.
+    Also False if this process cannot know.
     """
     if holder is None or not holder.boot or holder.boot != _boot():
         return False
-    import fcntl  # there, since there is a boot id
+    import fcntl  # it exists, since there is a boot id
 
     try:
         descriptor = os.open(holder.path, os.O_RDONLY)
     except OSError:
         return False
     try:
-        # Shared, so that those who look do not get in each other's way.
+        # A shared lock, so that processes that look do not disturb each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return os.pread(descriptor, 100, 0).split()[:1] == [holder.mark.encode()]
     except OSError:
@@ -138,7 +138,7 @@ def is_gone(holder: Holder | None) -> bool:
 
 
 def _after_fork() -> None:
-    """What is held is the parent's."""
+    """Close the locks in the child: they belong to the parent."""
     global _mutex
     _mutex = threading.Lock()
     for held in _held.values():

@@ -1,13 +1,13 @@
-"""Whether a dispatcher lives, as this process sees it.
+"""Tells whether a dispatcher lives, by what this process sees of its pings.
 
-Clocks of machines differ, and are set. So the date in a ping says nothing; what counts is that it
-changes. An observer - a dispatcher that polls, for the most part - looks again and again, and takes
-a dispatcher for dead whose ping it saw unchanged, look after look, for `ping_death_interval` by its
-own monotonic clock. An observer that was suspended, or out of touch with the database, does not
-know what it missed, and begins anew.
+Clocks of machines differ, and people set them. So the date in a ping says nothing; it only counts
+that the ping changes. An observer, usually a dispatcher that polls, looks again and again. It takes
+a dispatcher for dead if the ping stayed unchanged in several looks for `ping_death_interval` by the
+observer's own monotonic clock. An observer that was suspended, or cut off from the database, does
+not know what it missed and begins again.
 
-What was seen is kept by the process, not in the database: for each `IDispatcherAgents`, by database
-and oid. Any thread may look.
+The process keeps these observations in memory, not in the database: one for each
+`IDispatcherAgents`, by database and oid. Any thread may look.
 """
 
 import datetime
@@ -18,61 +18,63 @@ from weakref import WeakKeyDictionary
 import zc.async_.clock
 from zc.async_ import utils
 
-#: Looks that are needed at least, and the part of the interval that has to lie between two of them
-#: for both to count.
+#: The least number of looks that is needed. Two looks both count only if the time between them is
+#: at least the interval divided by SPACING.
 LOOKS = 3
 SPACING = 10
 
-#: The longest time between two looks after which nothing was missed: a part of the interval, or
-#: that many intervals between polls, if that is longer.
+#: After a longer time between two looks, a change may have been missed: the interval divided by
+#: GAP, or POLLS times the poll interval, if that is longer.
 GAP = 3
 POLLS = 3
 
-#: Seconds by which the clock of another machine may differ before it is told of.
+#: Seconds by which the clock of another machine may differ before a warning is logged.
 TOLERANCE = 10
 
 
 class Sight(NamedTuple):
-    """What there is to be seen of a dispatcher."""
+    """The state of a dispatcher's ping at one look."""
 
     #: When its ping was stored.
     serial: bytes
-    #: What the ping says, for an activation that has not pinged yet its time.
+    #: The time in the ping; before the first ping, the time of the activation.
     said: datetime.datetime
 
 
 class Observation:
     """What this process knows of one dispatcher in one queue. Times are monotonic microseconds."""
 
-    #: The newest that was seen, and since when it has been so.
+    #: The newest ping that was seen, and when it was seen first.
     _sight: Sight | None = None
     _since = 0
-    #: The last look, and the last one that counted; how many of these there were.
+    #: The last look, the last look that counted, and how many looks counted.
     _last = 0
     _counted = 0
     _looks = 0
-    #: Whether that was for too long. It stays so, however rarely anybody looks, until it changes.
+    #: Whether the ping was unchanged for too long. This lasts until the ping changes, however
+    #: rarely anybody looks.
     _silent = False
-    #: Between polls of whoever looks regularly.
+    #: The time between two polls of an observer that looks regularly.
     _poll_interval = 0
-    #: Whether it was told that the clocks differ.
+    #: Whether it was logged that the clocks differ.
     _told = False
-    #: What a dispatcher of this process said last, and when.
+    #: The last ping by a dispatcher of this process, and when it was made.
     _own_ping: datetime.datetime | None = None
     _own_time = 0
 
     def look(self, sight: Sight, interval: int, poll_interval: int) -> int | None:
-        """Note what is to be seen now. Returns by how many seconds the clocks differ, once.
+        """Note the present sight. Returns, once, by how many seconds the clocks differ.
 
-        `interval`: `ping_death_interval`; `poll_interval`: between two looks, 0 if that is not
-        known (both in microseconds).
+        `interval` is `ping_death_interval`. `poll_interval` is the time between two looks, 0 if it
+        is not known. Both are in microseconds.
         """
         now = zc.async_.clock.monotonic()
         self._poll_interval = poll_interval or self._poll_interval
         gap = now - self._last
         known = self._sight
         if known is not None and sight.serial < known.serial:
-            # A connection whose transaction began before others: it says nothing of the present.
+            # The connection's transaction began earlier than that of the last look: what it sees is
+            # out of date.
             return None
         difference = None
         if known is not None and sight != known:
@@ -98,7 +100,7 @@ class Observation:
         self._sight, self._silent = None, False
 
     def _difference(self, said: datetime.datetime, gap: int) -> int | None:
-        """By how many seconds a clock is fast, judged by a ping made in the last `gap`."""
+        """By how many seconds the other clock is fast, judged by a ping made in the last `gap`."""
         now = zc.async_.clock.microseconds()
         moment = zc.async_.clock.to_microseconds(said)
         tolerance = TOLERANCE * 1_000_000
@@ -110,23 +112,23 @@ class Observation:
     # -- the pings of this process
 
     def pinged(self, said: datetime.datetime) -> None:
-        """Note that a dispatcher of this process pings, in a transaction that may yet fail."""
+        """Note that a dispatcher of this process pings, in a transaction that may still fail."""
         self._own_ping, self._own_time = said, zc.async_.clock.monotonic()
 
     def since_own_ping(self, said: datetime.datetime | None) -> int | None:
-        """Microseconds since this process made the ping that is there; None if it did not."""
+        """Microseconds since this process made the ping in the database; None if it did not."""
         if said is None or said != self._own_ping:
             return None
         return zc.async_.clock.monotonic() - self._own_time
 
 
 _mutex = threading.Lock()
-#: By database, and then by oid. Under `_mutex`, as the observations themselves.
+#: By database, then by oid. `_mutex` guards this and the observations themselves.
 _observations: "WeakKeyDictionary[Any, dict[bytes, Observation]]" = WeakKeyDictionary()
 
 
 def _observation(agents: Any) -> Observation:
-    """The observation of a dispatcher. It comes along when the agents are stored."""
+    """The observation of a dispatcher. One made before the agents were stored is kept."""
     jar = agents._p_jar
     own = vars(agents).get("_v_observation")
     if jar is None:
@@ -140,7 +142,7 @@ def _observation(agents: Any) -> Observation:
 def look(agents: Any, poll_interval: float = 0) -> bool:
     """Look at a dispatcher; return whether it has been silent for too long.
 
-    `poll_interval`: seconds between two looks of the caller, if he looks regularly.
+    `poll_interval`: seconds between two looks of the caller, if it looks regularly.
     """
     last = agents.last_ping
     said = last.value
@@ -148,7 +150,7 @@ def look(agents: Any, poll_interval: float = 0) -> bool:
         said = agents.activated
     if said is None:
         return False
-    # Loaded by now.
+    # Reading `value` has loaded the object, so the serial is set.
     sight = Sight(last._p_serial, said)
     interval = zc.async_.clock.interval_microseconds(agents.ping_death_interval)
     with _mutex:
@@ -167,22 +169,22 @@ def look(agents: Any, poll_interval: float = 0) -> bool:
 
 
 def pinged(agents: Any) -> None:
-    """Note that a dispatcher of this process says that it lives."""
+    """Note that a dispatcher of this process pings."""
     with _mutex:
         _observation(agents).pinged(agents.last_ping.value)
 
 
 def since_own_ping(agents: Any) -> int | None:
-    """Microseconds since a dispatcher of this process made the ping that is there.
+    """Microseconds since a dispatcher of this process made the ping in the database.
 
-    None: somebody else made it, or it was not stored.
+    None if another process made it, or if this process's ping was not stored.
     """
     with _mutex:
         return _observation(agents).since_own_ping(agents.last_ping.value)
 
 
 def begin_anew(database: Any) -> None:
-    """Have the observers of a database begin anew, since it was out of reach."""
+    """Make the observers of a database begin again, because it was out of reach."""
     with _mutex:
         for observation in _observations.get(database, {}).values():
             observation.begin_anew()

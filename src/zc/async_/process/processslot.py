@@ -1,8 +1,8 @@
-"""A small number that no other living process of this instance has.
+"""The process slot: a small number that no other living process of this instance has.
 
-Processes may share a UUID file: by forking, by a mistake, or because only one of them runs a
-dispatcher. Each takes a slot, an operating-system lock on a file beside the UUID file. The system
-frees it with the process, however that ends.
+Processes may share a UUID file: by forking, by mistake, or because only one of them runs a
+dispatcher. Each takes a slot, which is an operating-system lock on a file beside the UUID file. The
+system frees it when the process ends, in whatever way.
 """
 
 import logging
@@ -12,18 +12,18 @@ import threading
 from zc.async_.process import filelock, instanceuuid
 from zc.async_.process.filelock import FileLock
 
-#: Tried before giving up; far more processes than would share a file.
+#: How many slots are tried before giving up: far more than processes that would share a file.
 MAX_SLOTS = 1000
 
 logger = logging.getLogger(__name__)
 
 
 class _Process:
-    """What this process holds. A forked child starts with a new one.
+    """The slot of this process. A forked child starts with a new instance.
 
     Attributes:
-        mutex: held while the slot is taken; any thread may ask for it first.
-        slot: the number, None as long as nobody has asked. Written under `mutex`, read by all.
+        mutex: held while the slot is taken; any thread may be the first to ask for the slot.
+        slot: the number, None until somebody asks. Written under `mutex`, read by all.
         lock: the lock, None if there is none.
     """
 
@@ -37,10 +37,10 @@ _process = _Process()
 
 
 def process_slot() -> int:
-    """Return this process's slot: the lowest number that was free when it was first asked for.
+    """Return this process's slot: the lowest number that was free at the first call.
 
-    Where locks cannot be had, in a read-only folder or on a file system that has none, it is 0 and
-    not unique: processes then only conflict more.
+    Without locks, in a read-only folder or on a file system that has none, it is 0 and not unique.
+    The only effect is more conflicts between processes.
     """
     process = _process
     if process.slot is None:
@@ -74,7 +74,7 @@ def _take_slot() -> tuple[int, FileLock | None]:
 
 
 def _after_fork() -> None:
-    """Let go, in the child, of what is the parent's; the child takes a slot when it needs one."""
+    """Release the parent's slot in the child. The child takes its own when it needs one."""
     global _process
     inherited, _process = _process, _Process()
     if inherited.lock is not None:

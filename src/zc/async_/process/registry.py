@@ -13,7 +13,7 @@ _lock = threading.Lock()
 
 
 def own_uuid() -> Any:
-    """The `IUUID` utility. `NotConfiguredError` if there is none."""
+    """Return the `IUUID` utility. `NotConfiguredError` if there is none."""
     uuid = zope.component.queryUtility(zc.async_.interfaces.IUUID)
     if uuid is None:
         raise zc.async_.interfaces.NotConfiguredError(
@@ -31,7 +31,7 @@ def _default(uuid: Any) -> uuid_module.UUID:
 
 
 def add(dispatcher: Any) -> None:
-    """Add a dispatcher. ValueError if there is one of its UUID."""
+    """Add a dispatcher. ValueError if there is another with its UUID."""
     with _lock:
         if _dispatchers.setdefault(_default(dispatcher.UUID), dispatcher) is not dispatcher:
             raise ValueError(
@@ -41,7 +41,7 @@ def add(dispatcher: Any) -> None:
 
 
 def get(uuid: Any = None, default: Any = None) -> Any:
-    """The dispatcher of a UUID, by default of this process's, or `default`."""
+    """The dispatcher with this UUID (by default the process's own), or `default`."""
     return _dispatchers.get(_default(uuid), default)
 
 
@@ -52,7 +52,7 @@ def dispatchers() -> list[Any]:
 
 
 def pop(uuid: Any = None) -> Any:
-    """Remove and return the dispatcher of a UUID. KeyError if there is none. It is not stopped."""
+    """Remove the dispatcher with this UUID and return it, running or not. Else KeyError."""
     with _lock:
         return _dispatchers.pop(_default(uuid))
 

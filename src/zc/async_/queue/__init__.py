@@ -1,4 +1,4 @@
-"""Where jobs wait, and how they are claimed: queues with their lanes, backlog and quotas."""
+"""Queues with their lanes, backlog and quotas: where jobs wait, and how they are claimed."""
 
 from zc.async_.queue import disused, lane, limited
 from zc.async_.queue.backlog import Backlog, Group, Shard, Tree
@@ -7,7 +7,7 @@ from zc.async_.queue.lanes import Lanes, records_of_tree
 from zc.async_.queue.limited import Limited, Pile, indices
 from zc.async_.queue.places import Places
 
-# `DispatcherAgents` and `Dispatchers`, of agents, too: the original had them here.
+# Also `DispatcherAgents` and `Dispatchers` of the wing agent: the original had them here.
 from zc.async_.queue.queue import DispatcherAgents, Dispatchers, Queue, Queues, getDefaultQueue
 from zc.async_.queue.quota import Members, Quota, Quotas
 from zc.async_.storing import record_as
@@ -39,7 +39,7 @@ __all__ = [
     "records_of_tree",
 ]
 
-# What databases know by name. A name that is here once stays.
+# Databases know these by name. A name stays here forever.
 record_as(
     __name__,
     Backlog,

@@ -1,12 +1,13 @@
-"""The backlog: what dispatchers have read from the lanes of a queue and not handed out.
+"""The backlog: jobs that dispatchers have read from a queue's lanes and not handed out yet.
 
-Claims alone write it (see `zc.async_.queue.claim`). Everybody else changes the job: an entry counts
-only while the job still names it, and one that does not is dropped when a claim comes across it. So
-`remove`, `pull` and edits of a pending job meet a dispatcher only if both want the same job.
+Only claims write it (see `zc.async_.queue.claim`). All others change the job: an entry counts only
+while the job still names it. A claim that comes across an entry that does not count drops it. So
+`remove`, `pull` and edits of a pending job conflict with a dispatcher only if both want the same
+job.
 
-Jobs that may run now are in groups of those that the same conditions hold back, so that a claim
-passes over all jobs of a full quota at once. Those that need places in quotas, of which there may
-be many, are in a part of its own: see `zc.async_.queue.limited`.
+Jobs that may run now are in groups; the same conditions hold back all jobs of a group. So a claim
+passes over all jobs of a full quota at once. Jobs that need places in quotas, of which there may be
+many, have their own part: see `zc.async_.queue.limited`.
 """
 
 from typing import Any
@@ -19,23 +20,23 @@ from zc.async_.job import GroupKey, SortKey, later_key, rank_of
 
 
 class Tree(OOBTree):
-    """A BTree whose inner records stay small: they are written when a leaf comes or goes.
+    """A BTree with small inner records, since each new or deleted leaf writes one again.
 
-    (A ZEO server that does not know the class cannot merge changes of a tree of one leaf. Claims
-    that want to change one conflict over the jobs anyway.)
+    (A ZEO server that does not know the class cannot merge changes of a tree with one leaf. Claims
+    that change the same one conflict over the jobs anyway.)
     """
 
     max_internal_size = 32
 
 
-#: Shards of a group whose jobs nothing but their order holds back, and successive keys of entries
-#: that go to one shard: about as many as a dispatcher claims at once.
+#: How many shards a group has if its jobs wait only for their turn, and how many successive entries
+#: go to the same shard: about as many as a dispatcher claims at once.
 SHARDS = 8
 STRETCH = 16
 
 
 class Shard(persistent.Persistent):
-    """A part of the jobs of a group, in a record that another part does not share."""
+    """A part of the jobs of a group, in a record of its own."""
 
     def __init__(self) -> None:
         self.jobs = Tree()
@@ -59,9 +60,9 @@ class Shard(persistent.Persistent):
 class Group(persistent.Persistent):
     """Jobs that may run as soon as the conditions of the group allow.
 
-    Where they are many and there are no conditions, claims of several dispatchers meet here. So
-    stretches of the jobs are in different shards, and dispatchers that get into each other's way
-    turn to different ones first.
+    In a group with many jobs and no conditions, claims of several dispatchers may conflict. So
+    stretches of the jobs are in different shards. Dispatchers that conflict turn to different
+    shards first.
     """
 
     def __init__(self, shards: int = 1) -> None:
@@ -79,39 +80,39 @@ class Group(persistent.Persistent):
                 shard.add(key, job)
 
 
-#: Ranks of jobs due later that have trees of their own.
+#: How many ranks of jobs due later get their own trees.
 LATER_RANKS = 16
 
 
 class Backlog(persistent.Persistent):
     """The waiting jobs that are in no lane."""
 
-    #: Jobs due later: their rank to a tree of the jobs by `later_key`. The trees are few, and never
+    #: Jobs due later: maps a rank to a tree of jobs by `later_key`. The trees are few, and never
     #: deleted. (None: in a database of an older version.)
     later_by_rank: OOBTree | None = None
-    #: Jobs with quotas: whether they are of the system, and who refused them, to a
-    #: `zc.async_.queue.limited.Limited`; and their number. Changes of that are merged. (None: as
-    #: above.)
+    #: Jobs with quotas: maps (whether they belong to the system, the filters that refused them) to
+    #: a `zc.async_.queue.limited.Limited`. The second attribute is their number, whose changes are
+    #: merged. (None: as above.)
     limited: OOBTree | None = None
     limited_count: Length | None = None
 
     def __init__(self) -> None:
-        #: `GroupKey` as a tuple to `Group`. Groups are few, and never deleted: a deletion could
-        #: lose what another claim adds. (Older versions had jobs with quotas here, too; claims take
-        #: these groups over.)
+        #: Maps a `GroupKey`, as a tuple, to a `Group`. Groups are few, and never deleted, since
+        #: that could lose jobs that another claim adds. (Older versions had jobs with quotas here,
+        #: too; claims take these groups over.)
         self.groups = OOBTree()
         self.limited = OOBTree()
         self.limited_count = Length()
         self.later_by_rank = OOBTree()
-        #: Those of which the rank is not known, or too rare: they are loaded to be put in order.
+        #: Jobs due later whose rank is unknown or rare: they have to be loaded to be put in order.
         self.later = Tree()
-        #: How many are due later in all.
+        #: How many jobs are due later, in all trees.
         self.later_count = 0
         #: Jobs that must begin by some time, by `deadline_key`.
         self.deadlines = Tree()
 
     def group(self, key: GroupKey) -> Group:
-        """The group of that key, made if it is not there."""
+        """The group with that key, made if it is missing."""
         group = self.groups.get(tuple(key))
         if group is None:
             shards = 1 if key.system or key.quota_names else SHARDS
@@ -119,13 +120,13 @@ class Backlog(persistent.Persistent):
         return group
 
     def count(self) -> int:
-        """The number of entries, those that no longer count among them."""
+        """The number of entries, including those that no longer count."""
         shards = (shard for group in self.groups.values() for shard in group.shards)
         limited = 0 if self.limited_count is None else int(self.limited_count())
         return self.later_count + limited + sum(shard.count for shard in shards)
 
     def add_later(self, key: SortKey, job: Any) -> None:
-        """Add an entry due later. The caller counts."""
+        """Add an entry due later. The caller changes `later_count`."""
         if self.later_by_rank is None:
             self.later_by_rank = OOBTree()
         rank = rank_of(key)
@@ -136,9 +137,9 @@ class Backlog(persistent.Persistent):
         tree[later_key(key)] = job
 
     def ranked(self) -> list[tuple[bytes, Tree]]:
-        """The trees of `later_by_rank`, with the ranks."""
+        """The ranks and trees of `later_by_rank`."""
         return [] if self.later_by_rank is None else list(self.later_by_rank.items())
 
     def later_trees(self) -> list[Tree]:
-        """All trees of jobs due later: each is by `later_key`."""
+        """All trees of jobs due later. Their keys are `later_key`s."""
         return [self.later, *(tree for _rank, tree in self.ranked())]

@@ -1,4 +1,4 @@
-"""The jobs of one group, as a claim goes through them."""
+"""The jobs of one group, in the order in which a claim goes through them."""
 
 import heapq
 import itertools
@@ -9,16 +9,16 @@ from zc.async_.job import GroupKey, SortKey, effective_of, rank_of
 from zc.async_.queue.backlog import Group, Shard
 from zc.async_.queue.limited import Pile
 
-#: Microseconds by which a job of a share may be younger than the first of all and yet go before it:
-#: no job is passed over for longer.
+#: Microseconds: a job of the own share may go before the first of all jobs if it is younger by at
+#: most this. So no job is passed over for longer.
 MOST_AHEAD = 2_000_000
 
-#: A waiting job with its place in the order and the shard it is stored in (None: read from a lane).
+#: A place in the order, the waiting job, and its shard (None: the job was read from a lane).
 Waiting = tuple[SortKey, Any, Shard | Pile | None]
 
 
 class _Source:
-    """What a shard has yet to offer."""
+    """The jobs of a shard that were not taken yet."""
 
     def __init__(self, shard: Shard | Pile) -> None:
         self.shard = shard
@@ -35,7 +35,7 @@ class _Source:
 class Candidates:
     """The jobs of one group, in order.
 
-    With a `share` (see `zc.async_.queue.claim.Claim`), that shard of the group goes first.
+    With a `share` (see `zc.async_.queue.claim.Claim`), the shard of this number goes first.
     """
 
     def __init__(self, key: GroupKey, stored: Group | Pile | None, share: int | None) -> None:
@@ -53,7 +53,7 @@ class Candidates:
         heapq.heappush(self._heap, waiting)
 
     def peek(self) -> SortKey | None:
-        """The key of the first job, None if there is none."""
+        """The key of the first job; None if there is none."""
         source = self._first_source()
         if source is None:
             return self._heap[0][0] if self._heap else None
@@ -61,7 +61,7 @@ class Candidates:
         return source.next[0]
 
     def _first_source(self) -> _Source | None:
-        """The source of the first job, None if that is on the heap or nowhere."""
+        """The source of the first job; None if the job is on the heap or there is none."""
         first, first_key = None, self._heap[0][0] if self._heap else None
         for source in self._sources:
             if source.next is not None and (first_key is None or source.next[0] < first_key):
@@ -82,7 +82,7 @@ class Candidates:
         return rank_of(key) == rank_of(first) and ahead <= MOST_AHEAD
 
     def first_stored(self, count: int) -> Iterator[Any]:
-        """Jobs that are stored, in the order in which they are likely to be wanted."""
+        """Stored jobs, in the order in which they are likely to be needed."""
         shards = [source.shard for source in self._sources]
         if self._mine is not None and self._mine.next is not None:
             shards = [self._mine.shard]
@@ -90,6 +90,6 @@ class Candidates:
         return (job for _key, job in itertools.islice(items, count))
 
     def to_store(self) -> list[Waiting]:
-        """The jobs that were added to this group and not taken from it again."""
+        """The jobs that were added to this group and not taken from it since."""
         shards: tuple[Shard | Pile, ...] = () if self._group is None else self._group.shards
         return [w for w in self._heap if w[2] is None or not any(w[2] is s for s in shards)]

@@ -1,10 +1,10 @@
 """Claims: how waiting jobs are handed out.
 
 A `Claim` is the work of one transaction, for one dispatcher or one caller of `Queue.claim`. It
-reads what is new in the lanes, merges it with the backlog, hands out jobs in order, and when it is
-closed writes everything down at once: cursors, groups, jobs due later, deadlines. Its cost depends
-on the number of new entries and of jobs that run, not on how many jobs wait, nor for how many
-quotas.
+reads the new entries of the lanes, merges them with the backlog and hands out jobs in order. When
+it is closed, it writes everything at once: cursors, groups, jobs due later, deadlines. Its cost
+depends on the number of new entries and of running jobs, not on the number of waiting jobs or of
+quotas for which they wait.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,19 +31,19 @@ from zc.async_.queue.sieve import UNREADABLE_DELAY, Sieve, problem_of
 from zc.async_.queue.timed import Timed
 from zc.async_.queue.unread import Unread
 
-#: Most entries that one claim reads from the lanes, and most due ones that it takes from those for
-#: later. The rest is for the next claim, so that no transaction gets long.
+#: The most entries that one claim reads from the lanes, and the most due jobs that it takes from
+#: those for later. The rest is left to the next claim, so that no transaction gets long.
 SWEEP_LIMIT = 256
 
-#: Most jobs that the filter of one agent is asked about in one claim.
+#: The most jobs for which one claim asks the filter of an agent.
 FILTER_LIMIT = 500
 
 
 class Claim:
     """Hands out the waiting jobs of a queue; see the module.
 
-    `share`, a number, says that other dispatchers claim at the same time, with other numbers: jobs
-    of equal rank that nothing holds back are then taken from other places than theirs.
+    `share`, a number, says that other dispatchers claim at the same time with other numbers. Then
+    it takes jobs of equal rank that nothing holds back from other places than they do.
     """
 
     def __init__(self, queue: Any, share: int | None = None) -> None:
@@ -52,9 +52,9 @@ class Claim:
         self._places = Places(queue.quotas)
         self._timed = Timed(queue.backlog, self._now, SWEEP_LIMIT)
         self._sieve = Sieve(queue, self._now, self._timed)
-        #: What was handed out.
+        #: The jobs that were handed out.
         self.taken: list[Any] = []
-        #: Whether a filter has to be asked about more jobs than one claim asks about.
+        #: Whether a filter has to be asked about more than `FILTER_LIMIT` jobs.
         self._more_to_filter = False
         self._ready = Ready(queue, self._places, share)
         self._unread = Unread(queue.lanes, SWEEP_LIMIT)
@@ -70,7 +70,7 @@ class Claim:
 
     @property
     def changed(self) -> bool:
-        """Whether anything was written. To be asked after `close`."""
+        """Whether anything was written. For use after `close`."""
         return (
             self._ready.changed
             or self._timed.changed
@@ -86,15 +86,15 @@ class Claim:
             if problem_of(job) is not None:
                 self._timed.postpone_deadline(key, job, UNREADABLE_DELAY)
             elif self._sieve.is_named(job, entry_of_deadline(key)):
-                # Its entry stays where it is, and is dropped when a claim comes across it.
+                # Its entry stays in its place. The next claim that comes across it drops it.
                 self._queue.stale_entries.change(1)
                 self._fail(job)
 
     def _take_due(self) -> None:
-        """Move jobs whose time has come from those for later to those that can be handed out."""
+        """Move jobs that are due now from those for later to those that can be handed out."""
         for key, job in self._timed.take_due():
             if self._sieve.lets_pass(job, entry_of_later(key)):
-                # One that could not be read may be due later, or be too late.
+                # A job that could not be read before may be due later, or too late.
                 self._sort_in(job)
 
     def _read_lanes(self) -> None:
@@ -103,7 +103,7 @@ class Claim:
                 self._sort_in(job)
 
     def _sort_in(self, job: Any) -> None:
-        """Take in a job that was read from a lane, or from those for later."""
+        """Add a job that was read from a lane or from those for later."""
         key = job.position_key()
         deadline = job.deadline_moment()
         if deadline is not None:
@@ -129,9 +129,8 @@ class Claim:
     ) -> Any:
         """Take the first job that may run and that `filter` accepts, or return None.
 
-        With `refusal`, which stands for the filter, a job that it refuses is remembered as refused
-        and not offered to it again. `system`: only jobs of the system, of which nothing else is
-        offered otherwise.
+        `refusal` identifies the filter: a job that it refuses is remembered as refused, and not
+        offered to it again. `system`: only jobs of the system; they are not offered otherwise.
         """
         refused: list[tuple[Candidates, Waiting]] = []
         try:
@@ -145,7 +144,7 @@ class Claim:
                 try:
                     accepted = filter is None or _accepts(filter, waiting[1])
                 except BaseException:
-                    # Whoever asked may go on, and commit.
+                    # The caller may go on after the error, and commit.
                     self._ready.add(candidates.key, waiting)
                     raise
                 if not accepted:
@@ -188,20 +187,20 @@ class Claim:
         self.taken.append(job)
         return job
 
-    # -- for those who look at the queue meanwhile, such as choosers
+    # -- for code that looks at the queue during the claim, such as choosers
 
     def entries(self) -> Iterator[tuple[SortKey, Any]]:
-        """What was read and is not written down yet."""
+        """The entries that were read and are not written to the backlog yet."""
         return self._ready.entries()
 
     def uncounted(self) -> int:
-        """What `Backlog.count`, less the entries that no longer count, lacks at the moment."""
+        """By how much `Backlog.count`, less the stale entries, is too low at the moment."""
         return self._ready.uncounted() + self._timed.uncounted() + self._sieve.dropped
 
     # -- writing
 
     def close(self) -> None:
-        """Write down what became of the entries. Must be called before the transaction commits."""
+        """Write the changes to the entries. Must be called before the transaction commits."""
         self._ready.write_deletions()
         self._timed.write_deletions()
         self._ready.write()
@@ -209,9 +208,9 @@ class Claim:
         self._sieve.write()
 
     def next_time(self) -> int | None:
-        """When the next job falls due or must have begun (microseconds), None if none will.
+        """When the next job is due or must have begun (microseconds); None if there is none.
 
-        To be asked after `close`.
+        For use after `close`.
         """
         return self._timed.next_time()
 
@@ -220,7 +219,7 @@ def _accepts(filter: Callable[[Any], Any], job: Any) -> bool:
     try:
         return bool(filter(job))
     except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS + (POSKeyError,):
-        # Says nothing about the job.
+        # The error says nothing about the job.
         raise
     except Exception:
         utils.log.error(

@@ -1,4 +1,4 @@
-"""The jobs with quotas, as a claim goes through them: see `zc.async_.queue.limited`."""
+"""The jobs with quotas, in the order of a claim: see `zc.async_.queue.limited`."""
 
 import heapq
 import itertools
@@ -10,17 +10,17 @@ from zc.async_.queue.candidates import Candidates, Waiting
 from zc.async_.queue.limited import Limited, Pile
 from zc.async_.queue.places import Places
 
-#: Most piles that one claim files elsewhere though it neither takes from them nor adds to them, and
-#: most notes of quotas that were opened to which it sees. The rest is for the next claim.
+#: The most piles that one claim moves without taking jobs from them or adding jobs, and the most
+#: notes of opened quotas that it handles. The rest is left to the next claim.
 MOVES = 20_000
 
-#: Where fewer piles than this are parked under a quota that has room, they are opened at once.
-#: More stay there, so that a quota that many share is emptied and filled without moving them all.
+#: If fewer piles than this are parked under a quota that has room, all are opened at once. If there
+#: are more, they stay: a quota that many piles share is emptied and filled without moving them all.
 OPENED_AT_ONCE = 16
 
 
 class Contenders:
-    """The jobs of one index, in order. Only piles that may be next are looked into."""
+    """The jobs of one index, in order. It looks only into piles that may be next."""
 
     def __init__(
         self, system: bool, refusals: tuple[Refusal, ...], index: Limited | None, places: Places
@@ -29,25 +29,26 @@ class Contenders:
         self._refusals = refusals
         self._index = index
         self._places = places
-        #: What was looked into: the jobs, and of piles that are stored, these and their lengths.
+        #: The groups that were looked into: their jobs; and their piles, if stored, with the
+        #: lengths that these had.
         self._groups: dict[tuple[str, ...], Candidates] = {}
         self._piles: dict[tuple[str, ...], tuple[Pile, int]] = {}
-        #: Of groups, the first key at the time that it was added.
+        #: The groups by their first key at the time when they were added.
         self._heap: list[tuple[SortKey, tuple[str, ...]]] = []
-        #: Those that a full quota holds back, for the rest of the claim.
+        #: Groups that a full quota holds back, for the rest of the claim.
         self._blocked: set[tuple[str, ...]] = set()
         #: Whether the index was written.
         self.changed = False
-        #: Whether there is more to file elsewhere.
+        #: Whether there are more piles to move.
         self.more = False
-        #: What has not been looked into, and the first of that. (None: nobody asked for a job.)
+        #: The piles not looked into yet, and the first of them. (None: nobody asked for a job.)
         self._heads: Iterator[tuple[SortKey, Pile]] | None = None
         self._next: tuple[SortKey, Pile] | None = None
 
     def _begin(self) -> Iterator[tuple[SortKey, Pile]]:
-        """Look which quotas have room. Not before somebody asks for a job: that may be written.
+        """Look which quotas have room. This may write, so it waits until somebody asks for a job.
 
-        So a dispatcher that is busy does not get in the way of one that wants the jobs.
+        So a busy dispatcher does not conflict with one that wants the jobs.
         """
         if self._index is None:
             return iter(())
@@ -55,7 +56,7 @@ class Contenders:
         return heapq.merge(self._index.opened(), *parked, key=operator.itemgetter(0))
 
     def _with_room(self, index: Limited) -> Iterator[str]:
-        """Names of quotas that have room, and under which too many piles are parked to open all."""
+        """Names of quotas with room but too many parked piles to open; opens those of others."""
         moves = 0
         for name, count in list(index.held.items()):
             if self._places.free(name) > 0:
@@ -74,12 +75,12 @@ class Contenders:
         return bool(self._groups)
 
     def first_heads(self, count: int) -> list[Pile]:
-        """Piles that are likely to be looked into next."""
+        """Piles that this is likely to look into next."""
         opened = () if self._index is None else self._index.opened()
         return [pile for _head, pile in itertools.islice(opened, count)]
 
     def groups(self) -> Iterable[Candidates]:
-        """Those that were looked into."""
+        """The groups that were looked into."""
         return self._groups.values()
 
     def _take_in(self, quota_names: tuple[str, ...], pile: Pile | None) -> Candidates:
@@ -93,7 +94,7 @@ class Contenders:
         return candidates
 
     def _look_into(self, pile: Pile) -> None:
-        # A new entry of its may have come first.
+        # A new entry with the same names may have done so before.
         if pile.quota_names not in self._groups:
             self._take_in(pile.quota_names, pile)
 
@@ -107,9 +108,9 @@ class Contenders:
         heapq.heappush(self._heap, (waiting[0], quota_names))
 
     def first(self) -> tuple[SortKey, Candidates] | None:
-        """The group whose first job goes before those of the others, with the key of that job.
+        """The group with the first job of all, and the key of that job.
 
-        Only of groups that no quota holds back. None if there is none.
+        Only groups that no quota holds back count. None if there is none.
         """
         while True:
             self._draw()
@@ -139,12 +140,12 @@ class Contenders:
             self._look_into(pile)
 
     def pile(self, quota_names: tuple[str, ...]) -> Pile:
-        """The pile of a group that was looked into. One that is new is filed by `file`."""
+        """The pile of a group that was looked into. `file` files a new one."""
         pile, _count = self._piles.setdefault(quota_names, (Pile(quota_names), 0))
         return pile
 
     def file(self, index: Limited) -> None:
-        """Have the index agree with what became of the piles that were looked into."""
+        """Bring the index up to date with the piles that were looked into."""
         moves = 0
         for pile, count in self._piles.values():
             is_same = pile.count == count and pile.first() == pile.head

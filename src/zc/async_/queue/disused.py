@@ -1,6 +1,6 @@
-"""Lanes that nobody uses any more are removed.
+"""Removes lanes that nobody uses any more.
 
-Each new instance has lanes of its own, and whoever looks at a queue reads something of each lane.
+Each new instance has its own lanes, and each look at a queue reads something of every lane.
 """
 
 import uuid
@@ -12,27 +12,27 @@ from ZODB.utils import z64
 from zc.async_.queue.lane import can_be_read
 from zc.async_.queue.lanes import Lanes
 
-#: Seconds after which a lane that nobody used may be removed.
+#: Seconds after which an unused lane may be removed.
 DISUSED_AFTER = 24 * 3600
 
-#: From that many lanes on they go sooner, the one that was used longest ago first.
+#: With more lanes than this, unused ones go sooner, the one that was used longest ago first.
 MANY = 64
-#: Seconds after which a lane that nobody used may be removed where there are many.
+#: Seconds after which an unused lane may be removed if there are many.
 DISUSED_AFTER_OF_MANY = 60
 
 
 def are_many(lanes: Lanes) -> bool:
-    """Whether a look at each lane costs so much that unused ones should go."""
+    """Whether looking at each lane costs so much that unused ones should go."""
     return len(lanes) > MANY
 
 
 def remove_disused(lanes: Lanes, living: Iterable[uuid.UUID]) -> int:
-    """Remove the lanes that nobody put anything into for long; return how many these were.
+    """Remove the lanes into which nobody put a job for a long time; return their number.
 
-    Those of instances that are `living` are left. Whoever still puts something into one that is
-    removed conflicts, and has another at his next try: each put writes the newest segment.
+    Lanes of `living` instances stay. A transaction that puts a job into a removed lane conflicts,
+    since each put writes the newest segment; its next try gets another lane.
     """
-    # By the clock of the storage, and as long as it was in use.
+    # The storage's own time: it goes on only while the storage is in use.
     now = _time_of(lanes.database.lastTransaction())
     left = len(lanes)
     removed = 0
@@ -47,7 +47,7 @@ def remove_disused(lanes: Lanes, living: Iterable[uuid.UUID]) -> int:
 
 
 def _unused(lanes: Lanes, living: Iterable[uuid.UUID]) -> list[tuple[float, str]]:
-    """Lanes in which nothing waits: when each was used last, and its key."""
+    """Lanes in which nothing waits: the time of the last use, and the key."""
     spared = tuple(f"{instance.hex}/" for instance in living)
     return [
         (_time_of(lane.newest._p_serial), key)

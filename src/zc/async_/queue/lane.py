@@ -1,14 +1,14 @@
-"""Lanes: how a job gets into a queue without meeting anybody.
+"""Lanes: how a job gets into a queue without conflicts.
 
-Every open connection that puts jobs into a queue does so through a lane of its own, a linked list
-of short segments. Of a lane's records
+Every open connection that puts jobs into a queue has its own lane, a linked list of short segments.
+The records of a lane are
 
-- the newest `Segment` and, once every `SEGMENT_SIZE` puts, the `Lane` are written by that
-  connection alone;
-- the `Cursor`, which says how far the lane is read, is written by dispatchers alone.
+- the newest `Segment` and, once every `SEGMENT_SIZE` puts, the `Lane`: only that connection writes
+  them;
+- the `Cursor`, which says how far the lane is read: only dispatchers write it.
 
-So a `put` writes nothing that another open connection or a dispatcher writes. Segments are short
-because the newest is written again with every put; read ones are referred to by nothing and go with
+So a `put` writes no record that another open connection or a dispatcher writes. Segments are short
+because every put writes the newest again. Nothing refers to segments that were read; they go with
 the next pack.
 """
 
@@ -30,15 +30,15 @@ from zc.async_.job import entry_key_part, sort_key
 from zc.async_.process import processslot
 from zc.async_.queue.lanes import Lanes
 
-#: Entries of one segment. Fewer make a put cheaper, and a claim read more records: a put with 8
-#: took 5 % less time than with 16; a plain BTree's leaf of 60 made it a third slower.
+#: Entries of one segment. With fewer, a put is cheaper and a claim reads more records. With 8 a put
+#: took 5 % less time than with 16; with the leaf of 60 of a plain BTree it took a third more.
 SEGMENT_SIZE = 8
 
-#: Added to the key of a lane that is spoilt, for the one that takes its place.
+#: Added to the key of a broken lane, to make the key of its replacement.
 SUBSTITUTE = "+"
 
 #: An entry of a lane: the job's `entry_key` at the time, the job, and its `place_of` in the order.
-#: (None: it waits since its put. Older versions wrote two elements, which say nothing of it.)
+#: (None: it waits since its put. Older versions wrote two elements, without the place.)
 Entry = tuple[int, Any, bytes | None] | tuple[int, Any]
 
 
@@ -48,7 +48,7 @@ class Segment(persistent.Persistent):
     next: "Segment | None" = None
 
     def __init__(self, first: int) -> None:
-        #: Number, counted from the start of the lane, of the first of the entries.
+        #: Number of the first entry, counted from the start of the lane.
         self.first = first
         self.entries: tuple[Entry, ...] = ()
 
@@ -59,7 +59,7 @@ class Segment(persistent.Persistent):
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is what it should be: another record may lie where a reference leads."""
+        """Whether this has the attributes of a segment: a reference may lead to a wrong record."""
         return type(vars(self).get("entries")) is tuple and type(vars(self).get("first")) is int
 
 
@@ -75,8 +75,8 @@ class Cursor(persistent.Persistent):
 class Lane(persistent.Persistent):
     """The entries that one connection added and nobody has read."""
 
-    #: Number of the entry from which on all are in order by themselves. (None: an older version
-    #: wrote all.)
+    #: Number of the entry from which on all are in order. (None: an older version wrote all
+    #: entries.)
     ordered_from: int | None = None
 
     def __init__(self) -> None:
@@ -97,7 +97,7 @@ class Lane(persistent.Persistent):
             self.ordered_from = segment.end
 
     def place(self, key: int, job: Any, place: bytes | None) -> bool:
-        """Change what one of the last entries says; return whether it is among them.
+        """Change the place of an entry in the newest segment; return whether it is there.
 
         Only for the connection that leases the lane, and for entries that it has not committed.
         """
@@ -112,7 +112,7 @@ class Lane(persistent.Persistent):
         return False
 
     def _make_room(self, full: Segment) -> Segment:
-        # The cursor as this connection sees it may be old, never ahead: what it says is read, is.
+        # This connection may see an old cursor, never a future one: what it says is read, is read.
         if self.cursor.position >= full.end:
             full.first = full.end
             full.entries = ()
@@ -121,28 +121,28 @@ class Lane(persistent.Persistent):
         return self.newest
 
     def __len__(self) -> int:
-        """The number of unread entries, those that no longer count among them."""
+        """The number of unread entries, including those that no longer count."""
         return self.newest.end - self.cursor.position
 
     def __bool__(self) -> bool:
         return len(self) > 0
 
     def unread(self) -> Iterator[tuple[Entry, Segment, int]]:
-        """The unread entries, each with the segment and the position of the cursor behind it."""
+        """The unread entries, each with the cursor's segment and position after it."""
         segment: Segment | None = self.cursor.segment
         position = self.cursor.position
-        # Not what is appended meanwhile: this connection may put jobs while it reads. Nor is missed
-        # what is trimmed meanwhile, of the newest segment.
+        # This connection may put jobs while it reads. So entries appended meanwhile are left out,
+        # and entries trimmed meanwhile from the newest segment are kept here.
         end = self.newest.end
         newest, newest_first, newest_entries = self.newest, self.newest.first, self.newest.entries
         while segment is not None and position < end:
             if not _is_whole(segment):
                 _say_spoilt(self, segment, f"entries {position} to {self.newest.first}")
-                # What is between cannot be found.
+                # The entries between cannot be found.
                 segment = self.newest
                 position = max(position, segment.first)
                 continue
-            # Entries before `first` were read, and trimmed for that reason.
+            # Entries before `first` were trimmed because they had been read.
             first, entries = segment.first, segment.entries
             if segment is newest:
                 first, entries = newest_first, newest_entries
@@ -158,7 +158,7 @@ class Lane(persistent.Persistent):
 
 
 def _goes_before(entry: Entry, following: Entry) -> bool:
-    """Whether two successive entries are in order: not if a clock was set back, for example."""
+    """Whether two successive entries are in order. They are not if a clock was set back."""
     if entry[2:] == following[2:]:
         return entry[0] < following[0]
     return len(entry) == 3 and place_of_entry(entry) < place_of_entry(following)
@@ -171,11 +171,11 @@ def place_of_entry(entry: tuple[Any, ...]) -> bytes:
 
 
 def lease(lanes: Lanes, connection: Any) -> Lane:
-    """The lane of `connection` among `lanes`, made if it is not there.
+    """The lane of `connection` among `lanes`, made if it is missing.
 
-    `connection` is None for a queue that is in no database yet. Nothing is remembered of the lane
-    itself, so a transaction that is rolled back leaves no trace. One that is spoilt is left as it
-    is, and another takes its place.
+    `connection` is None for a queue that is in no database yet. The lane itself is not remembered,
+    so a transaction that is rolled back leaves no trace. A broken lane is left as it is, and
+    another replaces it.
     """
     key = _slots.lane_key(connection)
     while (lane := lanes.get(key)) is not None and not can_be_read(lane):
@@ -186,14 +186,14 @@ def lease(lanes: Lanes, connection: Any) -> Lane:
 
 
 def readable(lanes: Lanes) -> list[Lane]:
-    """The lanes that can be read. Of others it is said that they cannot."""
+    """The lanes that can be read. The others are logged."""
     return [lane for lane in lanes.values() if can_be_read(lane)]
 
 
 def can_be_read(lane: Any) -> bool:
-    """Whether a lane is one, with what belongs to it; if not, that is logged once a process.
+    """Whether this is a complete lane. If not, that is logged once per process.
 
-    A server that gave an oid twice may have had a reference lead to another object than it should.
+    If a server gave an oid out twice, a reference may lead to a wrong object.
     """
     whole = isinstance(lane, Lane) and (_is_being_written(lane) or _has_its_parts(lane))
     if not whole:
@@ -202,7 +202,7 @@ def can_be_read(lane: Any) -> bool:
 
 
 def _is_being_written(lane: Lane) -> bool:
-    """Whether this transaction has added an entry already: then the lane was looked at."""
+    """Whether this transaction has added an entry already: then the lane was checked."""
     newest = vars(lane).get("newest")
     # Further segments of the same transaction have no connection yet.
     return type(newest) is Segment and (newest._p_jar is None or bool(newest._p_changed))
@@ -220,14 +220,14 @@ def _is_whole(segment: Any) -> bool:
 
 
 def _is_loaded(record: Any) -> bool:
-    """Load a record; return whether that can be done. Raises what a storage in trouble does."""
+    """Load a record; return whether it could be loaded. Raises the errors of a failing storage."""
     try:
         record._p_activate()
     except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
         raise
     except Exception:
-        # There is none, or its state is that of an object of another class; or its storage is in
-        # trouble, which says nothing of it: what it leads to must not be passed over.
+        # The record is missing, or its state belongs to another class. Or its storage is failing:
+        # this says nothing about the record, and the entries behind it must not be skipped.
         return _is_stored(record) and _has_its_state(record)
     return True
 
@@ -250,7 +250,7 @@ def _has_its_state(record: Any) -> bool:
     return True
 
 
-#: Oids of records of which was said that they cannot be read. Any thread may add.
+#: Oids of records that were logged as unreadable. Any thread may add.
 _told: set[bytes] = set()
 
 
@@ -274,7 +274,7 @@ def has_unread(lanes: Lanes, connection: Any) -> bool:
 
 
 def prepare(lanes: Lanes, count: int) -> None:
-    """Make the lanes of this process's first `count` connections, so that first puts are cheap."""
+    """Make lanes for this process's first `count` connections, so that first puts are cheap."""
     for number in range(count):
         key = _lane_key(number)
         if key not in lanes:
@@ -292,11 +292,11 @@ class _Slots:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: Of open connections, the number of their slot and the key of their lane.
+        #: For each open connection, the number of its slot and the key of its lane.
         self._leased: WeakKeyDictionary[Any, tuple[int, str]] = WeakKeyDictionary()
-        #: Of databases, the free slots: number, and newest transaction when it became free.
+        #: For each database, the free slots: number, and newest transaction when it became free.
         self._free: WeakKeyDictionary[Any, list[tuple[int, bytes]]] = WeakKeyDictionary()
-        #: Of databases, the lowest number never used.
+        #: For each database, the lowest number never used.
         self._next: WeakKeyDictionary[Any, int] = WeakKeyDictionary()
 
     def lane_key(self, connection: Any) -> str:
@@ -314,8 +314,8 @@ class _Slots:
     def _take(self, connection: Any) -> int:
         """The lowest free slot whose last use this connection's transaction can see.
 
-        A connection that began before the last user of a slot committed has an old segment before
-        its eyes: writing it would conflict.
+        If the connection's transaction began before the last user of a slot committed, it sees an
+        old segment: writing that would conflict.
         """
         database = connection.db()
         # Not `_storage`: after a savepoint that is a temporary one.

@@ -1,12 +1,11 @@
-"""Where the lanes of a queue are found.
+"""The container of the lanes of a queue.
 
 Many processes may put their first job into a queue at the same time, each through a new lane. So
-the lanes lie in buckets, and none of these ever splits: two insertions into one of them are merged,
-whoever made them. Nor does a removal get in the way of an insertion, since the first key of a
-bucket is never removed.
+the lanes lie in buckets that never split: two insertions into a bucket are always merged. A removal
+does not conflict with an insertion either, since the first key of a bucket is never removed.
 
-Each bucket is written again with every new lane in it. There are several, and lanes that nobody
-uses are removed: see `zc.async_.queue.disused`.
+Every new lane writes its whole bucket again. So there are several buckets, and unused lanes are
+removed: see `zc.async_.queue.disused`.
 """
 
 import zlib
@@ -16,10 +15,10 @@ from typing import Any
 import persistent
 from BTrees.OOBTree import OOBTree, OOBucket
 
-#: How many buckets there are. More make each smaller, and every look at an idle queue longer.
+#: The number of buckets. With more, each is smaller, and a look at an idle queue takes longer.
 BUCKETS = 8
 
-#: The first key of each bucket. No lane has it: what it leads to is None.
+#: The first key of each bucket. No lane has it: its value is None.
 FIRST = ""
 
 
@@ -27,9 +26,9 @@ class Lanes(persistent.Persistent):
     """The lanes of a queue, by the keys of their leases. This record is never written again."""
 
     def __init__(self, earlier: OOBTree | None = None, buckets: int = BUCKETS) -> None:
-        """`earlier`: a tree in which an older version kept them; it may still get new ones.
+        """`earlier`: the tree in which an older version kept lanes; it may still get new ones.
 
-        `buckets`: how many; with none, new lanes go there too.
+        `buckets`: how many buckets to make; with none, new lanes go into `earlier` too.
         """
         self._buckets = tuple(OOBucket({FIRST: None}) for _number in range(buckets))
         self._earlier = earlier
@@ -40,12 +39,12 @@ class Lanes(persistent.Persistent):
         return not self._buckets
 
     def with_buckets(self) -> "Lanes":
-        """What is to take the place of those of an older version."""
+        """A replacement for the lanes of an older version, with buckets."""
         return Lanes(self._earlier)
 
     @property
     def database(self) -> Any:
-        """The database they are in, or None."""
+        """The database of the lanes, or None."""
         jar = self._mappings()[0]._p_jar
         return None if jar is None else jar.db()
 
@@ -58,7 +57,7 @@ class Lanes(persistent.Persistent):
         return [*self._buckets, *([] if self._earlier is None else [self._earlier])]
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The lane of that key, or `default`."""
+        """The lane with that key, or `default`."""
         if key == FIRST:
             return default
         lane = self._bucket(key).get(key)
@@ -102,7 +101,7 @@ class Lanes(persistent.Persistent):
     def __len__(self) -> int:
         mappings = self._mappings()
         for lanes in mappings:
-            # The length of a bucket that cannot be loaded is a SystemError, whatever the reason.
+            # `len` of a bucket that cannot be loaded raises SystemError, which hides the reason.
             lanes._p_activate()
         return sum(map(len, mappings)) - len(mappings)
 

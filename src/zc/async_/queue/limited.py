@@ -1,18 +1,18 @@
-"""The waiting jobs that need places in quotas: the part of the backlog that is made for many.
+"""The part of the backlog for jobs that need places in quotas; made for many quotas.
 
-There may be a quota for each of 100,000 customers, and a claim looks at none that has nothing for
-it. Jobs that name the same quotas are a `Pile`. Of each pile only the first job, its head, is in an
-index: among the open ones, or, if a claim found a quota of the pile full, parked under that quota.
-Claims go through the open heads in order. Of parked ones they see
+There may be a quota for each of 100,000 customers, and a claim leaves out those that have nothing
+for it. Jobs that name the same quotas form a `Pile`. Only the first job of each pile, its head, is
+in an index. The head is open, or it is parked under a quota if a claim found that quota full.
+Claims go through the open heads in order. They also see parked heads
 
-- those under quotas that have room again. Quotas that jobs have filled are asked in each claim:
-  there are at most as many as jobs that run.
-- those under quotas that were closed, with a size of 0, and have been opened or removed since. Of
-  these there may be any number; whoever opens one notes that (`Quotas.reopened`).
+- under quotas that have room again. Each claim asks the quotas that running jobs fill: there are at
+  most as many as running jobs.
+- under quotas that were closed (size 0) and have been opened or removed since. There may be any
+  number of closed quotas; opening one leaves a note (`Quotas.reopened`).
 
-Claims alone write this. Most piles are of one job: they have no record, and are kept in the trees.
-Whoever changes a pile, or files it elsewhere, writes its record or changes what the tree of piles
-has under its names: so who takes the last job of a pile, and removes it, and who adds one conflict.
+Only claims write this. Most piles have one job: they have no record, and are kept in the trees. A
+claim that changes or moves a pile writes its record, or its item in the tree of piles. So a claim
+that takes the last job of a pile and removes the pile conflicts with one that adds a job to it.
 """
 
 import itertools
@@ -33,22 +33,22 @@ FEW = 8
 
 
 class Pile(persistent.Persistent):
-    """The waiting jobs that name the same quotas, and that the same filters have refused.
+    """The waiting jobs that name the same quotas and were refused by the same filters.
 
-    To `Candidates` it is a group, and its only shard. It is stored once it has several entries, and
-    until it has none.
+    `Candidates` uses it as a group, and as the only shard of that. It is stored once it has several
+    entries, and until it has none.
     """
 
-    #: The first key under which it is filed, and the quota under which it is parked (None: open).
+    #: The key of its head in the index, and the quota under which it is parked (None: open).
     head: SortKey | None = None
     held_by: str | None = None
-    #: The entries by `SortKey` once they were more than `FEW`; until then they are in `few`.
+    #: The entries by `SortKey`, once there were more than `FEW`; until then they are in `few`.
     many: Tree | None = None
 
     def __init__(self, quota_names: tuple[str, ...]) -> None:
         self.quota_names = quota_names
         self.few: tuple[tuple[SortKey, Any], ...] = ()
-        #: How many entries there are. Changed with each, so that two changes conflict.
+        #: The number of entries. Every change writes it, so that two changes conflict.
         self.count = 0
 
     def __bool__(self) -> bool:
@@ -61,7 +61,7 @@ class Pile(persistent.Persistent):
 
     @property
     def jobs(self) -> Any:
-        """The entries: a mapping, in order, and not to be changed."""
+        """The entries: an ordered mapping that must not be changed."""
         return dict(self.few) if self.many is None else self.many
 
     def add(self, key: SortKey, job: Any) -> None:
@@ -87,41 +87,40 @@ class Pile(persistent.Persistent):
     def of_one(
         cls, quota_names: tuple[str, ...], key: SortKey, job: Any, held_by: str | None
     ) -> "Pile":
-        """A pile that has no record, as it is filed."""
+        """A pile without a record, as the index has it."""
         pile = cls(quota_names)
         pile.add(key, job)
         pile.head, pile.held_by = key, held_by
         return pile
 
     def first(self) -> SortKey | None:
-        """The key of the first entry, None if there is none."""
+        """The key of the first entry; None if there is none."""
         if not self.count:
             return None
         return self.few[0][0] if self.many is None else self.many.minKey()
 
 
-#: A pile in a tree by heads: itself, or of one without a record, the names and the job.
+#: A pile in a tree by heads: the pile itself or, if it has no record, its names and its job.
 Filed = Pile | tuple[tuple[str, ...], Any]
 
 
 class Limited(persistent.Persistent):
-    """The piles of jobs that the same filters have refused, all of the system or none."""
+    """The piles of jobs that the same filters refused; all jobs are of the system, or none is."""
 
     def __init__(self) -> None:
-        # None is a `Tree`: while it is small, any ZEO server can merge what claims of jobs of
-        # different quotas change.
-        #: Names of quotas, sorted, to the `Pile`; of one without a record, to its head, or if it is
-        #: parked, to that and the quota.
+        # None of these is a `Tree`: any ZEO server can merge the changes of a small OOBTree, made
+        # by claims of jobs with different quotas.
+        #: Maps the sorted names of quotas to the `Pile`. A pile without a record is represented by
+        #: its head or, if it is parked, by its head and the quota.
         self.piles = OOBTree()
-        #: The piles, as `Filed`, by their heads: those that nothing was found to hold back, and the
-        #: others.
+        #: The piles, as `Filed`, by their heads: the open ones, and the parked ones.
         self.open = OOBTree()
         self.parked = OOBTree()
-        #: The others by the name of a quota that holds them back, and the head.
+        #: The parked piles by the name of a quota that holds them back, and the head.
         self.parked_by = OOBTree()
-        #: How many piles are parked under a quota, by its name: those of quotas that claims ask,
-        #: and those of closed ones. The numbers have claims conflict of which one takes the last
-        #: pile from under a quota, and another adds one.
+        #: How many piles are parked under a quota, by its name: in `held` for quotas that claims
+        #: ask, in `closed` for closed ones. The numbers make two claims conflict if one takes the
+        #: last pile from under a quota and the other adds one.
         self.held = OOBTree()
         self.closed = OOBTree()
 
@@ -129,7 +128,7 @@ class Limited(persistent.Persistent):
         return bool(self.open) or bool(self.parked)
 
     def pile(self, quota_names: tuple[str, ...]) -> Pile | None:
-        """The pile of those names, None if there is none."""
+        """The pile with those names; None if there is none."""
         stored = self.piles.get(quota_names)
         if isinstance(stored, tuple):
             head, held_by = stored
@@ -137,16 +136,16 @@ class Limited(persistent.Persistent):
         return _as_pile(stored, self.open[stored], None) if isinstance(stored, bytes) else stored
 
     def opened(self) -> Iterator[tuple[SortKey, Pile]]:
-        """The piles that nothing was found to hold back, in order, by their heads."""
+        """The open piles with their heads, in the order of these."""
         return ((head, _as_pile(head, filed, None)) for head, filed in self.open.items())
 
     def under(self, name: str) -> Iterator[tuple[SortKey, Pile]]:
-        """The piles parked under a quota, in order, by their heads."""
+        """The piles parked under a quota with their heads, in the order of these."""
         parked = self.parked_by.items((name, b""), (name, AFTER_ALL))
         return ((head, _as_pile(head, filed, name)) for (_name, head), filed in parked)
 
     def file(self, pile: Pile, places: Places) -> bool:
-        """Have the index agree with a pile; return whether it did not.
+        """Bring the index up to date with a pile; return whether that changed anything.
 
         An empty pile is removed.
         """
@@ -157,7 +156,7 @@ class Limited(persistent.Persistent):
         old_head, old_holder = pile.head, pile.held_by
         if (head, holder) == (old_head, old_holder) and not needs_record:
             return False
-        # In any case: two claims that file a pile conflict.
+        # Always written, so that two claims that file the same pile conflict.
         pile.head, pile.held_by = head, holder
         if old_head is not None:
             self._take_out(old_head, old_holder)
@@ -195,7 +194,8 @@ class Limited(persistent.Persistent):
         if not is_closed and holder not in self.held:
             is_closed = places.is_closed(holder)
         if is_closed and change > 0:
-            # Else it might be opened, and a claim have dealt with that, before this is seen.
+            # Else the quota might be opened, and a claim might handle that before it can see this
+            # pile.
             places.rely_on(holder)
         counts = self.closed if is_closed else self.held
         count = counts.get(holder, 0) + change
@@ -205,9 +205,9 @@ class Limited(persistent.Persistent):
             del counts[holder]
 
     def some_closed(self, limit: int) -> list[str]:
-        """Names of closed quotas under which piles are parked: others each time, if they are many.
+        """Names of closed quotas with parked piles. If there are many, each call returns others.
 
-        (This record is never written again, and what it remembers here lasts.)
+        (This record is never written again, so its volatile attribute lasts.)
         """
         after = getattr(self, "_v_looked_to", None)
         closed = self.closed.keys(after, excludemin=after is not None)
@@ -216,12 +216,12 @@ class Limited(persistent.Persistent):
         return names
 
     def close(self, name: str, places: Places) -> None:
-        """A quota has no places any more: claims need not ask it until it is opened."""
+        """Note that a quota has no places any more: claims need not ask it until it is opened."""
         places.rely_on(name)
         self.closed[name] = self.held.pop(name)
 
     def reopen(self, name: str, places: Places) -> None:
-        """A quota may have been opened or removed: have claims ask it again."""
+        """Make claims ask a quota again if it was opened or removed."""
         if name in self.closed and not places.is_closed(name):
             self.held[name] = self.closed.pop(name)
 
@@ -234,12 +234,12 @@ def _as_pile(head: SortKey, filed: Filed, held_by: str | None) -> Pile:
 
 
 def indices(backlog: Backlog) -> list[tuple[tuple[bool, tuple[Refusal, ...]], Limited]]:
-    """All there are, with whether their jobs belong to the system, and who refused them."""
+    """All indices; their keys say whether the jobs are of the system, and which filters refused."""
     return [] if backlog.limited is None else list(backlog.limited.items())
 
 
 def index_of(backlog: Backlog, system: bool, refusals: tuple[Refusal, ...]) -> Limited:
-    """One of them, made if it is not there. They are few, and never deleted."""
+    """The index with this key, made if it is missing. Indices are few, and never deleted."""
     if backlog.limited is None:
         backlog.limited = OOBTree()
     index = backlog.limited.get((system, refusals))
@@ -249,17 +249,17 @@ def index_of(backlog: Backlog, system: bool, refusals: tuple[Refusal, ...]) -> L
 
 
 def change_count(backlog: Backlog, change: int) -> None:
-    """Note that piles have so many entries more."""
+    """Add to the number of entries in piles."""
     if backlog.limited_count is None:
         backlog.limited_count = Length()
     backlog.limited_count.change(change)
 
 
 def take_over(backlog: Backlog, key: GroupKey, group: Group, places: Places) -> None:
-    """Make a pile of a group of jobs with quotas, as older versions wrote them."""
+    """Make a pile of a group of jobs with quotas, which an older version wrote."""
     index = index_of(backlog, key.system, key.refusals)
     for shard in group.shards:
-        # Whoever adds to it meanwhile conflicts, and so do two that take it over.
+        # So a claim that adds to it meanwhile conflicts, and so does another that takes it over.
         shard._p_changed = True
         if not shard:
             continue

@@ -1,8 +1,8 @@
-"""Looking through the waiting jobs of a queue, in order.
+"""Iterates over the waiting jobs of a queue, in order.
 
-What waits is in many places, each in an order of its own, and these are merged as one goes: whoever
-wants the first job loads no other. Only of entries whose place in the order is not noted, those of
-older versions for the most part, the jobs are loaded beforehand.
+The jobs are in many places, each with its own order. These are merged lazily: reading the first job
+loads no other. Only jobs whose entries do not contain their place in the order, mostly those of
+older versions, are loaded beforehand.
 """
 
 import heapq
@@ -15,20 +15,20 @@ from zc.async_.job import AFTER_ALL, SortKey, entry_of, entry_of_later
 from zc.async_.queue.lane import Entry, Lane, place_of_entry, readable
 from zc.async_.queue.limited import Filed, indices
 
-#: Items of a tree that are read at once: at first, and at most.
+#: How many items of a tree are read at once: at first, and at most.
 _FIRST_CHUNK = 8
 _CHUNK = 256
 
-#: An entry in its place.
+#: A place in the order, and the job there.
 Placed = tuple[SortKey, Any]
 
 
 def waiting_jobs(queue: Any) -> Iterator[Any]:
-    """The jobs that wait in `queue`, in order, each once: also if it is edited meanwhile."""
+    """The jobs that wait in `queue`, in order, each once even if it is edited meanwhile."""
     seen = set()
     for key, job in heapq.merge(*_sources(queue), key=operator.itemgetter(0)):
         if queue.is_waiting(job, entry_of(key)):
-            # A claim may have read what is in the backlog as well.
+            # The same job may be in the backlog and in a running claim.
             identity = job._p_oid or id(job)
             if identity not in seen:
                 seen.add(identity)
@@ -36,7 +36,7 @@ def waiting_jobs(queue: Any) -> Iterator[Any]:
 
 
 def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
-    """The entries, those that no longer count among them: each source is in order."""
+    """The entries, including those that no longer count. Each source is in order."""
     backlog = queue.backlog
     for group in backlog.groups.values():
         for shard in group.shards:
@@ -56,9 +56,9 @@ def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
 
 
 def _of_piles(heads: Any) -> Iterator[Placed]:
-    """The entries of piles, of which each is looked into when its first entry is due."""
-    #: Of the piles that were looked into: the key of the next entry, a number, that entry, and
-    #: those after it.
+    """The entries of piles. A pile is looked into when its first entry is next."""
+    #: The piles that were looked into: the key of the next entry, a number, that entry, and the
+    #: entries after it.
     heap: list[tuple[SortKey, int, Placed, Iterator[Placed]]] = []
     numbers = itertools.count()
     for head, filed in itertools.chain(_in_chunks(heads), [(AFTER_ALL, None)]):
@@ -101,7 +101,7 @@ def _ordered(entries: Any) -> list[Placed]:
 
 
 def _of_lane(queue: Any, lane: Lane) -> Iterator[Placed]:
-    """The unread entries of a lane: as far as these are not in order, all are read first."""
+    """The unread entries of a lane. The part that is not in order is read first as a whole."""
     ordered_from = lane.ordered_from
     unread = lane.unread()
     following: list[Placed] = []
@@ -125,5 +125,5 @@ def _placed(queue: Any, entry: Entry) -> Placed | None:
 
 
 def _loaded(queue: Any, job: Any, entry_key: int) -> Placed | None:
-    """The place of an entry, by its job; None if it does not count."""
+    """The place of an entry, taken from its job; None if the entry does not count."""
     return (job.position_key(), job) if queue.is_waiting(job, entry_key) else None

@@ -6,7 +6,7 @@ from typing import Any
 class Places:
     """How many places are free in each quota, less those that this claim has given away.
 
-    Looked up once: within a claim places only become fewer.
+    Each quota is looked up once: within a claim, places only become fewer.
     """
 
     def __init__(self, quotas: Any) -> None:
@@ -14,7 +14,7 @@ class Places:
         self._known: dict[str, int] = {}
 
     def free(self, name: str) -> int:
-        """The free places of a quota. One that was removed holds nobody back."""
+        """The free places of a quota. A quota that was removed holds no job back."""
         free = self._known.get(name)
         if free is None:
             quota = self._quotas.get(name)
@@ -22,13 +22,13 @@ class Places:
         return free
 
     def holder(self, names: tuple[str, ...]) -> str | None:
-        """The name of a full quota among `names`, None if there is none."""
+        """The name of a full quota among `names`; None if there is none."""
         return next((name for name in names if self.free(name) <= 0), None)
 
     def known_holder(self, names: tuple[str, ...], parked_under: str | None) -> str | None:
-        """The same, and no quota is asked that was not asked before.
+        """Like `holder`, but asks no quota that was not asked before.
 
-        `parked_under` is taken for full unless it is known not to be.
+        `parked_under` counts as full unless it is known to have room.
         """
         known = self._known
         if parked_under is not None and known.get(parked_under, 0) <= 0:
@@ -36,7 +36,7 @@ class Places:
         return next((name for name in names if known.get(name, 1) <= 0), None)
 
     def is_closed(self, name: str) -> bool:
-        """Whether a quota has no places at all, so that only its size has to be looked at."""
+        """Whether a quota has no places at all, so that only its size matters."""
         quota = self._quotas.get(name)
         return quota is not None and quota.size == 0
 

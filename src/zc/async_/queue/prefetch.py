@@ -1,16 +1,16 @@
-"""Asking a storage behind a network for what a claim will look at, all at once."""
+"""Fetches the records that a claim will need from a storage behind a network, all at once."""
 
 from typing import Any
 
 from zc.async_.queue.ready import Ready
 from zc.async_.queue.unread import Unread
 
-#: How many jobs of a group are asked for at once, from a storage behind a network.
+#: How many jobs of a group are fetched at once from a storage behind a network.
 PREFETCH_STORED = 16
 
 
 def prefetch(queue: Any, ready: Ready, unread: Unread) -> None:
-    """Ask the storage of `queue` for the first of the jobs that are ready or unread.
+    """Ask the storage of `queue` for the first jobs of those that are ready or unread.
 
     Does nothing if the queue is not stored.
     """
@@ -24,13 +24,13 @@ def prefetch(queue: Any, ready: Ready, unread: Unread) -> None:
 
 
 def _limited(jar: Any, all_quotas: Any, ready: Ready) -> list[Any]:
-    """The same of jobs with quotas, and of these. Returns jobs."""
+    """Fetch the piles of jobs with quotas, and these quotas. Returns the first jobs."""
     if not hasattr(jar.db().storage, "prefetch"):
-        # To look up the quotas would cost more than is gained.
+        # Looking up the quotas would cost more than it gains.
         return []
     piles = ready.first_piles(PREFETCH_STORED)
     _load(jar, [pile for pile in piles if pile._p_jar is not None])
-    # (Of one job, they have no records.)
+    # (Piles of one job have no records.)
     names = {name for pile in piles for name in pile.quota_names}
     quotas = [all_quotas.get(name) for name in names]
     _load(jar, [quota for quota in quotas if quota is not None])
@@ -39,7 +39,7 @@ def _limited(jar: Any, all_quotas: Any, ready: Ready) -> list[Any]:
 
 
 def _load(jar: Any, records: list[Any]) -> None:
-    """Ask the storage for those of the records that are not in memory."""
+    """Ask the storage for the records that are not in memory."""
     missing = [record._p_oid for record in records if record._p_changed is None]
     if len(missing) > 1:
         jar.prefetch(missing)

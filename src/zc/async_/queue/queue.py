@@ -42,7 +42,7 @@ __all__ = [
     "getDefaultQueue",
 ]
 
-#: More entries than this that no longer count, and `pull` has them dropped.
+#: With more entries than this that no longer count, `pull` drops them.
 _STALE_LIMIT = 200
 
 _key_lock = threading.Lock()
@@ -52,7 +52,7 @@ _last_key = 0
 def _new_entry_key() -> int:
     """The time in microseconds, made unique in this process.
 
-    A clock that was set back is followed: keys tell entries of one job apart, and no more.
+    A clock that was set back is followed: keys need only tell the entries of one job apart.
     """
     global _last_key
     now = zc.async_.clock.microseconds()
@@ -65,19 +65,19 @@ def _new_entry_key() -> int:
 class Queue(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQueue`.
 
-    This record is written when the queue is made; those it refers to are described in
-    `zc.async_.queue.lane` and `zc.async_.queue.backlog`.
+    This record is written when the queue is made. `zc.async_.queue.lane` and
+    `zc.async_.queue.backlog` describe the records to which it refers.
     """
 
     _v_claim: Claim | None = None
-    #: Whether this connection made claims: its own new jobs may be in the backlog then.
+    #: Whether this connection made claims: then its own new jobs may be in the backlog.
     _v_has_claimed = False
 
     def __init__(self) -> None:
-        #: Those of the connections that put jobs.
+        #: The lanes of the connections that put jobs.
         self.lanes = Lanes()
         self.backlog = Backlog()
-        #: How many entries of lanes and backlog no longer count. Changes of it are merged.
+        #: How many entries of lanes and backlog no longer count. Its changes are merged.
         self.stale_entries = Length()
         self.quotas = Quotas()
         self.quotas.parent = self
@@ -111,7 +111,7 @@ class Queue(Located, persistent.Persistent):
         self._check_is_new(job)
         if quota_names is not None:
             names = as_quota_names(quota_names)
-            # Before anything is set: a put that is refused for it may be tried with others.
+            # Before anything is set: a caller may try a refused put again with other names.
             check_quota_names(self, names)
             job.quota_names = names
         elif job.kept_quota_names:
@@ -153,7 +153,7 @@ class Queue(Located, persistent.Persistent):
         self.put_back_later(job, zc.async_.clock.microseconds())
 
     def put_back_later(self, job: Any, moment: int, delay: int | None = None) -> None:
-        """Have a claimed job run before others, from `moment` (microseconds) on.
+        """Put a claimed job back, to run before others from `moment` (microseconds) on.
 
         `delay`: see `Conditions.wait_until_moment`.
         """
@@ -165,7 +165,7 @@ class Queue(Located, persistent.Persistent):
         self._file(job, keep_arrival=True)
 
     def put_later(self, job: Any, when: int, delay: int | None = None) -> None:
-        """Have a claimed job wait until `when` (microseconds). For retries.
+        """Put a claimed job back, to wait until `when` (microseconds). For retries.
 
         `delay`: see `Conditions.wait_until_moment`.
         """
@@ -183,7 +183,7 @@ class Queue(Located, persistent.Persistent):
         if jar is not None:
             oids.guard(jar)
             if job._p_jar is None:
-                # The job belongs to the database of the queue, whoever else refers to it.
+                # The job belongs to the database of the queue, even if others refer to it.
                 jar.add(job)
                 oids.check_before_commit(job)
         key = _new_entry_key()
@@ -191,24 +191,24 @@ class Queue(Located, persistent.Persistent):
         lease(self.lanes, jar).append(key, job, job.place_key())
 
     def file_again(self, job: Any) -> None:
-        """A waiting job was edited: make a new entry, for which the old one no longer counts."""
+        """Make a new entry for a waiting job that was edited. The old one no longer counts."""
         self.stale_entries.change(1)
         self._file(job, keep_arrival=True)
 
     def place_again(self, job: Any) -> None:
-        """A job that was put in this transaction was edited."""
+        """Change the entry of a job that was put, and then edited, in this transaction."""
         lane = lease(self.lanes, self._p_jar)
         if not lane.place(job.entry_key, job, job.place_key()):
             self.file_again(job)
 
     def withdraw(self, job: Any) -> None:
-        """The job waits no longer: its entry no longer counts."""
+        """Note that the job no longer waits, so that its entry no longer counts."""
         self.stale_entries.change(1)
 
     # -- looking, and taking by hand
 
     def is_waiting(self, job: Any, entry_key: int) -> bool:
-        """Whether an entry counts. Of jobs that cannot be read, claims log that they wait."""
+        """Whether an entry counts. False for a job that cannot be read; claims log such jobs."""
         if not hasattr(type(job), "entry_key"):
             return False
         try:
@@ -242,7 +242,7 @@ class Queue(Located, persistent.Persistent):
 
     def _slice(self, part: slice) -> list[Any]:
         try:
-            # As many as are wanted are looked at.
+            # Looks only at as many jobs as are needed.
             return list(itertools.islice(self, part.start, part.stop, part.step))
         except ValueError:
             return list(self)[part]
@@ -289,7 +289,7 @@ class Queue(Located, persistent.Persistent):
     def claim_for(
         self, filter: Callable[[Any], Any] | None, default: Any = None, **options: Any
     ) -> Any:
-        """As `claim`, with what `Claim.next` takes besides."""
+        """Like `claim`, with the other arguments of `Claim.next`."""
         claim = self._v_claim
         if claim is None:
             with self.claiming() as claim:
@@ -330,7 +330,7 @@ class Queues(PersistentMapping):
 @zope.component.adapter(persistent.interfaces.IPersistent)
 @zope.interface.implementer(zc.async_.interfaces.IQueue)
 def getDefaultQueue(context: Any) -> Any:
-    """The queue named '' of the database of `context`, a persistent object or a connection."""
+    """The queue '' in the database of `context`, a persistent object or a connection."""
     connection = utils.connection_of(context)
     queues = connection.root().get(zc.async_.interfaces.KEY)
     if queues is None or "" not in queues:

@@ -1,4 +1,4 @@
-"""Quotas: how many jobs of a kind may run at once."""
+"""Quotas limit how many jobs of a kind run at once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ from zc.twist.showing import show
 
 
 class Members(persistent.Persistent):
-    """Who holds a place. Written by claims only.
+    """The jobs that hold a place. Only claims write this.
 
     A plain tuple, never a container that merges changes: two claims that take the last place must
     conflict.
@@ -26,13 +26,13 @@ class Members(persistent.Persistent):
 
 def _holds_place(name: str, job: Any, token: int) -> bool:
     if job.claim_token != token:
-        # It was put back since, and perhaps removed, edited or claimed again.
+        # The job was put back since, and perhaps removed, edited or claimed again.
         return False
-    # NEW: claimed by somebody who has not put it into an agent, or calls it himself.
+    # NEW: the job was claimed, and then not put into an agent, or called by hand.
     if job.status not in (NEW, ASSIGNED, ACTIVE):
         return False
     if job.given_up_places is None:
-        # If it waits, an older version has freed its places.
+        # An older version has freed its places if it waits.
         return not job.is_suspended()
     return name not in job.given_up_places
 
@@ -41,7 +41,8 @@ def _holds_place(name: str, job: Any, token: int) -> bool:
 class Quota(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQuota`.
 
-    The size is a record of its own, apart from the members: changing it does not fight claims.
+    The size and the members are in different records: changing the size does not conflict with
+    claims.
     """
 
     def __init__(self, name: str, size: int = 1) -> None:
@@ -81,7 +82,7 @@ class Quota(Located, persistent.Persistent):
 
     @property
     def _data(self) -> tuple[Any, ...]:
-        """The jobs that hold a place now, as the original kept them."""
+        """The jobs that hold a place now, under the original's name."""
         return tuple(self)
 
     def __iter__(self) -> Iterator[Any]:
@@ -102,7 +103,7 @@ class Quota(Located, persistent.Persistent):
         self.members.jobs = (*others, (job, job.claim_token))
 
     def release(self, jobs: Any) -> bool:
-        """Take the places of those `jobs` that need none; return whether there were any."""
+        """Free the places that these `jobs` no longer need; return whether there were any."""
         members = self.members.jobs
         if not any(member is job for member, _token in members for job in jobs):
             return False
@@ -111,7 +112,7 @@ class Quota(Located, persistent.Persistent):
 
 
 def _new_notes() -> OOBTree:
-    # Never empty: the first insertion cannot be merged with another, nor the last deletion.
+    # Never empty: the first insertion into a tree, and the last deletion, cannot be merged.
     return OOBTree({(): 0})
 
 
@@ -119,8 +120,8 @@ def _new_notes() -> OOBTree:
 class Quotas(Located, persistent.Persistent):
     """See `zc.async_.interfaces.IQuotas`."""
 
-    #: Names, as tuples of one, of quotas of size 0 that were given places or removed: claims, which
-    #: do not ask quotas of size 0, ask these again. A number to each, so that two changes of one
+    #: Quotas of size 0 that were given places or removed. Claims do not ask quotas of size 0, but
+    #: they ask these again. Maps names, as tuples of one, to numbers, so that two changes of one
     #: conflict. (None: in a database of an older version.)
     reopened: OOBTree | None = None
 
@@ -139,13 +140,13 @@ class Quotas(Located, persistent.Persistent):
         self.reopened[(name,)] = self.reopened.get((name,), 0) + 1
 
     def reopened_names(self) -> Iterator[str]:
-        """The names of which claims have not seen that they were opened."""
+        """The names of quotas that were opened, which claims have not noticed yet."""
         for key in () if self.reopened is None else self.reopened:
             if key:
                 yield key[0]
 
     def forget_reopened(self, names: list[str]) -> None:
-        """Only for claims, which have seen to these."""
+        """Remove the notes of these names. Only for claims, once they have handled them."""
         if self.reopened is not None:
             for name in names:
                 del self.reopened[(name,)]
@@ -163,7 +164,8 @@ class Quotas(Located, persistent.Persistent):
     def remove(self, name: str) -> None:
         """See `zc.async_.interfaces.IQuotas`."""
         quota = self._quotas.pop(name)
-        # Who watches it, since it holds back jobs, hears of that; and who changes it conflicts.
+        # This write is noticed by polls that watch the quota because it holds back jobs, and makes
+        # transactions that change the quota conflict.
         quota.parent = quota.name = None
         if quota.size == 0:
             self.note_reopened(name)
@@ -172,7 +174,7 @@ class Quotas(Located, persistent.Persistent):
         return self._quotas[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The quota of that name, or `default`."""
+        """The quota with that name, or `default`."""
         return self._quotas.get(name, default)
 
     def __contains__(self, name: object) -> bool:

@@ -1,6 +1,6 @@
-"""The jobs that may run as soon as nothing holds them back, as one claim goes through them.
+"""The jobs that are due, in the order in which one claim goes through them.
 
-They are those of the backlog and what the claim adds, which is written down when it is closed.
+They are those of the backlog and those that the claim adds, which it writes when it is closed.
 """
 
 import itertools
@@ -14,14 +14,14 @@ from zc.async_.queue.contenders import MOVES, Contenders
 from zc.async_.queue.limited import Pile, change_count, index_of, indices, take_over
 from zc.async_.queue.places import Places
 
-#: Most groups of older versions that one claim takes over.
+#: The most groups of older versions that one claim takes over.
 TAKE_OVER_LIMIT = 1000
 
 
 class Ready:
-    """The jobs of `queue` that are due, those with quotas among them, in order.
+    """The jobs of `queue` that are due, with and without quotas, in order.
 
-    `places` are those of its quotas; of `share`, see `zc.async_.queue.claim.Claim`.
+    `places` are those of its quotas. For `share`, see `zc.async_.queue.claim.Claim`.
     """
 
     def __init__(self, queue: Any, places: Places, share: int | None) -> None:
@@ -29,13 +29,13 @@ class Ready:
         self._quotas = queue.quotas
         self._places = places
         self._share = share
-        #: The jobs without quotas, and those of older versions that were not taken over yet.
+        #: The jobs without quotas, and groups of older versions that were not taken over yet.
         self._candidates: dict[GroupKey, Candidates] = {}
-        #: The others: whether they are of the system, and who refused them.
+        #: The jobs with quotas, by whether they are of the system and the filters that refused.
         self._limited: dict[tuple[bool, tuple[Refusal, ...]], Contenders] = {}
         #: Entries to be deleted from shards.
         self._deletions: list[tuple[Shard | Pile, SortKey]] = []
-        #: How many more entries there are in piles than is noted.
+        #: How many more entries there are in piles than the stored count says.
         self._in_piles = 0
         #: Whether there is more to do now than one claim does.
         self.more = False
@@ -73,14 +73,14 @@ class Ready:
         candidates = self._candidates[key] = Candidates(key, stored, self._share)
         return candidates
 
-    # -- for who loads beforehand
+    # -- for prefetching
 
     def first_stored(self, count: int) -> list[Any]:
-        """Of each group without quotas, so many jobs that are likely to be wanted."""
+        """`count` jobs of each group without quotas that are likely to be needed."""
         return [job for c in self._candidates.values() for job in c.first_stored(count)]
 
     def first_piles(self, count: int) -> list[Pile]:
-        """Of those with quotas, so many piles of each index that are likely to be looked into."""
+        """`count` piles of each index that are likely to be looked into."""
         return [pile for c in self._limited.values() for pile in c.first_heads(count)]
 
     # -- handing out
@@ -100,10 +100,10 @@ class Ready:
         candidates.push(waiting)
 
     def first(self, system: bool, refusal: Refusal | None) -> Candidates | None:
-        """The group whose first job goes before those of the others, None if there is none.
+        """The group with the first job of all; None if there is none.
 
-        Only of groups that no quota holds back, with jobs of the system or with others, and that
-        `refusal` does not stand for.
+        Leaves out groups that a quota holds back and groups that the filter of `refusal` refused.
+        `system` says whether to return a group of system jobs or of others.
         """
         best, best_key = None, None
         for key, candidates in self._candidates.items():
@@ -125,15 +125,15 @@ class Ready:
         return best
 
     def delete(self, waiting: Waiting) -> None:
-        """Have a job that was taken from its group deleted where it is stored, if it is."""
+        """Note that a job taken from its group has to be deleted from its shard, if it has one."""
         key, _job, stored = waiting
         if stored is not None:
             self._deletions.append((stored, key))
 
-    # -- for those who look at the queue meanwhile
+    # -- for code that looks at the queue during the claim
 
     def entries(self) -> Iterator[tuple[SortKey, Any]]:
-        """What was added and is not written down yet."""
+        """The entries that were added and are not written yet."""
         for candidates in self._all_candidates():
             for key, job, stored in candidates.to_store():
                 if stored is None:
@@ -150,14 +150,14 @@ class Ready:
     # -- writing
 
     def write_deletions(self) -> None:
-        """Delete what was taken, where it is stored."""
+        """Delete the stored entries of jobs that were taken."""
         for shard, key in self._deletions:
             shard.remove(key)
             self._in_piles -= isinstance(shard, Pile)
         self.changed = self.changed or bool(self._deletions)
 
     def write(self) -> None:
-        """Write down what was added to the groups, and file the piles. After `write_deletions`."""
+        """Write the jobs that were added to groups, and file the piles. After `write_deletions`."""
         for candidates in self._all_candidates():
             self._store(candidates)
         if self._in_piles:
@@ -169,7 +169,7 @@ class Ready:
             self.more = self.more or contenders.more
 
     def _store(self, candidates: Candidates) -> None:
-        """Write down what was added to a group."""
+        """Write the jobs that were added to a group."""
         new = candidates.to_store()
         if not new:
             return

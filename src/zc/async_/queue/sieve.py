@@ -1,7 +1,7 @@
-"""Which entries count: as a claim comes across them, those that do not are dropped.
+"""Drops entries that do not count, when a claim comes across them.
 
-An entry counts while its job still names it. One whose job cannot be read may count or not: it is
-set aside for a while.
+An entry counts while its job still names it. If the job cannot be read, nobody knows whether its
+entry counts: it is set aside for a while.
 """
 
 import logging
@@ -18,7 +18,7 @@ from zc.twist.showing import show
 
 #: Microseconds for which a job that cannot be read is left alone.
 UNREADABLE_DELAY = 60_000_000
-#: The same for one that was put this short a time ago.
+#: The same for a job that was put less than `NEW_FOR` microseconds ago.
 NEW_DELAY = 1_000_000
 NEW_FOR = 10_000_000
 
@@ -34,7 +34,7 @@ class Problem(NamedTuple):
 def problem_of(job: Any) -> Problem | None:
     """Why a job cannot be read; None if it can.
 
-    Raises what says that the storage is out of reach, or that the transaction is to be tried again.
+    Raises errors that mean that the storage is out of reach or the transaction has to be retried.
     """
     try:
         job._p_activate()
@@ -43,7 +43,7 @@ def problem_of(job: Any) -> Problem | None:
     except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
         raise
     except Exception as error:
-        # Whatever the state of an argument raises: this job's problem, and nobody else's.
+        # The state of an argument may raise any error: a problem of this job only.
         return Problem(f"it cannot be loaded ({show(error)})", False)
     kind = type(job)
     if hasattr(kind, "entry_key"):
@@ -52,7 +52,7 @@ def problem_of(job: Any) -> Problem | None:
 
 
 class Sieve:
-    """Tells the entries of `queue` that count from the others, for one claim.
+    """Separates the entries of `queue` that count from the others, for one claim.
 
     `now` is the time of the claim (microseconds). Jobs that cannot be read go to `timed`.
     """
@@ -61,13 +61,13 @@ class Sieve:
         self._queue = queue
         self._now = now
         self._timed = timed
-        #: Entries that were found not to count.
+        #: How many entries did not count.
         self.dropped = 0
-        #: Whether a job was set aside, which was written.
+        #: Whether a job was set aside, and this written.
         self.changed = False
 
     def lets_pass(self, job: Any, entry_key: int) -> bool:
-        """Whether the entry counts. If not, it is dropped, or the job set aside for a while."""
+        """Whether the entry counts. If not, it is dropped, or its job is set aside for a while."""
         if not self._is_readable(job, entry_key):
             return False
         if self.is_named(job, entry_key):
@@ -84,13 +84,13 @@ class Sieve:
     def _is_readable(self, job: Any, entry_key: int) -> bool:
         """Whether the job can be read; if not, it is set aside for a while.
 
-        A process that has the code of its class may come across it then.
+        After that, a process that has the code of its class may come across it.
         """
         problem = problem_of(job)
         if problem is None:
             return True
-        # Of several databases, one after the other finishes a commit: it may be on its way.
-        # The clock of who put it may be another, or have been set back.
+        # Several databases finish a commit one after the other, so the job may still arrive. The
+        # clock of the process that put it may differ, or may have been set back.
         is_new = problem.may_come and -NEW_FOR < self._now - entry_key < NEW_FOR
         delay = NEW_DELAY if is_new else UNREADABLE_DELAY
         seconds = delay // 1_000_000
@@ -108,6 +108,6 @@ class Sieve:
         return False
 
     def write(self) -> None:
-        """Write down how many entries were dropped."""
+        """Write how many entries were dropped."""
         if self.dropped:
             self._queue.stale_entries.change(-self.dropped)

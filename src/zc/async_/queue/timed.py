@@ -1,4 +1,4 @@
-"""What hangs on the time: jobs due later, and deadlines, as one claim reads and writes them."""
+"""Jobs due later, and deadlines, as one claim reads and writes them."""
 
 import heapq
 import operator
@@ -12,30 +12,27 @@ from zc.async_.queue.backlog import Backlog, Tree
 class Timed:
     """The jobs of a backlog that are due later, or must begin by some time.
 
-    `now` is the time of the claim (microseconds), `limit` the most jobs of a kind that it takes.
-    Jobs that it adds to those for later are written at once, the rest when it is closed.
+    `now` is the time of the claim (microseconds). `limit` is the most jobs of each kind that it
+    takes. Jobs added to those for later are written at once, the rest when the claim is closed.
     """
 
     def __init__(self, backlog: Backlog, now: int, limit: int) -> None:
         self._backlog = backlog
         self._now = now
         self._limit = limit
-        #: Entries added to those for later.
+        #: How many entries were added to those for later.
         self._added = 0
-        #: Entries to be deleted from these.
+        #: Entries to be deleted from those for later.
         self._due: list[tuple[Tree, bytes]] = []
         #: Deadlines to be added.
         self._deadlines: dict[Any, Any] = {}
         #: Whether there is more to do now than one claim does.
         self.more = False
-        #: Whether anything was written that was due or overdue.
+        #: Whether anything due or overdue was written.
         self.changed = False
 
     def take_overdue(self) -> Iterator[tuple[SortKey, Any]]:
-        """Take the jobs whose deadline has passed from the deadlines, one after the other.
-
-        Each with the key that it had there.
-        """
+        """Take the overdue jobs from the deadlines, one after the other, with their keys there."""
         deadlines = self._backlog.deadlines
         overdue: list[Any] = []
         for key, job in deadlines.items():
@@ -51,14 +48,11 @@ class Timed:
             yield key, job
 
     def postpone_deadline(self, key: SortKey, job: Any, delay: int) -> None:
-        """Put back a deadline that was taken, to be looked at once the delay has passed."""
+        """Put back a deadline that was taken, to be looked at again after the delay."""
         self._backlog.deadlines[postponed(key, self._now + delay)] = job
 
     def take_due(self) -> Iterator[tuple[bytes, Any]]:
-        """Take the jobs whose time has come from those for later, one after the other.
-
-        Each with its `later_key`.
-        """
+        """Take the due jobs from those for later, one after the other, with their `later_key`s."""
         due: list[Any] = []
         for key, job, tree in heapq.merge(
             *map(_items, self._backlog.later_trees()), key=operator.itemgetter(0)
@@ -79,7 +73,7 @@ class Timed:
         self._added += 1
 
     def set_aside(self, key: SortKey, job: Any) -> None:
-        """The same of one that cannot be read, whose rank is not known."""
+        """Add a job that cannot be read, whose rank is unknown, to those for later."""
         self._backlog.later[later_key(key)] = job
         self._added += 1
 
@@ -88,7 +82,7 @@ class Timed:
         self._deadlines[deadline_key(deadline, key)] = job
 
     def drop_deadline(self, deadline: int, key: SortKey) -> None:
-        """Forget by when a job must begin, since it was handed out."""
+        """Forget the deadline of a job that was handed out."""
         place = deadline_key(deadline, key)
         if self._deadlines.pop(place, None) is None:
             self._backlog.deadlines.pop(place, None)
@@ -98,22 +92,22 @@ class Timed:
         return self._added - len(self._due)
 
     def write_deletions(self) -> None:
-        """Delete what was due from those for later."""
+        """Delete the due entries from those for later."""
         for tree, key in self._due:
             del tree[key]
         self.changed = self.changed or bool(self._due)
 
     def write(self) -> None:
-        """Write down the deadlines, and how many are due later."""
+        """Write the deadlines, and the number of jobs due later."""
         self._backlog.deadlines.update(self._deadlines)
         change = self.uncounted()
         if change:
             self._backlog.later_count += change
 
     def next_time(self) -> int | None:
-        """When the next job falls due or must have begun (microseconds), None if none will.
+        """When the next job is due or must have begun (microseconds); None if there is none.
 
-        To be asked once everything is written.
+        For use once everything is written.
         """
         times = [
             time_of(tree.minKey())

@@ -1,4 +1,4 @@
-"""What is new in the lanes of a queue, as one claim reads it."""
+"""The new entries in the lanes of a queue, as one claim reads them."""
 
 import heapq
 import itertools
@@ -21,7 +21,7 @@ class Unread:
         self.changed = False
 
     def first_jobs(self) -> list[Any]:
-        """The jobs of the first entries of each lane, as many as may be read. None is loaded."""
+        """The jobs of each lane's first entries, as many as may be read. It loads none of them."""
         return [
             entry[1]
             for lane in self._lanes
@@ -31,7 +31,7 @@ class Unread:
     def read(self) -> Iterator[tuple[int, Any]]:
         """The keys of the entries, in order, with their jobs.
 
-        Once all were seen to, the cursors say that these are read.
+        At the end of the iteration, the cursors move behind these entries.
         """
         positions = {}
         merged = heapq.merge(*map(_numbered, enumerate(self._lanes)))

@@ -1,6 +1,6 @@
-"""How things are stored: callables by name, growing sequences, oids, and what no database can take.
+"""How things are stored: callables by name, growing sequences, oids, and unstorable objects.
 
-Imports nothing of jobs; looks into one for what cannot be stored.
+Imports nothing about jobs, though it searches a job for objects that cannot be stored.
 """
 
 from zc.async_.storing import callables, growing, oids, originals, storable
@@ -22,5 +22,5 @@ __all__ = [
     "storable",
 ]
 
-# What databases know by name, in results that are failures. A name that is here once stays.
+# Databases know these by name, in results that are failures. A name stays here forever.
 record_as(__name__, NotBroughtOverError, UnstorableError)

@@ -1,8 +1,8 @@
-"""How a job remembers what to call.
+"""How a job stores its callable.
 
-Global functions, built-ins and classes are kept by name and looked up when the job runs: a job
-whose code is gone still loads, and says so. Methods of objects that can be stored are kept as the
-object and a name. Anything else that can be called is stored as it is.
+Global functions, built-ins and classes are stored by name and looked up when the job runs. So a job
+whose code is gone still loads, and reports that. A method of an object that can be stored is kept
+as the object and a name. Any other callable is stored as it is.
 """
 
 import importlib
@@ -18,17 +18,18 @@ from zc.async_ import utils
 from zc.async_.interfaces import MissingCallableError
 from zc.twist.showing import show
 
-#: 'module:qualified.name'; or an object, and the name of a method of it or None.
+#: 'module:qualified.name'; or an object and the name of its method, or None for the object itself.
 Stored = str | tuple[Any, str | None]
 
 _GLOBAL = (types.FunctionType, types.BuiltinFunctionType, type)
 
 
 def to_stored(callable: Any) -> Stored:
-    """What to keep of a callable. TypeError if it cannot be called."""
-    # Looking up __self__ of a Persistent object would be a surprise to its __getattr__.
+    """The stored form of a callable. TypeError if it cannot be called."""
+    # Of these types only: the __getattr__ of a Persistent object would not expect a look-up of
+    # __self__.
     if isinstance(callable, _GLOBAL):
-        # Built-in functions have a __self__: their module, or the object they are a method of.
+        # The __self__ of a built-in function is its module, or the object of which it is a method.
         owner = getattr(callable, "__self__", None)
         if owner is None or isinstance(owner, types.ModuleType) or isinstance(callable, type):
             name = f"{callable.__module__}:{callable.__qualname__}"
@@ -44,7 +45,7 @@ def to_stored(callable: Any) -> Stored:
 
 
 def from_stored(stored: Stored) -> Any:
-    """The callable. `MissingCallableError` if its name leads nowhere."""
+    """The callable of a stored form. `MissingCallableError` if its name cannot be resolved."""
     if not isinstance(stored, str):
         return _method(*stored)
     try:
@@ -68,7 +69,7 @@ def _method(owner: Any, name: str | None) -> Any:
         return getattr(owner, name)
     except AttributeError as error:
         if hasattr(kind, name):
-            # A property of it, or an attribute it was computed from.
+            # It exists: a property raised the error, or an attribute that it is computed from.
             raise
         raise MissingCallableError(
             f"{where} has no {show(name)} any more: restore it, or keep an alias under the old "
@@ -77,7 +78,7 @@ def _method(owner: Any, name: str | None) -> Any:
 
 
 def stored_repr(stored: Stored, showing: Any = None) -> str:
-    """A readable form, which imports nothing. `showing`: a `Showing` that it is part of."""
+    """A readable form; imports nothing. `showing`: the `Showing` that this text is part of."""
     if isinstance(stored, str):
         return stored.replace(":", ".")
     root, name = stored
@@ -91,7 +92,7 @@ def root_of(stored: Stored) -> Any:
 
 
 def _name_of(method: types.MethodType) -> str:
-    """The name by which a method is found in its object. TypeError if there is none."""
+    """The name under which a method is found in its object. TypeError if there is none."""
     owner, function = method.__self__, method.__func__
     name: str = getattr(function, "__name__", "")
     if getattr(owner, name, None) == method:
@@ -115,7 +116,7 @@ def _resolve(name: str) -> Any:
 def _is_global(name: str, callable: Any) -> bool:
     module = sys.modules.get(callable.__module__)
     if getattr(module, callable.__qualname__, None) is callable:
-        # Most are; to import a module takes its time though it was imported before.
+        # The usual case. `import_module` takes time even for a module that is imported already.
         return True
     try:
         # Class methods and the like make a new, equal object each time.

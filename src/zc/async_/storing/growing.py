@@ -1,8 +1,9 @@
-"""Sequences that grow by one item at a time, without all of it being written each time.
+"""Sequences that grow by one item at a time without a rewrite of all items.
 
-The first items are a tuple in the record of whom they belong to, where most often all of them are.
-Further ones are in a BTree by their numbers. Who adds an item has to write the owner's record too:
-so two that add something at the same time conflict, and so does who relies on there being no more.
+The first items are a tuple in the owner's record; usually these are all. Further items are in a
+BTree by their numbers. Code that adds an item has to write the owner's record too. So two
+transactions that add an item at the same time conflict, and so does one that relies on the present
+length.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 from BTrees.IOBTree import IOBTree
 
-#: Most items in the record of their owner.
+#: The most items in the record of their owner.
 IN_RECORD = 16
 
 

@@ -1,10 +1,10 @@
-"""What queues and the objects in them have in common: where they are."""
+"""The location of queues and of the objects in them: a parent and a name."""
 
 from typing import Any
 
 
 class Located:
-    """Has a parent and a name, which Zope asks for by other names."""
+    """Has a parent and a name, also under the names that Zope uses."""
 
     parent: Any = None
     name: Any = None

@@ -1,24 +1,25 @@
-"""New oids: no process uses one twice, whatever its server says.
+"""Makes sure that no process uses a new oid twice, whatever its server says.
 
-A ZEO client fetches oids ahead and keeps them when its server was restarted. The new server, which
-knows of committed ones only, gives the same ones again. Of two new objects with one oid ZODB stores
-one and drops the other, without a word if they came by `Connection.add`; references to the dropped
-one lead to the other then.
+A ZEO client fetches oids ahead and keeps them when its server is restarted. The new server knows
+only committed oids, so it gives the same oids out again. If two new objects have the same oid, ZODB
+stores one and drops the other, silently if they were added by `Connection.add`. References to the
+dropped object then lead to the other one.
 
 So here
 
-- a client forgets at a reconnection what it had fetched, and never gives out an oid that is not
-  higher than all before;
-- a connection takes no oid for a new object of which it knows an object already;
-- a transaction that came to know one meanwhile conflicts, and is tried again with other oids.
+- a client forgets the fetched oids at a reconnection, and never gives out an oid that is not higher
+  than all before;
+- a connection takes no oid for a new object if it knows an object with that oid already;
+- a transaction that gets to know such an object later conflicts, and is tried again with other
+  oids.
 
-What another client has committed under an oid makes the storage report a conflict by itself.
+If another client has committed an object with the oid, the storage itself reports a conflict.
 
-A commit that fails while objects are being stored leaves an oid with those new ones whose turn has
-not come. ZODB does not take it back: the next transaction that refers to such an object takes it
-for one that is stored, and the reference leads nowhere. So
+A commit that fails while objects are being stored leaves an oid with the new objects that were not
+stored yet. ZODB does not take these oids back. The next transaction that refers to such an object
+takes it for a stored one, and the reference leads nowhere. So
 
-- a connection that aborts takes all oids back that it gave to what is not stored.
+- a connection that aborts takes back all oids that it gave to objects that were not stored.
 """
 
 import threading
@@ -32,30 +33,30 @@ from ZODB.utils import z64
 
 import zc.async_.zeo
 
-#: How many storages may be wrapped around that of a client.
+#: How many wrappers a client storage may have.
 _MOST_WRAPPERS = 10
 
-#: Held while a storage gets its `FetchedOids`: with two of them it would have two marks.
+#: Held while a storage gets its `FetchedOids`: two of them would have two marks (`_highest`).
 _watching = threading.Lock()
 
 
 class FetchedOids(list[bytes]):
-    """Takes the place of the list of oids that a client has fetched. Any thread may use it.
+    """Replaces the list of oids that a client has fetched. Any thread may use it.
 
     The client appends at the front and pops at the end; it fetches more at an IndexError.
     """
 
     def __init__(self, storage: Any) -> None:
-        # Empty: another thread may be taking from the list that was there.
+        # Starts empty: another thread may be taking oids from the old list.
         super().__init__()
         self._lock = threading.Lock()
         self._storage = weakref.ref(storage)
         self._generation = _generation_of(storage)
-        #: The highest that was given out.
+        #: The highest oid that was given out.
         self._highest = z64
 
     def pop(self, index: Any = -1) -> bytes:
-        """The next oid that is new for sure. IndexError if more have to be fetched."""
+        """The next oid that is certainly new. IndexError if more have to be fetched."""
         with self._lock:
             generation = _generation_of(self._storage())
             if generation != self._generation:
@@ -69,37 +70,37 @@ class FetchedOids(list[bytes]):
 
 
 def _generation_of(storage: Any) -> int | None:
-    """Changes with every connection of a client to its server."""
+    """A number that changes with every connection of a client to its server."""
     return getattr(storage, "_connection_generation", None)
 
 
 def watch_storage(storage: Any) -> None:
-    """See to it that a storage gives out no oid twice, if it is one that might. In any thread."""
+    """Make sure that a storage gives out no oid twice, if it is a kind that might. Any thread."""
     for _wrapper in range(_MOST_WRAPPERS):
         if isinstance(storage, ZEO.ClientStorage.ClientStorage):
             with _watching:
-                # Else it is done, or this is a version of ZEO that keeps them in another way.
+                # Otherwise it is done already, or this version of ZEO keeps oids differently.
                 if type(getattr(storage, "_oids", None)) is list:
                     storage._oids = FetchedOids(storage)
             return
-        # Those that compress or encrypt.
+        # A wrapper, such as a storage that compresses or encrypts.
         storage = getattr(storage, "base", None)
 
 
 def watch_database(database: Any) -> None:
-    """As `watch_storage`, for all databases that belong together. In any thread."""
+    """Call `watch_storage` for all databases of the group. In any thread."""
     for each in database.databases.values():
         watch_storage(each.storage)
 
 
 def guard(connection: Any) -> None:
-    """Have a connection take no oid of which it knows an object, and take back unused ones.
+    """Make a connection take no oid of an object that it knows, and take back unused oids.
 
     For the thread that uses the connection; costs nothing if it was done before.
     """
     if "new_oid" not in vars(connection):
         watch_storage(connection.db().storage)
-        # Processes that only put jobs come to know of their databases here.
+        # In a process that only puts jobs, this is the first place that sees the database.
         zc.async_.zeo.watch(connection.db())
         unstored: list[Any] = []
         connection._store_objects = _StoreObjects(connection, unstored)
@@ -109,13 +110,13 @@ def guard(connection: Any) -> None:
 
 
 class _NewOid:
-    """Stands for the `new_oid` of a connection."""
+    """Replaces the `new_oid` of a connection."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = weakref.ref(connection)
-        # By way of the class: this takes the place of the method.
+        # From the class: the attribute of the instance will be this object.
         self._new_oid = type(connection).new_oid
-        #: Objects that are to be checked when this transaction commits.
+        #: Objects to check when this transaction commits.
         self.added: list[Any] = []
         self.transaction: Any = None
 
@@ -128,7 +129,7 @@ class _NewOid:
 
 
 class _Remembering:
-    """A writer of ZODB that remembers which object it is at. See `ZODB.serialize.ObjectWriter`."""
+    """Wraps a `ZODB.serialize.ObjectWriter` and remembers its present object."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
@@ -142,12 +143,12 @@ class _Remembering:
         self._present = []
 
     def unstored(self) -> list[Any]:
-        """The object that it is at, and those whose turn has not come."""
+        """The present object, and those that are not stored yet."""
         return [*self._present, *self._writer._stack]
 
 
 class _StoreObjects:
-    """Stands for the `_store_objects` of a connection."""
+    """Replaces the `_store_objects` of a connection."""
 
     def __init__(self, connection: Any, unstored: list[Any]) -> None:
         self._connection = weakref.ref(connection)
@@ -164,7 +165,7 @@ class _StoreObjects:
 
 
 class _Abort:
-    """Stands for a method of a connection by which it aborts."""
+    """Replaces a method of a connection that aborts."""
 
     def __init__(self, connection: Any, name: str, unstored: list[Any]) -> None:
         self._connection = weakref.ref(connection)
@@ -182,7 +183,7 @@ class _Abort:
 
 
 def _disown(connection: Any, obj: Any) -> None:
-    """Take the oid of an object back, if it is new and was not stored."""
+    """Take back the oid of an object that is new and was not stored."""
     oid = obj._p_oid
     is_new = obj._p_jar is connection and oid is not None and obj._p_serial == z64
     if is_new and connection._cache.get(oid) is not obj:
@@ -193,15 +194,16 @@ def _disown(connection: Any, obj: Any) -> None:
 
 
 def check_before_commit(obj: Any) -> None:
-    """Have the present transaction conflict if the oid of a new object turns out to be taken.
+    """Make the present transaction conflict if the oid of a new object turns out to be taken.
 
-    Its connection may load, before the commit, what others have committed under that oid. It was
-    given to `guard`.
+    Before the commit, the object's connection may load an object that others have committed under
+    that oid. The connection was given to `guard` before.
     """
     jar = obj._p_jar
     guarded = jar.new_oid
     transaction = jar.transaction_manager.get()
-    # One hook for all: there may be thousands. A hook of somebody else may put jobs after it ran.
+    # One hook for all objects: there may be thousands. It may have run already, if another hook
+    # puts jobs.
     if not guarded.added or guarded.transaction is not transaction:
         guarded.added = []
         guarded.transaction = transaction

@@ -1,8 +1,8 @@
-"""Records that the original, zc.async 1, has written under names that mean other classes here.
+"""Refuses records of the original, zc.async 1, whose class names mean other classes here.
 
-Their attributes are other ones, and what numbers mean is, too: read as if they were ours, they
-would seem to work, and a job that has ended would seem to be at work. So they are refused, with
-words, by whatever loads them.
+Their attributes are different, and so is the meaning of numbers. Read as records of this version,
+they would seem to work: for example, a job that has ended would seem to be running. So the class
+that loads such a record raises an error that explains this.
 """
 
 from typing import Any
@@ -13,15 +13,15 @@ from ZODB.utils import u64
 from zc.async_.interfaces import AsyncError
 
 
-# A POSError passes through `ZODB.Connection` as it is; of others it keeps the cause alone.
+# `ZODB.Connection` lets a POSError through unchanged; it wraps other errors.
 class NotBroughtOverError(AsyncError, POSError):
     """A record was written by zc.async 1, and has not been brought over to this release."""
 
 
 def refuse(record: Any, state: Any, mark: str) -> None:
-    """Raise `NotBroughtOverError` if the state of a record is one of the original.
+    """Raise `NotBroughtOverError` if the original wrote this state of a record.
 
-    `mark`: the name of an attribute that each record of the original has, and none of ours.
+    `mark`: the name of an attribute that each record of the original has, and none of this version.
     """
     if mark in attributes(state):
         raise NotBroughtOverError(
@@ -33,7 +33,7 @@ def refuse(record: Any, state: Any, mark: str) -> None:
 
 
 def attributes(state: Any) -> dict[str, Any]:
-    """The attributes in the state of a persistent object, which may have slots besides."""
+    """The attributes in the state of a persistent object. The state may also contain slots."""
     if isinstance(state, tuple):
         state = state[0]
     return state if isinstance(state, dict) else {}

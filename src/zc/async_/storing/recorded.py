@@ -1,12 +1,13 @@
-"""The names by which records know classes and functions."""
+"""Sets the names by which records know classes and functions."""
 
 from typing import Any
 
 
 def record_as(wing: str, *things: Any) -> None:
-    """Have records name classes and functions as things of `wing`, wherever their files lie in it.
+    """Make records name classes and functions as attributes of `wing`, whatever file they are in.
 
-    The wing has to have them as attributes. So a move inside of it changes no record.
+    The wing has to have these attributes. A move to another file of the wing then changes no
+    record.
     """
     for thing in things:
         thing.__module__ = wing

@@ -1,6 +1,6 @@
-"""Tools for tests of code that uses zc.async: a reactor to control, pinned time, patient looks.
+"""Tools for tests of code that uses zc.async: a reactor to control, pinned time, waiting.
 
-The functions that wait work with a real reactor, too.
+The functions that wait also work with a real reactor.
 """
 
 from zc.async_.testing.logs import print_logs

@@ -1,8 +1,7 @@
 """A reactor whose time passes when a test says so.
 
-It has no thread: its calls are made by the test's thread in `time_flies`, `time_passes` and
-`wait_for`. So a test knows what has been done and when. Worker threads are real, and so is the time
-that they take.
+It has no thread: the test's thread makes its calls in `time_flies`, `time_passes` and `wait_for`.
+So a test knows what was done and when. Worker threads are real, and so is the time that they take.
 """
 
 import functools
@@ -35,7 +34,7 @@ class DelayedCall:
     """A call to be made at a time; see `IReactor.callLater`."""
 
     def __init__(self, due: int, interval: int, call: Callable[[], Any]) -> None:
-        #: When it is due (by `virtualtime.count`), and how long before that it was asked for
+        #: When it is due (by `virtualtime.count`), and how long before that it was requested
         #: (microseconds).
         self.due = due
         self.interval = interval
@@ -60,16 +59,16 @@ class DelayedCall:
 class Reactor:
     """See `zc.async_.interfaces.IReactor`, and the module.
 
-    All but `callFromThread` is for the thread of the test, or for calls that this thread makes.
+    Everything except `callFromThread` is for the test's thread, or for calls that it makes.
     """
 
     def __init__(self) -> None:
-        # Guards and announces `_asked`, the one thing that other threads touch.
+        # Guards and announces `_asked`, the only attribute that other threads touch.
         self._condition = threading.Condition()
         self._asked: list[Callable[[], Any]] = []
-        #: Asked for by calls that this thread makes, to be made before time goes on.
+        #: Calls requested by calls of this thread; they are made before time goes on.
         self._own: list[Callable[[], Any]] = []
-        #: Identifies the thread that makes calls now.
+        #: The identity of the thread that makes calls now.
         self._caller: int | None = None
         #: Heap of (due, number, call).
         self._delayed: list[tuple[int, int, DelayedCall]] = []
@@ -113,10 +112,10 @@ class Reactor:
         return call
 
     def _due_after(self, interval: int) -> int:
-        """When a call is due that is asked for now.
+        """When a call that is requested now is due.
 
-        If time was set forward, a call that is made late and asks for itself again goes on in its
-        old rhythm, and what it missed is left out.
+        If time was set forward, a call that is made late and requests itself again keeps its old
+        rhythm. Calls that it missed are left out.
         """
         now = virtualtime.count()
         late = self._overdue
@@ -127,7 +126,7 @@ class Reactor:
     def callWhenRunning(self, callable: Any, *args: Any, **kwargs: Any) -> None:
         """See `zc.async_.interfaces.IReactor`.
 
-        "At once" is when time is next let pass.
+        "At once" means: the next time the test lets time pass.
         """
 
         def call() -> None:
@@ -163,10 +162,10 @@ class Reactor:
             self.callWhenRunning(call)
 
     def stop(self) -> None:
-        """End in good order. Nothing happens if it does not run, or is ending.
+        """Shut down properly. Does nothing if the reactor does not run, or is ending.
 
-        If a trigger returns a Deferred, as a dispatcher does while it gives jobs a grace period,
-        time has to be let pass until it fires.
+        If a trigger returns a Deferred, as a dispatcher does during a grace period, the test has to
+        let time pass until it fires.
         """
         if not self.running or self._stopping:
             return
@@ -176,7 +175,7 @@ class Reactor:
 
     def _finish(self, _results: Any) -> None:
         if not self.running:
-            # It was crashed while it waited.
+            # `crash` was called while it waited.
             return
         self._fire("during")
         self.crash()
@@ -186,7 +185,7 @@ class Reactor:
         return [trigger() for trigger in self._triggers.pop((phase, "shutdown"), [])]
 
     def crash(self) -> None:
-        """End at once: nobody is told, and no call is made any more."""
+        """End at once, without triggers and without any further calls."""
         if not self.running:
             return
         self.running = False
@@ -202,9 +201,10 @@ class Reactor:
     def time_flies(self, seconds: float) -> int:
         """Let `seconds` pass, and make the calls that are due meanwhile, each at its time.
 
-        Returns how many that were. Not counted is what threads asked for: that is done before and
-        afterwards, since nobody could say at what time in between. Raises what a call raises. In
-        the end the connections of this thread see what was committed, unless they have changes.
+        Returns the number of these calls. Calls requested by other threads are not counted. They
+        are made before and after, since they have no definite time in between. Raises what a call
+        raises. At the end, this thread's connections see what was committed, unless they have
+        changes.
         """
         end = virtualtime.count() + round(seconds * 1_000_000)
         self._make_asked()
@@ -228,7 +228,7 @@ class Reactor:
         return any_made
 
     def _make_asked(self) -> bool:
-        """Make the calls that threads have asked for by now; return whether there were any."""
+        """Make the calls that threads have requested by now; return whether there were any."""
         with self._condition:
             calls, self._asked = self._asked, []
         for call in calls:
@@ -236,7 +236,7 @@ class Reactor:
         return bool(calls)
 
     def _make(self, call: Callable[[], Any]) -> None:
-        """Make a call, and those that it asks for from what might be another thread."""
+        """Make a call, and then those that it requested by `callFromThread`."""
         outermost, self._caller = self._caller, threading.get_ident()
         try:
             if self.running:
@@ -269,9 +269,9 @@ class Reactor:
     def wait_for(self, *jobs: Any, attempts: int = 10) -> None:
         """Let five seconds pass, and give worker threads real time to complete `jobs`.
 
-        They are looked at up to `attempts` times, for about a tenth of a real second each. Prints
-        TIME OUT if they have not completed then. Begins a new transaction: what was changed in the
-        present one and not committed is lost.
+        Looks up to `attempts` times, each time for about a tenth of a real second. Prints TIME OUT
+        if the jobs have not completed then. Begins a new transaction: uncommitted changes of the
+        present one are lost.
         """
         self.time_flies(WAIT)
         for _attempt in range(attempts):
@@ -293,7 +293,7 @@ class Reactor:
                 return False
 
     def _settle(self) -> None:
-        """Give threads that are just about to end their work the time to do so."""
+        """Give threads that are about to end their work the time to do so."""
         end = time.monotonic() + LOOK
         while True:
             while self.time_passes():
@@ -309,7 +309,7 @@ class Reactor:
         )
 
     def wait_until_asked(self, seconds: float) -> bool:
-        """Wait until a thread asks for a call, at most `seconds` (real); return whether one did."""
+        """Wait until a thread requests a call, at most `seconds` (real); return whether one did."""
         with self._condition:
             return self._condition.wait_for(lambda: bool(self._asked), max(0, seconds))
 

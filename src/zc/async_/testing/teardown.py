@@ -1,4 +1,4 @@
-"""Ending a dispatcher with its threads."""
+"""Ends a dispatcher with its threads."""
 
 import time
 from typing import Any
@@ -9,27 +9,27 @@ from zc.async_.stopping import NotStoppedError
 from zc.async_.testing.reactor import Reactor
 from zc.twist.reactors import close_wakers
 
-#: Real seconds that the reactor's thread is given to end.
+#: How long (real seconds) to wait for the end of the reactor's thread.
 PATIENCE = 3
-#: Real seconds that all workers together are given to end after that.
+#: How long (real seconds) to wait after that for all workers together.
 PATIENCE_WITH_JOBS = 3
 
 
 class TearDownDispatcherError(NotStoppedError):
-    """A dispatcher, or jobs of it, did not stop. See `NotStoppedError`."""
+    """A dispatcher, or some of its jobs, did not stop. See `NotStoppedError`."""
 
     def __str__(self) -> str:
         return "\n" + "\n".join(self.problems)
 
 
 def tear_down_dispatcher(dispatcher: Any) -> None:
-    """Stop a dispatcher, one too whose reactor has crashed, and wait until its threads have ended.
+    """Stop a dispatcher, even after its reactor crashed, and wait until its threads have ended.
 
-    Signal handlers that were installed for it are restored. It stays registered in the process: see
-    `zc.async_.dispatcher.pop`. For the thread of the test.
+    Restores the signal handlers that it replaced. The dispatcher stays registered in the process:
+    see `zc.async_.dispatcher.pop`. For the thread of the test.
 
-    Raises `TearDownDispatcherError` if the dispatcher or a job goes on; call it again once the
-    reason is gone.
+    Raises `TearDownDispatcherError` if the dispatcher or a job goes on. Call this again once the
+    cause is gone.
     """
     problems = _stop_reactor(dispatcher)
     zc.async_.subscribers.restore_signal_handlers(dispatcher)
@@ -56,7 +56,7 @@ def _stop_virtual(reactor: Reactor, grace_period: float) -> bool:
     """Return whether the reactor still runs."""
     reactor.stop()
     reactor.time_flies(grace_period)
-    # Where polls are made in threads, one may be under way: that takes real time.
+    # A poll in another thread may be under way: that takes real time.
     end = time.monotonic() + PATIENCE
     while reactor.running and reactor.wait_until_asked(end - time.monotonic()):
         reactor.time_flies(0)

@@ -1,10 +1,9 @@
-"""The present, pinned: for the library's clocks, and for what applications ask of `datetime`.
+"""Pins the present, for the library's clocks and for applications that use `datetime`.
 
-`set_now` pins the library's clock (`zc.async_.clock`), and sets it, as an administrator sets a wall
-clock: intervals go on as if nothing had happened. `let_pass` has time pass for all clocks.
-`setUpDatetime` besides replaces `datetime.datetime` by a class whose `now` is the pinned time, for
-code of applications. That class has no instances: all it makes are plain datetimes, so nothing of
-it gets into a database.
+`set_now` pins and sets the library's clock (`zc.async_.clock`), as an administrator sets a wall
+clock: intervals are not affected. `let_pass` lets time pass for all clocks. `setUpDatetime` also
+replaces `datetime.datetime`, for the code of applications, by a class whose `now` is the pinned
+time. That class has no instances: it makes plain datetimes, so none of it gets into a database.
 """
 
 import copyreg
@@ -13,24 +12,24 @@ from typing import Any
 
 import zc.async_.clock
 
-#: When time is pinned, unless a test says otherwise.
+#: The time that is pinned, unless a test sets another.
 BEGINNING = datetime.datetime(2006, 8, 10, 15, 44, 22, 211, tzinfo=datetime.UTC)
 
 _plain = datetime.datetime
 
-#: Microseconds since 1970, None if time is not pinned. Written by the thread of the test, as what
-#: follows.
+#: Microseconds since 1970, None if time is not pinned. The thread of the test writes this and the
+#: following variables.
 _pinned: int | None = None
 
-#: What `zc.async_.clock.monotonic` tells while time is pinned.
+#: The value of `zc.async_.clock.monotonic` while time is pinned.
 _monotonic = 0
 
-#: How far the wall clock was set forward while time was pinned (microseconds, all in all).
+#: How far the wall clock was set forward while time was pinned (microseconds in all).
 _set_forward = 0
 
 
 class _Kind(type):
-    """Makes plain datetimes, and subclasses of their class, count as of the pinned class."""
+    """Makes plain datetimes count as instances of the pinned class, and their subclasses as its."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return (
@@ -44,7 +43,7 @@ class _Kind(type):
 
 
 class _Pinned(_plain, metaclass=_Kind):
-    """Stands for `datetime.datetime`; outlives the pinning where somebody imported it."""
+    """Replaces `datetime.datetime`; stays in use after the pinning in code that imported it."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         if cls is _Pinned:
@@ -53,38 +52,38 @@ class _Pinned(_plain, metaclass=_Kind):
 
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> Any:
-        """As `datetime.datetime.now`."""
+        """Like `datetime.datetime.now`."""
         # A float holds microseconds exactly until the year 2100 and beyond.
         return cls.fromtimestamp(zc.async_.clock.microseconds() / 1_000_000, tz)
 
     @classmethod
     def utcnow(cls) -> Any:
-        """As `datetime.datetime.utcnow`."""
+        """Like `datetime.datetime.utcnow`."""
         return cls.now(datetime.UTC).replace(tzinfo=None)
 
     @classmethod
     def today(cls) -> Any:
-        """As `datetime.datetime.today`."""
+        """Like `datetime.datetime.today`."""
         return cls.now()
 
 
-# Pickles name the class; while it stands for the plain one they find it under that name.
+# Pickles name the class. While it replaces the plain one, they find it under that name.
 _Pinned.__module__ = _plain.__module__
 _Pinned.__name__ = _Pinned.__qualname__ = _plain.__name__
 
 
 def _reduce(value: datetime.datetime) -> Any:
-    """What a plain datetime pickles as: what it always does, by the class that has the name now."""
-    # A pickler refuses a class that is not what its name leads to. Protocol 4 tells `fold`, too.
+    """The usual pickled form of a plain datetime, with the class that has the name now."""
+    # A pickler refuses a class that is not found under its name. Protocol 4 includes `fold`.
     return datetime.datetime, value.__reduce_ex__(4)[1]
 
 
 def set_now(moment: datetime.datetime) -> None:
     """Pin the present, or set the clock if it is pinned. A naive `moment` is in UTC.
 
-    Intervals do not notice. But calls of a `Reactor` that are due by then are made, late, when time
-    is next let pass; if the clock is set back they come as if it had not been. For the thread of
-    the test.
+    Intervals are not affected. But calls of a `Reactor` that are due by then are made late, when
+    the test next lets time pass. If the clock is set back, they come as if it had not been. For the
+    thread of the test.
     """
     global _pinned, _monotonic, _set_forward
     microseconds = zc.async_.clock.to_microseconds(moment)
@@ -97,14 +96,14 @@ def set_now(moment: datetime.datetime) -> None:
 
 
 def let_pass(microseconds: int) -> None:
-    """Have time pass. It must be pinned. For the thread of the test."""
+    """Let time pass. It must be pinned. For the thread of the test."""
     global _pinned, _monotonic
     _monotonic += microseconds
     _pinned = _read() + microseconds
 
 
 def count() -> int:
-    """Microseconds as a `Reactor` counts them: passed, or skipped as the clock was set forward.
+    """The time of a `Reactor` in microseconds: time that passed, or that the clock was set forward.
 
     It goes on whether time is pinned or not.
     """
@@ -126,9 +125,9 @@ def _read_monotonic() -> int:
 
 
 def setUpDatetime() -> None:
-    """Pin time at `BEGINNING`, unless it is pinned, and have `datetime.datetime` tell it.
+    """Pin time at `BEGINNING`, unless it is pinned, and make `datetime.datetime` return it.
 
-    To be undone with `tearDownDatetime`. For the thread of the test.
+    `tearDownDatetime` undoes this. For the thread of the test.
     """
     if not is_pinned():
         set_now(BEGINNING)
@@ -137,7 +136,7 @@ def setUpDatetime() -> None:
 
 
 def tearDownDatetime() -> None:
-    """Let time be what it is, for the library and for applications. May be called in any case."""
+    """Unpin time, for the library and for applications. May be called at any time."""
     global _pinned
     zc.async_.clock.replace_source(None)
     _pinned = None

@@ -1,9 +1,9 @@
-"""Waiting for what dispatchers and their threads do.
+"""Functions that wait for the work of dispatchers and their threads.
 
-These functions work with real reactors and with `zc.async_.testing.Reactor`, whose time they let
-pass. Each waits at most the given number of seconds, and raises AssertionError then. Those that
-look into the database begin new transactions in the connection of the object they look at: what was
-changed in it and not committed is lost. Call them from the thread of the test.
+They work with real reactors and with `zc.async_.testing.Reactor`, whose time they let pass. Each
+waits at most the given number of seconds, and then raises AssertionError. Functions that look into
+the database begin new transactions in the connection of the object: its uncommitted changes are
+lost. Call them from the thread of the test.
 """
 
 import math
@@ -16,7 +16,7 @@ from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED
 from zc.async_.testing import reactor as virtual
 from zc.async_.testing.looking import look_anew
 
-#: As it was when this module was imported: tests may replace `time.sleep`.
+#: `time.sleep` as it was when this module was imported: tests may replace it.
 time_sleep = time.sleep
 
 #: Real seconds between two looks.
@@ -27,13 +27,13 @@ STEP = 0.1
 
 
 def _looks(seconds: float) -> Iterator[None]:
-    """One item for each look that is to be taken, the last when the time is over."""
+    """Yield before each look; the last time when the time is over."""
     yield
     end = time.monotonic() + seconds
     steps = math.ceil(seconds / STEP)
     while time.monotonic() < end or (virtual.running and steps > 0):
         if virtual.running:
-            # Real time goes on for worker threads when the virtual one is used up.
+            # When virtual time is used up, real time still goes on for worker threads.
             _pass_virtual_time(STEP if steps > 0 else 0)
             steps -= 1
         else:
@@ -52,7 +52,7 @@ def _pass_virtual_time(seconds: float) -> None:
 
 
 def wait_until(look: Callable[[], Any], seconds: float, message: str) -> None:
-    """Wait until `look()` is true. AssertionError with `message` if it does not become so."""
+    """Wait until `look()` is true. AssertionError with `message` if it does not become true."""
     for _look in _looks(seconds):
         if look():
             return
@@ -66,7 +66,7 @@ def _wait_to_see(obj: Any, look: Callable[[], Any], seconds: float, message: str
 def get_poll(dispatcher: Any, count: int | None = None, seconds: float = 6) -> Any:
     """Wait for a poll of `dispatcher` and return it (a `PollInfo`).
 
-    By default that is the first one after the present one; with `count`, the newest as soon as
+    By default it is the first one after the present one. With `count`, it is the newest as soon as
     there are more than `count`.
     """
     known = dispatcher.polls[0].key if count is None and dispatcher.polls else None
@@ -82,7 +82,7 @@ def get_poll(dispatcher: Any, count: int | None = None, seconds: float = 6) -> A
 
 
 def wait_for_result(job: Any, seconds: float = 6) -> Any:
-    """Wait until `job` has completed, its callbacks too, and return its result."""
+    """Wait until `job` and its callbacks have completed, and return the job's result."""
     _wait_to_see(job, lambda: job.status == COMPLETED, seconds, "job never completed")
     return job.result
 
@@ -99,7 +99,7 @@ def _has_begun(job: Any) -> bool:
     dispatcher = None if agent is None else zc.async_.dispatcher.get(agent.parent.UUID)
     if dispatcher is None or job.is_suspended():
         return True
-    # It is active from the moment of its claim, just before a thread has it.
+    # The job is active from its claim on, which is just before a thread has it.
     oid = int.from_bytes(job._p_oid, "big")
     return any(oid == active for active, _database_name in dispatcher.getActiveJobIds())
 

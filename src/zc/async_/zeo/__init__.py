@@ -1,12 +1,12 @@
-"""Keeps the ZEO clients of this process on their servers.
+"""Keeps the ZEO clients of this process connected with their servers.
 
-A ZEO client connects anew by itself when its server was away, but it may wait without end for a
-connection that comes to nothing: with Python 3.12 and 3.13 because of a fault of asyncio (see
-`transports`), with any Python when a server, or what is between, accepts a connection and then says
-no more. Here each attempt to connect is watched over (see `attempts`).
+A ZEO client reconnects by itself when its server was away. But it may wait forever for a connection
+that never works. With Python 3.12 and 3.13 the cause is a bug of asyncio (see `transports`). With
+any Python it happens when a server, or a proxy before it, accepts a connection and then sends
+nothing more. So each attempt to connect is watched here (see `attempts`).
 
-A client whose server is away answers from its cache: who has to know better catches up (see
-`catching_up`).
+A client whose server is away answers from its cache. Code that needs the newest state catches up
+first (see `catching_up`).
 """
 
 from zc.async_.zeo.catching_up import catch_up

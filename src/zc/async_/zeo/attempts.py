@@ -1,6 +1,6 @@
-"""How far an attempt of a ZEO client to connect has come.
+"""Tells how far an attempt of a ZEO client to connect has got.
 
-All of this is for the thread of the client's loop.
+Everything here is for the thread of the client's loop.
 """
 
 import enum
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Stage(enum.Enum):
-    """What an attempt waits for."""
+    """What an attempt is waiting for."""
 
     PAUSE = "before trying again"
     RESOLVING = "to learn the address of the server"
@@ -19,14 +19,14 @@ class Stage(enum.Enum):
 
 
 class Progress(NamedTuple):
-    """Equal to the one before as long as an attempt has not moved."""
+    """The state of an attempt. Two are equal if the attempt has made no progress between them."""
 
     stage: Stage
     mark: Any = None
 
 
 def progress(protocol: Any) -> Progress:
-    """How far the attempt of a protocol of ZEO has come."""
+    """The progress of the attempt that a ZEO protocol makes."""
     if protocol.sm_protocol is None:
         return _progress_of_connecting(protocol._connecting)
     if protocol.protocol_version is None:
@@ -35,12 +35,12 @@ def progress(protocol: Any) -> Progress:
 
 
 def _progress_of_connecting(task: Any) -> Progress:
-    # One task makes one attempt after the other, with a pause in between; each attempt and each
-    # pause is a coroutine of its own that the task's waits for.
+    # One task makes one attempt after the other, with a pause between them. The task's coroutine
+    # waits for another coroutine: one for each attempt and each pause.
     attempt = getattr(task.get_coro(), "cr_await", None)
     names = _names(attempt)
     if names[:1] == ["sleep"]:
-        # Its end is certain: it counts as progress.
+        # A pause is certain to end, so it counts as progress.
         return Progress(Stage.PAUSE, object())
     if "getaddrinfo" in names or "_ensure_resolved" in names:
         return Progress(Stage.RESOLVING, attempt)

@@ -1,12 +1,12 @@
-"""What the connections of a ZEO client need of their transports.
+"""Repairs the transports of ZEO connections: a bug of asyncio, and silent losses.
 
-From Python 3.12 on (3.13.6 has it mended), `writelines` of asyncio's transports registers the file
-descriptor of a connection that was just lost with the loop, if something is written before the
-loop has dealt with the loss. The descriptor is then closed, and the registration stays. The next
-connection is given the same descriptor; the loop takes it to be registered already, and never hears
-of it: the client waits for its connection without end. And what is written after the end of the
-stream was read, and before the loss is told, raises a TypeError; it is told to whoever made that
-call of the server, in place of the loss. ZEO writes by `writelines` only.
+From Python 3.12 on (fixed in 3.13.6), `writelines` of asyncio's transports has a bug. If it writes
+to a connection that was just lost, before the loop has handled the loss, it registers the file
+descriptor with the loop. The descriptor is then closed, but the registration stays. The next
+connection gets the same descriptor. The loop takes it for registered already and never gets events
+for it, so the client waits for its connection forever. Also, a write after the end of the stream
+was read, and before the loss is reported, raises a TypeError. The caller of the server's method
+gets this error in place of the loss. ZEO writes by `writelines` only.
 """
 
 import contextlib
@@ -15,35 +15,35 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-#: Options of connections by TCP, where the system has them: after 15 s of silence, ask every 5 s
-#: whether the other end is still there, and take the connection as lost after three questions.
-#: It is the system that answers, not the server, which may be as slow as it likes.
+#: Options of TCP connections, where the system has them: after 15 s of silence, ask every 5 s
+#: whether the other end is still there, and take the connection as lost after three questions
+#: without an answer. The other system answers, not the server, which may be as slow as it likes.
 KEEP_ALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
 def prepare_loop(loop: Any) -> None:
-    """Have all connections that a loop will make prepared. From the thread of the loop."""
+    """Make a loop prepare all connections that it will make. From the thread of the loop."""
     for name in ("create_connection", "create_unix_connection"):
         setattr(loop, name, functools.partial(_create, getattr(loop, name)))
 
 
 def prepare(transport: Any) -> None:
-    """Make a transport sound, and have the loss of its other end noticed.
+    """Repair `writelines` of a transport, and make sure that the loss of its other end is noticed.
 
-    From the thread of its loop, best before anything has got hold of its methods.
+    From the thread of its loop, best before any code has taken a reference to its methods.
     """
-    # Transports of other loops than asyncio's own have no such fault and may refuse.
+    # Transports of other loops than asyncio's own lack the bug, and may refuse the attribute.
     with contextlib.suppress(AttributeError):
         transport.writelines = functools.partial(_unless_closing, transport, transport.writelines)
     _keep_alive(transport.get_extra_info("socket"))
 
 
 def prepare_connected(protocol: Any) -> None:
-    """As `prepare`, for a protocol of ZEO that may have a connection already. From its loop."""
+    """Like `prepare`, for a ZEO protocol that may have a connection already. From its loop."""
     transport = getattr(protocol.sm_protocol, "transport", None)
     if transport is None:
         return
-    # It has got hold of the transport's method, and is called by these two.
+    # The protocol already refers to the transport's method, and calls it from these two.
     for name in ("write_message", "write_message_iter"):
         write = getattr(protocol, name)
         setattr(protocol, name, functools.partial(_unless_closing, transport, write))
@@ -55,7 +55,7 @@ def _create(create: Any, protocol_factory: Callable[[], Any], *args: Any, **kwar
 
 
 def _prepared(protocol: Any) -> Any:
-    # It has this already if an earlier attempt with the same protocol failed.
+    # The protocol has this already if an earlier attempt with it failed.
     if "connection_made" not in vars(protocol):
         protocol.connection_made = functools.partial(_connection_made, protocol)
     return protocol

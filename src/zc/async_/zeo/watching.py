@@ -1,10 +1,10 @@
-"""Watches over the attempts of ZEO clients to connect, and makes stuck ones anew.
+"""Watches the attempts of ZEO clients to connect, and restarts those that are stuck.
 
-A watch lives in the thread of its client's loop, which is never blocked for long: no thread of ours
-is needed, and it works while all others wait for the storage. It ends with its storage.
+A watch runs in the thread of its client's loop, which is never blocked for long. So it needs no
+thread of its own, and works while all other threads wait for the storage. It ends with its storage.
 
-It counts its own looks, not seconds: a process that was suspended, and a loop that was busy with
-the cache, had no chance to get on.
+It counts its own looks, not seconds: while a process was suspended, or a loop was busy with the
+cache, the attempt had no chance to make progress.
 """
 
 import sys
@@ -20,24 +20,24 @@ from zc.async_.zeo.attempts import Progress, Stage, progress
 #: Seconds between two looks.
 INTERVAL = 1.0
 
-#: Looks without progress after which an attempt is stuck. With `INTERVAL`, and with the pause of up
-#: to 2 s that ZEO makes between two attempts, a client is back within 15 s of when it could be.
+#: Looks without progress after which an attempt counts as stuck. With `INTERVAL`, and the pause of
+#: up to 2 s that ZEO makes between attempts, a client is back within 15 s once its server is.
 PATIENCE = {
     Stage.PAUSE: sys.maxsize,
     # The resolver of the system may ask several servers in turn, and always ends.
     Stage.RESOLVING: 60,
     Stage.CONNECTING: 8,
     Stage.GREETING: 10,
-    # Each further one that is given up before there is a connection doubles it.
+    # Doubled for each attempt that was given up since the last connection.
     Stage.ANSWER: 10,
     # After a failed registration, ZEO itself tries again within 10 s.
     Stage.NOTHING: 12,
 }
 
-#: Looks without progress after which an attempt is stuck however slow the server was before.
+#: The limit of that doubling: an attempt without progress for this many looks is always stuck.
 LONGEST_PATIENCE = 60
 
-#: What is used of a client of ZEO.
+#: The attributes of a ZEO client that are used here.
 _NEEDED = (
     "closed",
     "disconnected",
@@ -54,7 +54,7 @@ _lock = threading.Lock()
 
 
 def watch(database: Any) -> None:
-    """Watch over the ZEO clients of a database, and of those that it is connected with.
+    """Watch the ZEO clients of a database and of the other databases of its group.
 
     For any thread, any number of times. Does nothing to storages of other kinds.
     """
@@ -64,15 +64,15 @@ def watch(database: Any) -> None:
 
 
 def client_storages(storage: Any) -> Iterator[Any]:
-    """The ZEO client that a storage is, or those that it wraps."""
-    # Unless somebody has imported it, there is none.
+    """The ZEO clients of a storage: itself, or those that it wraps."""
+    # If nobody has imported the module, there is no client.
     module = sys.modules.get("ZEO.ClientStorage")
     if module is None:
         return
     if isinstance(storage, module.ClientStorage):
         yield storage
         return
-    # The names that ZODB's DemoStorage has, and those that compress or encrypt.
+    # Attributes of ZODB's DemoStorage, and of storages that compress or encrypt.
     for name in ("base", "changes"):
         inner = getattr(storage, name, None)
         if inner is not None:
@@ -95,16 +95,16 @@ def _watch(storage: Any) -> None:
 
 
 class _Watch:
-    """Of one client. For the thread of its loop."""
+    """The watch of one client. For the thread of its loop."""
 
     def __init__(self, client: Any, name: str) -> None:
         self._client = client
         self._name = name
-        #: Of each attempt, its progress and for how many looks it was that. The key is a protocol,
-        #: or None where a server has no attempt under way.
+        #: For each attempt, its progress and for how many looks this has not changed. The key is a
+        #: protocol, or None if no attempt to connect with a server is under way.
         self._seen: dict[Any, tuple[Progress, int]] = {}
-        #: Attempts given up since there was a connection, and those of them that waited for an
-        #: answer.
+        #: How many attempts were given up since the last connection, and how many of them waited
+        #: for an answer.
         self._given_up = 0
         self._unanswered = 0
 
@@ -123,7 +123,7 @@ class _Watch:
         try:
             self._see()
         except AttributeError:
-            # A version of ZEO that does it in another way: better none than one that harms.
+            # A version of ZEO with other attributes: better no watch than one that does harm.
             utils.log.debug("cannot watch over ZEO storage %s", self._name, exc_info=True)
             return
         self._client.loop.call_later(INTERVAL, self._look)
@@ -149,11 +149,11 @@ class _Watch:
         self._given_up = self._unanswered = 0
 
     def _attempts(self) -> dict[Any, Progress]:
-        """What is under way. There are several if the storage has several addresses."""
+        """The attempts under way: several if the storage has several addresses."""
         client = self._client
         attempts: dict[Any, Progress] = {one: progress(one) for one in self._attempting()}
         if not client.operational:
-            # Of several, ZEO makes one that was lost anew only when all are lost.
+            # With several connections, ZEO restarts a lost one only when all are lost.
             lost = client.protocol is None and any(one.closed for one in client.protocols)
             if lost or not attempts:
                 attempts[None] = Progress(Stage.NOTHING)
@@ -162,8 +162,8 @@ class _Watch:
     def _attempting(self) -> list[Any]:
         """The protocols that are not in use yet."""
         client = self._client
-        # While a connection for reading is in use, another for writing may be looked for. One that
-        # is at the last step is not in ZEO's list of attempts any more.
+        # While a read-only connection is in use, ZEO may look for one that can write. An attempt at
+        # its last step is no longer in ZEO's list of attempts.
         in_use = client.protocol if client.operational else None
         protocols = dict.fromkeys((client.protocol, *client.protocols))
         return [one for one in protocols if one not in (None, in_use) and not one.closed]
@@ -174,7 +174,8 @@ class _Watch:
             if looks >= self._patience(state.stage):
                 stuck.append((state, looks))
             elif state.stage in (Stage.GREETING, Stage.ANSWER):
-                # It has found a server: whatever the others do, this must not be disturbed.
+                # This attempt has found a server: it must not be disturbed, even if others are
+                # stuck.
                 return
         if stuck:
             state, looks = stuck[0]
@@ -187,12 +188,12 @@ class _Watch:
     def _patience(self, stage: Stage) -> int:
         looks = PATIENCE[stage]
         if stage is Stage.ANSWER:
-            # A server that is just slow is reached in the end.
+            # With growing patience, a server that is only slow is reached in the end.
             looks = min(LONGEST_PATIENCE, looks << min(self._unanswered, 10))
         return looks
 
     def _tell(self, stage: Stage, looks: int) -> None:
-        # A server may be away for days.
+        # A server may be away for days: only powers of two are logged as warnings.
         often = self._given_up & (self._given_up - 1)
         (utils.log.info if often else utils.log.warning)(
             "ZEO storage %s: waited %d s %s; trying anew (%d given up before)",
@@ -203,7 +204,7 @@ class _Watch:
         )
 
     def _start_anew(self) -> None:
-        """As ZEO does it when it has lost its connection."""
+        """Restart, as ZEO does when it has lost its connection."""
         client = self._client
         current = None if client.operational else client.protocol
         for protocol in self._attempting():
@@ -211,7 +212,7 @@ class _Watch:
         if current is not None:
             client.disconnected(current)
         else:
-            # Not by `disconnected`: whoever waits for the connection shall go on waiting.
+            # Not by `disconnected`: threads that wait for the connection have to go on waiting.
             client.try_connecting()
 
 
@@ -219,5 +220,5 @@ def _close(protocol: Any) -> None:
     transport = getattr(protocol.sm_protocol, "transport", None)
     protocol.close("no answer")
     if transport is not None:
-        # Else it would wait until all that was written has got through.
+        # Else the transport would wait until all written data has been sent.
         transport.abort()
