@@ -16,12 +16,9 @@ from ZODB.FileStorage import FileStorage
 import zc.async_.clock
 import zc.async_.interfaces
 from tests.races import parties
+from tests.races.parties import nothing
 from zc.async_.interfaces import COMPLETED, PENDING
 from zc.async_.job import Job
-
-
-def nothing(*args):
-    """Do nothing."""
 
 
 @pytest.fixture
@@ -50,7 +47,7 @@ def start_dispatcher(database):
 
 def stop(dispatcher):
     """Have a dispatcher leave its queue."""
-    dispatcher.poller.deactivate([])
+    dispatcher.leave()
     dispatcher.close()
 
 
