@@ -36,6 +36,12 @@ def open_again(tmp_path):
     opened.pop().close()
 
 
+def first_client(database):
+    """Put a queue into a new database; return a client of it."""
+    parties.make_queue(database)
+    return parties.Client(database)
+
+
 def start_dispatcher(database):
     """A dispatcher of a database whose queue has jobs."""
     dispatcher = parties.Dispatcher(database, size=0)
@@ -64,9 +70,7 @@ def other_class(monkeypatch):
 def test_a_job_without_its_class_is_set_aside_told_of_and_run_when_the_class_is_back(
     open_again, other_class, clock, told, options
 ):
-    database = open_again()
-    parties.make_queue(database)
-    client = parties.Client(database)
+    client = first_client(open_again())
     job = client.queue.put(other_class(operator.mul, 6, 7), **options)
     behind = client.queue.put(Job(operator.mul, 6, 8))
     client.manager.commit()
@@ -116,16 +120,14 @@ def test_a_job_that_was_too_late_without_its_class_fails_when_the_class_is_back(
     open_again, other_class, clock
 ):
     """Though a quota holds it back, so that no claim would come across it."""
-    database = open_again()
-    parties.make_queue(database)
-    client = parties.Client(database)
+    client = first_client(open_again())
     client.queue.quotas.create("closed", 0)
     job = client.queue.put(other_class(nothing), begin_by=datetime.timedelta(seconds=10))
     job.quota_names = ["closed"]
     client.manager.commit()
     oid = job._p_oid
     client.close()
-    stop(start_dispatcher(database))
+    stop(start_dispatcher(open_again()))
     module = sys.modules.pop(other_class.__module__)
     dispatcher = start_dispatcher(open_again())
     clock.advance(20)
@@ -150,9 +152,7 @@ def test_a_job_that_was_too_late_without_its_class_fails_when_the_class_is_back(
 def test_a_job_that_is_due_later_is_not_run_at_once_when_its_class_is_back(
     open_again, other_class, clock
 ):
-    database = open_again()
-    parties.make_queue(database)
-    client = parties.Client(database)
+    client = first_client(open_again())
     job = client.queue.put(other_class(nothing), clock_after(1000))
     client.manager.commit()
     oid = job._p_oid
