@@ -12,13 +12,6 @@ def log(client):
 
 
 @pytest.fixture
-def elsewhere(other, monkeypatch):
-    """A second connection, which functions of tests find as `calls.elsewhere`."""
-    monkeypatch.setattr(calls, "elsewhere", other)
-    return other
-
-
-@pytest.fixture
 def answers(monkeypatch):
     """Sets what `calls.Policy` answers."""
 
