@@ -67,6 +67,12 @@ def identity(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def pinned(clean_process):
+    """Time stands still at `BEGINNING` until the test lets some pass."""
+    zc.async_.testing.set_now(zc.async_.testing.BEGINNING)
+
+
+@pytest.fixture
 def reactor():
     """A virtual reactor that runs."""
     reactor = zc.async_.testing.Reactor()

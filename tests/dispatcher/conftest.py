@@ -10,12 +10,11 @@ from ZODB.FileStorage import FileStorage
 
 import zc.async_.configure
 import zc.async_.testing
-from tests.dispatcher import work
+from tests.dispatcher import choosers, work
+from tests.dispatcher.polls import PollerByHand
 from tests.races.parties import Client, make_queue
+from zc.async_.agent import Agent
 from zc.async_.dispatcher import Dispatcher
-from zc.async_.dispatcher.plans import Plan
-from zc.async_.dispatcher.polling import Poller
-from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.interfaces import COMPLETED, KEY, DatabaseOpened
 from zc.async_.process import registry
 from zc.async_.subscribers import AgentInstaller, QueueInstaller
@@ -28,6 +27,7 @@ PATIENCE = 20
 def clean_work(clean_process):
     """What jobs did is forgotten, and those that wait go on in the end."""
     work.reset()
+    choosers.errors.clear()
     yield work
     work.gate.set()
 
@@ -87,24 +87,6 @@ def two_databases(tmp_path, base):
 # -- polls by hand
 
 
-class PollerByHand:
-    """A poller, and the plan that its dispatcher would make."""
-
-    def __init__(self, database, uuid_):
-        self.woken = []
-        self.uuid = uuid_
-        self.listener = Listener(lambda: self.woken.append(1))
-        self.poller = Poller(database, uuid_, self.listener)
-
-    def poll(self, busy=None, lost=(), completed=None, held=None, poll_interval=0, held_of=None):
-        """One poll; by default all workers are idle."""
-        plan = Plan(busy or {}, set(lost), completed or {}, held, poll_interval, held_of or {})
-        return self.poller.poll(plan)
-
-    def close(self):
-        self.poller.close()
-
-
 @pytest.fixture
 def make_poller(database):
     """Makes pollers; they are closed in the end."""
@@ -118,6 +100,32 @@ def make_poller(database):
     yield make_poller
     for poller in pollers:
         poller.close()
+
+
+@pytest.fixture
+def active(make_poller, client):
+    """Makes pollers that are active, with an agent 'main' that has the given settings."""
+
+    def active(size=3, **options):
+        poller = make_poller()
+        poller.poll()
+        client.manager.begin()
+        client.queue.dispatchers[poller.uuid]["main"] = Agent(size=size, **options)
+        client.manager.commit()
+        return poller
+
+    return active
+
+
+@pytest.fixture
+def agents(client):
+    """The `IDispatcherAgents` of a poller, as they are now."""
+
+    def agents(poller):
+        client.manager.begin()
+        return client.queue.dispatchers[poller.uuid]
+
+    return agents
 
 
 # -- dispatchers on a virtual reactor
@@ -168,13 +176,30 @@ def make_dispatcher(database, reactor):
 
 
 @pytest.fixture
-def dispatcher(make_dispatcher, install_agent, reactor):
+def start_dispatcher(make_dispatcher, reactor):
+    """Makes dispatchers that are active, and have polled once."""
+
+    def start_dispatcher(*database, **options):
+        dispatcher = make_dispatcher(*database, **options)
+        dispatcher.activate()
+        reactor.time_flies(0)
+        return dispatcher
+
+    return start_dispatcher
+
+
+@pytest.fixture
+def dispatcher(install_agent, start_dispatcher):
     """A dispatcher that is active, and has an agent of size 3."""
     install_agent()
-    dispatcher = make_dispatcher()
-    dispatcher.activate()
-    reactor.time_flies(0)
-    return dispatcher
+    return start_dispatcher()
+
+
+@pytest.fixture
+def patient(install_agent, start_dispatcher):
+    """A dispatcher that gives jobs 30 seconds when it stops."""
+    install_agent()
+    return start_dispatcher(shutdown_grace_period=30)
 
 
 @pytest.fixture
@@ -189,6 +214,40 @@ def put(client):
         return job
 
     return put
+
+
+@pytest.fixture
+def begun(settle):
+    """Waits until jobs have done that many things, by default of all, without virtual time."""
+
+    def begun(count=1, things=work.happened):
+        settle(lambda: len(things) >= count, f"only {work.happened} happened")
+
+    return begun
+
+
+@pytest.fixture
+def begin(put, begun):
+    """Puts a job, and waits until it has begun."""
+
+    def begin(call):
+        before = len(work.happened)
+        job = put(call)
+        begun(before + 1)
+        return job
+
+    return begin
+
+
+@pytest.fixture
+def stop(reactor, settle):
+    """Stops the reactor, and waits until that is done."""
+
+    def stop():
+        reactor.stop()
+        settle(lambda: not reactor.running)
+
+    return stop
 
 
 def none_at_work(jobs):
@@ -227,3 +286,16 @@ def agents_of(client):
         return client.root[KEY][queue_name].dispatchers[dispatcher.UUID]
 
     return agents_of
+
+
+@pytest.fixture
+def set_agent(client, agents_of):
+    """Changes an agent of a dispatcher, and commits."""
+
+    def set_agent(dispatcher, name="main", **settings):
+        agents = agents_of(dispatcher)
+        for setting, value in settings.items():
+            setattr(agents[name], setting, value)
+        client.manager.commit()
+
+    return set_agent

@@ -16,7 +16,7 @@ from benchmarks.children import child, said
 from benchmarks.storages import SERVER, Server, server
 from benchmarks.workers import wait_until
 from tests import processes, servers
-from tests.dispatcher.conftest import PollerByHand
+from tests.dispatcher.polls import PollerByHand
 from tests.processes import PATIENCE, Entry, lines, worker
 from tests.races.parties import Client, make_queue
 from zc.async_.agent import Agent

@@ -8,6 +8,7 @@ import zope.component
 
 import zc.async_.clock
 from tests.dispatcher import work
+from tests.dispatcher.polls import later
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import quiet, visit, wakeup
 from zc.async_.dispatcher.plans import SYSTEM
@@ -15,7 +16,10 @@ from zc.async_.interfaces import KEY
 from zc.async_.process import liveness
 from zc.async_.queue import Queue
 from zc.async_.subscribers import AgentInstaller
-from zc.async_.testing import BEGINNING, set_now, virtualtime
+from zc.async_.testing import set_now
+
+#: Time stands still until a test lets some pass.
+pytestmark = pytest.mark.usefixtures("pinned")
 
 #: Queues in most of the tests; none of them is visited because there are few.
 MANY = 12
@@ -23,16 +27,6 @@ MANY = 12
 
 def choose_nothing(agent):
     """A chooser."""
-
-
-@pytest.fixture(autouse=True)
-def pinned():
-    """Time stands still at `BEGINNING`."""
-    set_now(BEGINNING)
-
-
-def later(**interval):
-    virtualtime.let_pass(zc.async_.clock.interval_microseconds(datetime.timedelta(**interval)))
 
 
 @pytest.fixture
@@ -373,12 +367,11 @@ def test_a_conflict_of_pings_is_no_end(queues, calm, client, connect, monkeypatc
 
 
 def test_a_dispatcher_tells_of_all_queues_and_serves_them(
-    queues, make_dispatcher, install_agent, reactor, put_into, completed
+    queues, start_dispatcher, install_agent, reactor, put_into, completed
 ):
     names = set(queues().keys())
     install_agent()
-    dispatcher = make_dispatcher()
-    dispatcher.activate()
+    dispatcher = start_dispatcher()
     reactor.time_flies(30)
     for poll in dispatcher.polls[:-1]:
         assert set(poll) == names
@@ -395,13 +388,12 @@ def test_a_dispatcher_tells_of_all_queues_and_serves_them(
 
 
 def test_looks_at_a_storage_that_does_not_tell_visit_changed_queues_only(
-    queues, make_dispatcher, install_agent, reactor, put_into, completed, monkeypatch, visited
+    queues, start_dispatcher, install_agent, reactor, put_into, completed, monkeypatch, visited
 ):
     monkeypatch.setattr(wakeup, "_METHODS", ("method of another storage",))
     queues()
     install_agent()
-    dispatcher = make_dispatcher()
-    dispatcher.activate()
+    start_dispatcher()
     reactor.time_flies(5)
     monkeypatch.setattr(quiet, "VISITS", 0)
     visited.clear()
@@ -414,12 +406,11 @@ def test_looks_at_a_storage_that_does_not_tell_visit_changed_queues_only(
 
 
 def test_a_removed_queue_is_not_told_of_any_more_and_has_no_threads(
-    queues, make_dispatcher, install_agent, reactor, put_into, completed, client, settle
+    queues, start_dispatcher, install_agent, reactor, put_into, completed, client, settle
 ):
     mapping = queues()
     install_agent()
-    dispatcher = make_dispatcher()
-    dispatcher.activate()
+    dispatcher = start_dispatcher()
     reactor.time_flies(5)
     completed(put_into("q005"))
     (thread,) = dispatcher.queues["q005"]["main"].threads
@@ -434,12 +425,11 @@ def test_a_removed_queue_is_not_told_of_any_more_and_has_no_threads(
 
 
 def test_a_removed_queue_keeps_its_threads_while_a_job_runs(
-    queues, make_dispatcher, install_agent, reactor, client, settle
+    queues, start_dispatcher, install_agent, reactor, client, settle
 ):
     mapping = queues()
     install_agent()
-    dispatcher = make_dispatcher()
-    dispatcher.activate()
+    dispatcher = start_dispatcher()
     reactor.time_flies(5)
     client.manager.begin()
     mapping["q005"].put(work.wait)

@@ -9,13 +9,10 @@ from zc.async_ import utils
 from zc.async_.dispatcher.records import JobInfo, PollInfo, Records, reported
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 
+#: Time stands still until a test lets some pass.
+pytestmark = pytest.mark.usefixtures("pinned")
+
 SECOND = datetime.timedelta(seconds=1)
-
-
-@pytest.fixture(autouse=True)
-def pinned():
-    """Time stands still at `BEGINNING`."""
-    set_now(BEGINNING)
 
 
 @pytest.fixture

@@ -7,19 +7,17 @@ import transaction
 
 import zc.async_.clock
 from tests.dispatcher import work
+from tests.dispatcher.polls import complete, later
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import thorough
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
-from zc.async_.testing import BEGINNING, set_now, virtualtime
+from zc.async_.testing import set_now
+
+#: Time stands still until a test lets some pass.
+pytestmark = pytest.mark.usefixtures("pinned")
 
 SECOND = datetime.timedelta(seconds=1)
 HOUR = datetime.timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def pinned():
-    """Time stands still at `BEGINNING`."""
-    set_now(BEGINNING)
 
 
 @pytest.fixture
@@ -33,23 +31,12 @@ def poller(make_poller, client):
     return poller
 
 
-def later(interval):
-    virtualtime.let_pass(zc.async_.clock.interval_microseconds(interval))
-
-
 def undo_last(database, count):
     """Undo the newest transactions, one after the other."""
     for entry in list(database.undoLog(0, count))[:count]:
         manager = transaction.TransactionManager()
         database.undo(entry["id"], manager.get())
         manager.commit()
-
-
-def complete(client, job):
-    """Have a claimed job complete, as a worker would."""
-    client.manager.begin()
-    job.end_with(42)
-    client.manager.commit()
 
 
 @pytest.mark.parametrize("with_books", [False, True])
@@ -70,7 +57,7 @@ def test_a_job_whose_completion_was_undone_is_handed_back(
     client.manager.begin()
     assert job.status == ACTIVE
     for _look in range(3):
-        later((thorough.INTERVAL + 1) * SECOND)
+        later(seconds=thorough.INTERVAL + 1)
         poller.poll(held=frozenset())
     client.manager.begin()
     agent = client.queue.dispatchers[poller.uuid]["main"]
@@ -87,7 +74,7 @@ def test_a_job_that_a_thread_has_is_left_alone(poller, client):
     (claimed,) = poller.poll(held=frozenset()).jobs
     held = frozenset({(claimed.job_id, claimed.token)})
     for _look in range(4):
-        later((thorough.INTERVAL + 1) * SECOND)
+        later(seconds=thorough.INTERVAL + 1)
         poller.poll(held=held)
     client.manager.begin()
     assert list(client.queue.dispatchers[poller.uuid]["main"]) == [job]
@@ -97,7 +84,7 @@ def test_a_job_that_a_thread_has_is_left_alone(poller, client):
 def test_a_job_that_was_claimed_by_this_poll_is_left_alone(poller, client, caplog):
     """It is not held before the poll ends: one look is no evidence."""
     for _look in range(3):
-        later((thorough.INTERVAL + 1) * SECOND)
+        later(seconds=thorough.INTERVAL + 1)
         client.manager.begin()
         client.queue.put(work.answer)
         client.manager.commit()
@@ -114,13 +101,13 @@ def test_who_waits_for_an_interval_waits_no_longer_though_the_clock_is_set_back(
     job = client.queue.put(work.answer, 60 * SECOND)
     client.manager.commit()
     poller.poll(held=frozenset())
-    later(10 * SECOND)
+    later(seconds=10)
     set_now(zc.async_.clock.now() - HOUR)
     poller.poll(held=frozenset())
     client.manager.begin()
     assert job.status == PENDING
     assert job.begin_after <= zc.async_.clock.now() + 60 * SECOND
-    later(61 * SECOND)
+    later(seconds=61)
     assert len(poller.poll(held=frozenset()).jobs) == 1
 
 
@@ -130,7 +117,7 @@ def test_who_waits_for_a_date_waits_for_it_though_the_clock_is_set_back(poller, 
     client.manager.commit()
     poller.poll(held=frozenset())
     set_now(zc.async_.clock.now() - HOUR)
-    later(61 * SECOND)
+    later(seconds=61)
     assert poller.poll(held=frozenset()).jobs == []
     client.manager.begin()
     assert job.begin_after == moment
@@ -161,7 +148,7 @@ def test_a_quota_whose_closing_was_undone_lets_its_jobs_pass(
     assert poller.poll(held=frozenset()).jobs == []
     claimed = []
     for _look in range(4):
-        later((thorough.INTERVAL + 1) * SECOND)
+        later(seconds=thorough.INTERVAL + 1)
         held = frozenset((job.job_id, job.token) for job in claimed)
         claimed += poller.poll(held=held).jobs
     assert sorted(job.quota_names for job in claimed) == [("a",), ("c",)]

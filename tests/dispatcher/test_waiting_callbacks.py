@@ -1,7 +1,5 @@
 """Callbacks, and jobs called in a worker by hand, that return Deferreds and coroutines."""
 
-import uuid
-
 import pytest
 import transaction
 from twisted.internet.defer import Deferred, succeed
@@ -72,11 +70,17 @@ def chain(*args):
 
 
 @pytest.fixture
-def begun(settle):
-    def begun(count=1):
-        settle(lambda: len(work.deferreds) >= count, f"only {work.happened} happened")
+def put_callback(client, begun):
+    """Puts a job with a callback, and waits until that has made its Deferred."""
 
-    return begun
+    def put_callback(call, **options):
+        job = client.queue.put(work.answer)
+        callback = job.addCallback(call, **options)
+        client.manager.commit()
+        begun(1, work.deferreds)
+        return job, callback
+
+    return put_callback
 
 
 @pytest.fixture
@@ -98,7 +102,7 @@ def test_a_callback_waits_for_what_it_returned_and_those_behind_it_come_after_th
     behind = callback.addCallback(client.root["log"].note)
     last = job.addCallback(client.root["log"].note)
     client.manager.commit()
-    begun()
+    begun(1, work.deferreds)
 
     def is_active():
         client.manager.begin()
@@ -115,36 +119,27 @@ def test_a_callback_waits_for_what_it_returned_and_those_behind_it_come_after_th
 
 
 def test_what_a_callback_did_before_it_waits_is_committed_once(
-    dispatcher, client, completed, begun, fire
+    dispatcher, client, completed, put_callback, fire
 ):
-    job = client.queue.put(work.answer)
-    job.addCallback(defer)
-    client.manager.commit()
-    begun()
+    job, _callback = put_callback(defer)
     fire(0, 43)
     completed(job)
     assert client.root["counter"].count == 1
 
 
 def test_a_failure_of_what_a_callback_waits_for_is_its_result(
-    dispatcher, client, completed, begun, reactor
+    dispatcher, completed, put_callback, reactor
 ):
-    job = client.queue.put(work.answer)
-    callback = job.addCallback(defer)
-    client.manager.commit()
-    begun()
+    job, callback = put_callback(defer)
     reactor.callFromThread(work.deferreds[0].errback, ValueError("too bad"))
     completed(job)
     assert callback.result.check(ValueError)
 
 
 def test_a_value_that_cannot_be_stored_fails_the_callback(
-    dispatcher, client, completed, begun, fire
+    dispatcher, completed, put_callback, fire
 ):
-    job = client.queue.put(work.answer)
-    callback = job.addCallback(defer)
-    client.manager.commit()
-    begun()
+    job, callback = put_callback(defer)
     fire(0, (number for number in (1, 2)))
     completed(job)
     assert "generator" in callback.result.getErrorMessage()
@@ -152,7 +147,7 @@ def test_a_value_that_cannot_be_stored_fails_the_callback(
 
 def test_a_job_that_a_job_calls_waits_too(dispatcher, put, completed, begun, fire):
     job = put(call_by_hand)
-    begun()
+    begun(1, work.deferreds)
     fire(0, 43)
     completed(job)
     assert job.result == (43, COMPLETED)
@@ -160,16 +155,11 @@ def test_a_job_that_a_job_calls_waits_too(dispatcher, put, completed, begun, fir
 
 @pytest.mark.parametrize("policy", [None, NeverRetry])
 def test_a_stop_interrupts_a_callback_that_waits(
-    make_dispatcher, install_agent, client, completed, begun, fire, reactor, settle, policy
+    start_dispatcher, install_agent, client, completed, put_callback, begun, fire, settle, policy
 ):
     install_agent()
-    first = make_dispatcher()
-    first.activate()
-    reactor.time_flies(0)
-    job = client.queue.put(work.answer)
-    callback = job.addCallback(defer, retry_policy_factory=policy)
-    client.manager.commit()
-    begun()
+    first = start_dispatcher()
+    job, callback = put_callback(defer, retry_policy_factory=policy)
 
     def is_active():
         client.manager.begin()
@@ -184,10 +174,9 @@ def test_a_stop_interrupts_a_callback_that_waits(
     client.manager.begin()
     assert job.status == CALLBACKS
     fire(0, "old")
-    make_dispatcher(uuid=uuid.uuid4()).activate()
-    reactor.time_flies(0)
+    start_dispatcher()
     if policy is None:
-        begun(2)
+        begun(2, work.deferreds)
         fire(1, "new")
     completed(job)
     if policy is None:
@@ -198,16 +187,11 @@ def test_a_stop_interrupts_a_callback_that_waits(
 
 
 def test_a_stop_gives_a_callback_that_waits_the_grace_period(
-    make_dispatcher, install_agent, client, begun, fire, reactor, settle
+    start_dispatcher, install_agent, client, put_callback, fire, settle
 ):
     install_agent()
-    dispatcher = make_dispatcher(shutdown_grace_period=60)
-    dispatcher.activate()
-    reactor.time_flies(0)
-    job = client.queue.put(work.answer)
-    callback = job.addCallback(defer)
-    client.manager.commit()
-    begun()
+    dispatcher = start_dispatcher(shutdown_grace_period=60)
+    job, callback = put_callback(defer)
     stopped = dispatcher.deactivate()
     fire(0, 43)
     settle(lambda: stopped.called)
@@ -227,7 +211,7 @@ def test_a_failure_that_is_returned_is_the_result_and_what_was_done_stays(
     proxy = failing.addCallbacks(failure=client.root["log"].note)
     client.manager.commit()
     if call is fire_later_with_failure:
-        begun()
+        begun(1, work.deferreds)
         fire(0, None)
     completed(job)
     assert isinstance(failing.result, Failure)

@@ -115,9 +115,10 @@ def surroundings():
 
 def defer():
     """Return a Deferred that the test fires."""
+    deferred = Deferred()
+    deferreds.append(deferred)
     happened.append("defer")
-    deferreds.append(Deferred())
-    return deferreds[-1]
+    return deferred
 
 
 async def await_deferred():

@@ -13,6 +13,7 @@ from tests.dispatcher.conftest import (
     PATIENCE,
     agents_of,
     base,
+    begun,
     clean_work,
     client,
     completed,
@@ -24,6 +25,7 @@ from tests.dispatcher.conftest import (
     none_at_work,
     put,
     settle,
+    start_dispatcher,
     two_databases,
 )
 from zc.async_.dispatcher import Dispatcher
@@ -32,6 +34,7 @@ from zc.async_.interfaces import COMPLETED
 __all__ = [
     "agents_of",
     "base",
+    "begun",
     "clean_work",
     "client",
     "completed",
@@ -42,6 +45,7 @@ __all__ = [
     "make_dispatcher",
     "put",
     "settle",
+    "start_dispatcher",
     "two_databases",
 ]
 

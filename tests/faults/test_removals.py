@@ -2,20 +2,10 @@
 
 import datetime
 
-import pytest
-
 from tests.dispatcher import work
 from zc.async_.interfaces import COMPLETED, KEY, PENDING
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.queue import Queue
-
-
-@pytest.fixture
-def begun(settle):
-    def begun(count=1):
-        settle(lambda: len(work.happened) >= count)
-
-    return begun
 
 
 def test_a_quota_that_is_removed_while_its_jobs_run_holds_nobody_back(

@@ -10,6 +10,15 @@ import zc.async_.clock
 from tests.races import parties
 
 
+@pytest.fixture(autouse=True)
+def forget():
+    """Nothing is left for the next test."""
+    yield
+    parties.done.clear()
+    parties.to_raise.clear()
+    parties.set_hook(None)
+
+
 class Clock:
     """The time of the system, and what was let pass in addition."""
 
@@ -38,7 +47,6 @@ def database(tmp_path):
     database = ZODB.DB(FileStorage(str(tmp_path / "Data.fs")))
     parties.make_queue(database)
     yield database
-    parties.set_hook(None)
     database.close()
 
 

@@ -18,6 +18,12 @@ from zc.async_.interfaces import KEY
 from zc.async_.queue import Queue, Queues
 from zc.async_.running import tries
 
+#: What jobs did, whatever became of their transactions. Emptied after each test.
+done: list[Any] = []
+
+#: What tests have their functions raise, the last first. Emptied after each test.
+to_raise: list[BaseException] = []
+
 #: What `call_hook` and `hooked_chooser` do in the middle of things.
 hook: Any = None
 
@@ -44,6 +50,10 @@ def hooked_chooser(agent: Any) -> Any:
     return job
 
 
+def nothing(*args: Any) -> None:
+    """Do nothing."""
+
+
 class Client:
     """Puts, removes and looks."""
 
@@ -55,6 +65,13 @@ class Client:
     @property
     def queue(self) -> Any:
         return self.root[KEY][""]
+
+    def put(self, job: Any, **options: Any) -> Any:
+        """Put a job into the queue as it is now, and commit."""
+        self.manager.begin()
+        job = self.queue.put(job, **options)
+        self.manager.commit()
+        return job
 
     def same(self, job: Any) -> Any:
         """The job as this party sees it in its present transaction."""
@@ -101,6 +118,28 @@ class Dispatcher(Client):
         finally:
             self._fence.open()
             self.manager.abort()
+
+    def die_in(self, claimed: Any, call: Any = nothing) -> None:
+        """Run a claimed job, end its thread where it lets another party act, and leave.
+
+        `call`: what that party does.
+        """
+
+        def call_and_die() -> None:
+            call()
+            raise SystemExit
+
+        set_hook(call_and_die)
+        try:
+            self.run(claimed)
+        except SystemExit:
+            self.leave()
+        else:
+            raise AssertionError("the job let nobody act")
+
+    def leave(self) -> None:
+        """Leave the queue without grace, so that jobs that run are interrupted."""
+        self.poller.deactivate([])
 
     def work(self) -> None:
         """Claim and run until nothing is left to do."""

@@ -9,26 +9,12 @@ import persistent
 import pytest
 from ZEO.Exceptions import ClientDisconnected
 
-from tests.races.parties import call_hook, set_hook
+from tests.races.parties import call_hook, done, set_hook, to_raise
 from zc.async_ import local
 from zc.async_.agent import Agent
 from zc.async_.interfaces import CALLBACKS, COMPLETED, NEW, PENDING, ReassignedError
 from zc.async_.job import Job, NeverRetry, parallel
 from zc.twist import Failure
-
-#: What is to be raised by `Interrupted`, the last first.
-to_raise = []
-
-#: What happened, in this process, whatever became of the transactions.
-happened = []
-
-
-@pytest.fixture(autouse=True)
-def forget():
-    """Nothing is left for the next test."""
-    yield
-    to_raise.clear()
-    happened.clear()
 
 
 def let_act(*args):
@@ -63,24 +49,6 @@ def counter(client):
     return counter
 
 
-@pytest.fixture
-def put(client):
-    """Puts a job, and commits."""
-
-    def put(job, **options):
-        client.manager.begin()
-        job = client.queue.put(job, **options)
-        client.manager.commit()
-        return job
-
-    return put
-
-
-def stop(dispatcher):
-    """Stop a dispatcher without grace, so that its jobs are interrupted."""
-    dispatcher.poller.deactivate([])
-
-
 def statuses(client, job):
     """The statuses of a job and its callbacks, as they are now."""
     client.manager.begin()
@@ -92,11 +60,11 @@ def statuses(client, job):
 
 @pytest.mark.parametrize("reason", [SystemExit, ClientDisconnected])
 def test_a_job_that_is_lost_in_its_callbacks_has_them_performed_once(
-    client, dispatcher, counter, put, reason
+    client, dispatcher, counter, reason
 ):
     job = Job(operator.mul, 6, 7)
     callbacks = [job.addCallback(kind(counter.increase)) for kind in (Job, Interrupted, Job)]
-    put(job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
     to_raise.append(reason())
     # The first one's turn is before the interruption.
@@ -114,16 +82,16 @@ def test_a_job_that_is_lost_in_its_callbacks_has_them_performed_once(
 
 
 def test_a_job_that_ends_after_a_stop_and_dies_in_its_callbacks_has_them_performed_once(
-    client, dispatcher, sibling, counter, put
+    client, dispatcher, sibling, counter
 ):
     """It was active when the dispatcher stopped: what was put for it is to ask its policy."""
     job = Job(let_act)
     job.addCallback(Interrupted(counter.increase))
-    put(job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
 
     def stop_and_die_later():
-        stop(dispatcher)
+        dispatcher.leave()
         to_raise.append(SystemExit())
 
     set_hook(stop_and_die_later)
@@ -138,14 +106,14 @@ def test_a_job_that_ends_after_a_stop_and_dies_in_its_callbacks_has_them_perform
 
 
 def test_a_callback_that_a_job_did_not_see_is_performed_though_its_dispatcher_has_stopped(
-    client, other, dispatcher, sibling, counter, put
+    client, other, dispatcher, sibling, counter
 ):
     """Who stopped keeps no books any more, by which late callbacks are found."""
-    job = put(Job(let_act))
+    job = client.put(Job(let_act))
     (claimed,) = dispatcher.claim()
 
     def stop_and_add_callback():
-        stop(dispatcher)
+        dispatcher.leave()
         other.manager.begin()
         other.same(job).addCallback(other.root["counter"].increase)
         other.manager.commit()
@@ -169,11 +137,11 @@ class HookedNeverRetry(NeverRetry):
 
 
 def test_a_callback_that_is_added_while_an_interrupted_job_fails_is_performed(
-    client, other, dispatcher, sibling, counter, put
+    client, other, dispatcher, sibling, counter
 ):
-    job = put(Job(operator.mul, 6, 7), retry_policy_factory=HookedNeverRetry)
+    job = client.put(Job(operator.mul, 6, 7), retry_policy_factory=HookedNeverRetry)
     dispatcher.claim()
-    stop(dispatcher)
+    dispatcher.leave()
 
     def add_callback():
         other.manager.begin()
@@ -208,17 +176,17 @@ def add_by_two_proxies(job, first):
 
 @pytest.mark.parametrize("add", [add_directly, add_by_proxy, add_by_two_proxies])
 def test_callbacks_of_a_callback_that_was_interrupted_in_them_are_performed_at_the_resumption(
-    client, dispatcher, sibling, counter, put, add
+    client, dispatcher, sibling, counter, add
 ):
     job = Job(operator.mul, 6, 7)
     first = add(job, Job(counter.increase))
     second = first.addCallback(Interrupted(counter.increase))
-    put(job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
     to_raise.append(SystemExit())
     with pytest.raises(SystemExit):
         dispatcher.run(claimed)
-    stop(dispatcher)
+    dispatcher.leave()
     client.manager.begin()
     assert (first.status, second.status) == (CALLBACKS, NEW)
 
@@ -238,15 +206,15 @@ async def be_coroutine(result):
 
 
 def return_coroutine(result):
-    happened.append("called")
+    done.append("called")
     return be_coroutine(result)
 
 
 @pytest.mark.parametrize("callback", [be_coroutine, return_coroutine])
-def test_a_coroutine_as_callback_is_run_to_its_end(client, dispatcher, put, callback):
+def test_a_coroutine_as_callback_is_run_to_its_end(client, dispatcher, callback):
     job = Job(operator.mul, 6, 7)
     called = job.addCallback(callback)
-    put(job)
+    client.put(job)
     dispatcher.work()
 
     assert statuses(client, job) == [COMPLETED, COMPLETED]
@@ -269,11 +237,11 @@ def unregister(client, dispatcher):
 
 @pytest.mark.parametrize("leave", [remove_agent, unregister])
 def test_a_job_that_waits_goes_on_though_its_agent_is_gone(
-    client, dispatcher, sibling, counter, put, leave
+    client, dispatcher, sibling, counter, leave
 ):
     job = parallel(Job(operator.mul, 6, 7), Job(operator.mul, 6, 8))
     job.addCallback(counter.increase)
-    put(job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
     dispatcher.run(claimed)
     client.manager.begin()
@@ -289,9 +257,9 @@ def test_a_job_that_waits_goes_on_though_its_agent_is_gone(
 
 
 def test_an_interrupted_job_runs_again_though_its_dispatcher_is_unregistered(
-    client, dispatcher, sibling, put
+    client, dispatcher, sibling
 ):
-    job = put(Job(operator.mul, 6, 7))
+    job = client.put(Job(operator.mul, 6, 7))
     dispatcher.claim()
     client.manager.begin()
     unregister(client, dispatcher)
@@ -304,9 +272,9 @@ def test_an_interrupted_job_runs_again_though_its_dispatcher_is_unregistered(
 
 
 def test_a_late_callback_is_performed_though_the_dispatcher_of_the_job_is_unregistered(
-    client, dispatcher, sibling, counter, put
+    client, dispatcher, sibling, counter
 ):
-    job = put(Job(operator.mul, 6, 7))
+    job = client.put(Job(operator.mul, 6, 7))
     dispatcher.work()
     client.manager.begin()
     unregister(client, dispatcher)
@@ -330,14 +298,14 @@ def let_act_and_begin_anew():
 
 
 def test_a_worker_whose_job_was_put_back_commits_nothing_though_nobody_has_claimed_it(
-    client, dispatcher, make_dispatcher, put
+    client, dispatcher, make_dispatcher
 ):
     sibling = make_dispatcher(size=0)
-    job = put(Job(let_act_and_begin_anew))
+    job = client.put(Job(let_act_and_begin_anew))
     (claimed,) = dispatcher.claim()
 
     def stop_and_have_it_put_back():
-        stop(dispatcher)
+        dispatcher.leave()
         sibling.work()
 
     set_hook(stop_and_have_it_put_back)
@@ -366,13 +334,13 @@ def commit_after_others(*args):
 
 
 def test_a_worker_that_gives_up_a_job_leaves_no_traceback_of_the_transaction(
-    client, dispatcher, sibling, put, caplog
+    client, dispatcher, sibling, caplog
 ):
-    put(Job(commit_after_others))
+    client.put(Job(commit_after_others))
     (claimed,) = dispatcher.claim()
 
     def reassign():
-        stop(dispatcher)
+        dispatcher.leave()
         sibling.work()
 
     set_hook(reassign)
@@ -385,7 +353,7 @@ def test_a_worker_that_gives_up_a_job_leaves_no_traceback_of_the_transaction(
 
 def wait_elsewhere_and_lose_the_connection(other):
     """As with a commit that the server does late, after its worker was told of no answer."""
-    happened.append("run")
+    done.append("run")
     call_hook()
     raise ClientDisconnected
 
@@ -409,5 +377,5 @@ def test_a_job_whose_commit_is_done_late_and_waits_for_another_does_not_run_agai
         dispatcher.run(claimed)
     dispatcher.work()
     client.manager.begin()
-    assert happened == ["run"]
+    assert done == ["run"]
     assert (job.status, job.result) == (COMPLETED, 3)

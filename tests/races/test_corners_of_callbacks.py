@@ -3,13 +3,12 @@
 Each of these went wrong once.
 """
 
-import contextlib
 import operator
 from datetime import timedelta
 
 import pytest
 
-from tests.races.parties import Dispatcher, call_hook, set_hook
+from tests.races.parties import Dispatcher, call_hook, done, set_hook, to_raise
 from zc.async_ import local
 from zc.async_.dispatcher.plans import Plan
 from zc.async_.dispatcher.pool import job_id
@@ -25,20 +24,6 @@ from zc.async_.interfaces import (
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.job import Job, NeverRetry, parallel
 from zc.twist import Failure
-
-#: What was done, whatever became of the transactions.
-done = []
-
-#: What `fail_once` is to raise, the last first.
-to_raise = []
-
-
-@pytest.fixture(autouse=True)
-def forget():
-    """Nothing is left for the next test."""
-    yield
-    done.clear()
-    to_raise.clear()
 
 
 def note(word, *results):
@@ -73,13 +58,6 @@ class FiveSecondsAfterInterruptions(NeverRetry):
         return timedelta(seconds=5)
 
 
-def put(client, job):
-    client.manager.begin()
-    client.queue.put(job)
-    client.manager.commit()
-    return job
-
-
 def statuses(client, *jobs):
     client.manager.begin()
     return [job.status for job in jobs]
@@ -88,7 +66,7 @@ def statuses(client, *jobs):
 def test_callbacks_are_called_in_order_of_adding_though_the_job_was_put_back_in_between(
     client, dispatcher, sibling
 ):
-    job = put(client, Job(operator.mul, 6, 7))
+    job = client.put(Job(operator.mul, 6, 7))
     (claimed,) = dispatcher.claim()
     client.manager.begin()
     job.addCallback(Job(note, "first"))
@@ -105,7 +83,7 @@ def test_callbacks_are_called_in_order_of_adding_though_the_job_was_put_back_in_
 
 def interrupted_in_its_callbacks(client, dispatcher, job):
     """Put a job that loses its worker at its result; return two claims to resume its callbacks."""
-    put(client, job)
+    client.put(job)
     dispatcher.claim()
     client.manager.begin()
     job.end_as_failed()
@@ -192,7 +170,7 @@ def test_callbacks_go_on_though_the_worker_that_was_at_one_is_gone(
     # Whoever had the callback has its job still.
     assert statuses(client, job, second) == [CALLBACKS, NEW]
 
-    dispatcher.poller.deactivate([])
+    dispatcher.leave()
     clock.advance(10)
     worker.work()
     clock.advance(10)
@@ -212,7 +190,7 @@ def test_what_is_behind_a_callback_holds_up_the_next_one_until_it_is_tried_again
     behind = first.addCallback(Job(fail_once, "behind"), retry_policy_factory=InFiveSeconds)
     second = job.addCallback(Job(note, "second"))
     to_raise.append(ValueError())
-    put(client, job)
+    client.put(job)
 
     dispatcher.work()
 
@@ -224,7 +202,7 @@ def test_what_is_behind_a_callback_holds_up_the_next_one_until_it_is_tried_again
     dispatcher.work()
     assert done == ["job", "first", "behind"]
     if dies:
-        dispatcher.poller.deactivate([])
+        dispatcher.leave()
     clock.advance(2)
     (sibling if dies else dispatcher).work()
 
@@ -244,7 +222,7 @@ def test_a_callback_that_waits_for_a_job_holds_up_nothing_and_has_its_own_perfor
     first = job.addCallback(put_another)
     behind = first.addCallback(Job(let_act_and_note, "behind"), retry_policy_factory=NeverRetry)
     second = job.addCallback(Job(let_act_and_note, "second"))
-    put(client, job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
     # The other job ends, and somebody is at what is behind, while this worker goes on.
     set_hook(lambda: [set_hook(None), sibling.work()])
@@ -262,16 +240,9 @@ def test_what_is_behind_a_callback_that_fails_by_an_interruption_comes_before_th
     first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
     behind = first.addCallbacks(failure=Job(note, "behind"))
     second = job.addCallback(Job(note, "second"))
-    put(client, job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
-
-    def die():
-        raise SystemExit
-
-    set_hook(die)
-    with pytest.raises(SystemExit):
-        dispatcher.run(claimed)
-    dispatcher.poller.deactivate([])
+    dispatcher.die_in(claimed)
     clock.advance(10)
     sibling.work()
 
@@ -285,7 +256,7 @@ def test_a_job_that_was_failed_while_it_waited_keeps_its_failure_and_its_callbac
 ):
     job = make()
     first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
-    put(client, job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
     dispatcher.run(claimed)
     client.manager.begin()
@@ -312,14 +283,14 @@ def test_a_callback_of_a_job_that_was_handed_back_in_its_call_is_nobodys_once_it
 ):
     job = Job(let_act_and_note, "job")
     first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
-    put(client, job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
 
     def die():
         raise SystemExit
 
     def stop_and_die_later():
-        dispatcher.poller.deactivate([])
+        dispatcher.leave()
         set_hook(die)
 
     set_hook(stop_and_die_later)
@@ -341,16 +312,9 @@ def test_a_callback_is_tried_again_when_its_policy_wants_it_after_an_interruptio
     policy = FiveSecondsAfterInterruptions
     first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=policy)
     second = job.addCallback(Job(note, "second"))
-    put(client, job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
-
-    def die():
-        raise SystemExit
-
-    set_hook(die)
-    with pytest.raises(SystemExit):
-        dispatcher.run(claimed)
-    dispatcher.poller.deactivate([])
+    dispatcher.die_in(claimed)
     clock.advance(1)
     sibling.work()
     assert done == ["job"]
@@ -400,7 +364,7 @@ def test_a_callback_that_is_called_by_hand_waits_in_the_thread_of_the_caller_if_
     job = Job(note, "job")
     first = job.addCallback(Job(fail_once, "first"), retry_policy_factory=InFiveSeconds)
     to_raise.append(ValueError())
-    put(client, job)
+    client.put(job)
     first(42)
     assert statuses(client, job, first) == [PENDING, COMPLETED]
     if wait == 5:
@@ -414,7 +378,7 @@ def test_a_callback_that_is_called_by_hand_waits_in_the_thread_of_the_caller_if_
 def test_a_callback_without_code_that_is_called_by_hand_fails(client, monkeypatch):
     job = Job(note, "job")
     first = job.addCallback(Job(missing_code, "first"))
-    put(client, job)
+    client.put(job)
     monkeypatch.delattr(f"{__name__}.missing_code")
     first(42)
     assert first.result.type is MissingCallableError
@@ -427,9 +391,9 @@ def test_a_callback_that_was_put_into_a_queue_and_claimed_is_nobody_elses(
     job = Job(note, "job")
     job.addCallback(Job(let_act_and_note, "first"))
     second = job.addCallback(Job(let_act_and_note, "second"), retry_policy_factory=policy)
-    put(client, job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
-    put(client, second)
+    client.put(second)
     (claimed_callback,) = sibling.claim()
     seen = []
 
@@ -454,7 +418,7 @@ def test_a_callback_that_is_added_to_one_that_committed_its_start_is_performed(
     job = Job(note, "job")
     first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
     second = job.addCallback(Job(note, "second"))
-    put(client, job)
+    client.put(job)
     if annotated:
         first.annotations["some"] = "thing"
         client.manager.commit()
@@ -466,15 +430,13 @@ def test_a_callback_that_is_added_to_one_that_committed_its_start_is_performed(
         assert first.status == ACTIVE
         late.append(first.addCallback(Job(note, "late")))
         client.manager.commit()
-        if dies:
-            raise SystemExit
 
-    set_hook(add)
-    with pytest.raises(SystemExit) if dies else contextlib.nullcontext():
-        dispatcher.run(claimed)
     if dies:
-        dispatcher.poller.deactivate([])
+        dispatcher.die_in(claimed, add)
         sibling.work()
+    else:
+        set_hook(add)
+        dispatcher.run(claimed)
 
     assert statuses(client, job, first, second, late[0]) == [COMPLETED] * 4
     assert done == (["job", "late", "second"] if dies else ["job", "first", "late", "second"])
@@ -489,7 +451,7 @@ def test_a_callback_that_is_added_to_a_completed_one_is_left_to_the_job_of_the_s
     job = Job(note, "job")
     first = job.addCallback(Job(note, "first"))
     job.addCallback(Job(let_act_and_note, "second"))
-    put(client, job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
     late = []
 
@@ -516,7 +478,7 @@ def passed(client):
     job.addCallbacks(failure=Job(note, "failure"))
     job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
     job.addCallback(Job(note, "second"))
-    return put(client, job)
+    return client.put(job)
 
 
 def add_to_passed(client, job):
@@ -535,15 +497,13 @@ def test_something_to_call_that_comes_late_is_called_by_whoever_has_the_job(
 
     def add():
         add_to_passed(client, passed)
-        if dies:
-            raise SystemExit
 
-    set_hook(add)
-    with pytest.raises(SystemExit) if dies else contextlib.nullcontext():
-        dispatcher.run(claimed)
     if dies:
-        dispatcher.poller.deactivate([])
+        dispatcher.die_in(claimed, add)
         sibling.work()
+    else:
+        set_hook(add)
+        dispatcher.run(claimed)
 
     assert done == (["job", "late", "second"] if dies else ["job", "first", "late", "second"])
     assert statuses(client, passed, *passed.callbacks) == [COMPLETED] * 4
@@ -600,7 +560,7 @@ def test_a_job_that_waited_is_remembered_once_its_callbacks_have_ended(client, d
     job = Job(put_another)
     job.addCallback(Job(fail_once, "first"), retry_policy_factory=InFiveSeconds)
     to_raise.append(ValueError())
-    put(client, job)
+    client.put(job)
     (claimed,) = dispatcher.claim()
     dispatcher.run(claimed)
     (inner,) = dispatcher.claim()

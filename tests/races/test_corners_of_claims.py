@@ -13,7 +13,7 @@ from ZEO.Exceptions import ClientDisconnected
 from ZODB.POSException import ConflictError, POSKeyError
 
 import zc.async_.interfaces
-from tests.races.parties import hooked_chooser, set_hook
+from tests.races.parties import hooked_chooser, nothing, set_hook, to_raise
 from zc.async_ import local
 from zc.async_.agent import Agent
 from zc.async_.dispatcher.plans import Plan
@@ -25,20 +25,6 @@ from zc.async_.queue import Queue
 from zc.twist import Failure
 
 SECOND = datetime.timedelta(seconds=1)
-
-#: What `accept` is to raise, the last first.
-to_raise = []
-
-
-@pytest.fixture(autouse=True)
-def forget():
-    """Nothing is left for the next test."""
-    yield
-    to_raise.clear()
-
-
-def nothing(*args):
-    """Do nothing."""
 
 
 # -- what a claim itself puts into the queue

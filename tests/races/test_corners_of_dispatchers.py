@@ -13,6 +13,7 @@ from ZODB.FileStorage import FileStorage
 import zc.async_.testing
 import zc.async_.threadlocal
 from tests.races import parties
+from tests.races.parties import nothing
 from zc.async_ import local
 from zc.async_.agent import Agent, history
 from zc.async_.agent.history import SEGMENT_SIZE, Completed
@@ -72,10 +73,6 @@ async def return_seven():
 
 async def return_unawaited():
     return return_seven()
-
-
-def nothing():
-    """Do nothing."""
 
 
 def test_a_worker_is_given_back_by_a_coroutine_of_a_coroutine(client, dispatcher, reactor):

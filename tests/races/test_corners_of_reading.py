@@ -16,12 +16,9 @@ from ZODB.FileStorage import FileStorage
 import zc.async_.clock
 import zc.async_.interfaces
 from tests.races import parties
+from tests.races.parties import nothing
 from zc.async_.interfaces import COMPLETED, PENDING
 from zc.async_.job import Job
-
-
-def nothing(*args):
-    """Do nothing."""
 
 
 @pytest.fixture
@@ -39,6 +36,12 @@ def open_again(tmp_path):
     opened.pop().close()
 
 
+def first_client(database):
+    """Put a queue into a new database; return a client of it."""
+    parties.make_queue(database)
+    return parties.Client(database)
+
+
 def start_dispatcher(database):
     """A dispatcher of a database whose queue has jobs."""
     dispatcher = parties.Dispatcher(database, size=0)
@@ -50,7 +53,7 @@ def start_dispatcher(database):
 
 def stop(dispatcher):
     """Have a dispatcher leave its queue."""
-    dispatcher.poller.deactivate([])
+    dispatcher.leave()
     dispatcher.close()
 
 
@@ -67,9 +70,7 @@ def other_class(monkeypatch):
 def test_a_job_without_its_class_is_set_aside_told_of_and_run_when_the_class_is_back(
     open_again, other_class, clock, told, options
 ):
-    database = open_again()
-    parties.make_queue(database)
-    client = parties.Client(database)
+    client = first_client(open_again())
     job = client.queue.put(other_class(operator.mul, 6, 7), **options)
     behind = client.queue.put(Job(operator.mul, 6, 8))
     client.manager.commit()
@@ -119,16 +120,14 @@ def test_a_job_that_was_too_late_without_its_class_fails_when_the_class_is_back(
     open_again, other_class, clock
 ):
     """Though a quota holds it back, so that no claim would come across it."""
-    database = open_again()
-    parties.make_queue(database)
-    client = parties.Client(database)
+    client = first_client(open_again())
     client.queue.quotas.create("closed", 0)
     job = client.queue.put(other_class(nothing), begin_by=datetime.timedelta(seconds=10))
     job.quota_names = ["closed"]
     client.manager.commit()
     oid = job._p_oid
     client.close()
-    stop(start_dispatcher(database))
+    stop(start_dispatcher(open_again()))
     module = sys.modules.pop(other_class.__module__)
     dispatcher = start_dispatcher(open_again())
     clock.advance(20)
@@ -153,9 +152,7 @@ def test_a_job_that_was_too_late_without_its_class_fails_when_the_class_is_back(
 def test_a_job_that_is_due_later_is_not_run_at_once_when_its_class_is_back(
     open_again, other_class, clock
 ):
-    database = open_again()
-    parties.make_queue(database)
-    client = parties.Client(database)
+    client = first_client(open_again())
     job = client.queue.put(other_class(nothing), clock_after(1000))
     client.manager.commit()
     oid = job._p_oid

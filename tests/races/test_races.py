@@ -6,18 +6,12 @@ import threading
 import persistent
 import pytest
 import transaction
-import ZODB
-import ZODB.FileStorage
 from ZODB.POSException import ConflictError
 
-from tests.races import parties
-from tests.races.parties import Dispatcher, call_hook, hooked_chooser, set_hook
+from tests.races.parties import Dispatcher, call_hook, done, hooked_chooser, set_hook
 from zc.async_ import local
 from zc.async_.interfaces import ACTIVE, COMPLETED, NEW, PENDING, ReassignedError
 from zc.async_.job import Job
-
-#: What jobs did, in this process, whatever became of their transactions.
-calls = []
 
 
 class Counter(persistent.Persistent):
@@ -28,7 +22,7 @@ class Counter(persistent.Persistent):
     def increase(self):
         """Count, while another party acts."""
         self.count += 1
-        calls.append("increase")
+        done.append("increase")
         call_hook()
         return self.count
 
@@ -42,27 +36,23 @@ class Counter(persistent.Persistent):
 
 
 def note(*results):
-    calls.append(results[-1])
+    done.append(results[-1])
 
 
 def put_two_and_conflict_once():
     """Put a job, and meet a conflict at the first try."""
-    calls.append("try")
+    done.append("try")
     local.getQueue().put(Job(operator.mul, 6, 7))
-    if calls.count("try") == 1:
+    if done.count("try") == 1:
         raise ConflictError
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = ZODB.DB(ZODB.FileStorage.FileStorage(str(tmp_path / "Data.fs")))
-    parties.make_queue(database)
+def database(database):
+    """A database with an empty queue and a counter."""
     with database.transaction() as connection:
         connection.root()["counter"] = Counter()
-    yield database
-    set_hook(None)
-    calls.clear()
-    database.close()
+    return database
 
 
 def put(client, *args):
@@ -92,7 +82,7 @@ def test_race_1_a_callback_added_while_the_job_runs_is_called_and_the_job_runs_o
     client.manager.begin()
     assert job.status == COMPLETED
     assert [callback.status for callback in job.callbacks] == [COMPLETED]
-    assert calls == ["increase", 1]
+    assert done == ["increase", 1]
 
 
 def test_race_1_a_callback_whose_transaction_spans_the_completion_conflicts_then_is_called(
@@ -113,7 +103,7 @@ def test_race_1_a_callback_whose_transaction_spans_the_completion_conflicts_then
     client.manager.commit()
     dispatcher.work()
 
-    assert calls == ["increase", 1]
+    assert done == ["increase", 1]
 
 
 def test_race_1_callbacks_added_before_and_after_the_bookkeeping_are_called_once_each(
@@ -134,7 +124,7 @@ def test_race_1_callbacks_added_before_and_after_the_bookkeeping_are_called_once
 
     client.manager.begin()
     assert [callback.status for callback in job.callbacks] == [COMPLETED] * 2
-    assert calls.count("increase") == 1
+    assert done.count("increase") == 1
 
 
 # -- 2. live annotation against the running job
@@ -156,7 +146,7 @@ def test_race_2_annotations_set_while_the_job_runs_do_not_make_it_run_again(clie
     client.manager.begin()
     assert dict(job.annotations) == {"progress": 50, "own progress": 60}
     assert job.status == COMPLETED
-    assert calls == ["increase"]
+    assert done == ["increase"]
 
 
 # -- 3. deactivation or burial against a claim
@@ -208,7 +198,7 @@ def test_race_4_a_job_that_was_reassigned_takes_effect_once(client, dispatcher, 
     client.manager.begin()
     assert job.status == COMPLETED
     assert client.root["counter"].count == 1
-    assert calls == ["increase", "increase"]
+    assert done == ["increase", "increase"]
 
 
 def test_race_4_a_commit_of_the_job_itself_is_fenced(client, dispatcher, sibling):
@@ -263,7 +253,7 @@ def test_race_5_a_job_removed_while_it_is_claimed_does_not_run(client, database)
     client.manager.begin()
     assert job.status == NEW
     assert len(client.queue) == 0
-    assert calls == []
+    assert done == []
     dispatcher.close()
 
 
@@ -310,7 +300,7 @@ def test_race_5_an_edit_while_the_job_goes_to_the_backlog_holds(client, database
     client.queue.quotas.remove("closed")
     client.manager.commit()
     dispatcher.work()
-    assert calls == ["increase"]
+    assert done == ["increase"]
     client.manager.begin()
     assert len(client.queue) == 0
     dispatcher.close()
@@ -485,7 +475,7 @@ def test_race_8_of_a_try_that_is_repeated_nothing_remains(client, dispatcher):
 
     client.manager.begin()
     assert job.status == COMPLETED
-    assert calls == ["try", "try"]
+    assert done == ["try", "try"]
     assert len(client.queue) == 1
     assert len(list(client.queue)) == 1
     dispatcher.work()

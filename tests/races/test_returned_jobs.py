@@ -1,29 +1,21 @@
 """A job that put another, committed, and returned it: its callable does not run again."""
 
+import functools
 import operator
 
 import pytest
 from ZEO.Exceptions import ServerException
 from ZODB.POSException import ConflictError
 
-from tests.races.parties import call_hook, set_hook
+from tests.races.parties import call_hook, done, nothing, set_hook
 from zc.async_ import local, utils
 from zc.async_.interfaces import ACTIVE, COMPLETED, KEY, NEW
 from zc.async_.job import Job
 
-#: What jobs did, whatever became of their transactions.
-calls = []
-
-
-@pytest.fixture(autouse=True)
-def clean():
-    yield
-    calls.clear()
-
 
 def delegate(*args):
     """Put a job, commit, let another party act, and return the job."""
-    calls.append("delegate")
+    done.append("delegate")
     jar = local.getJob()._p_jar
     inner = jar.root()[KEY][""].put(Job(operator.mul, 6, 7))
     jar.transaction_manager.commit()
@@ -40,7 +32,7 @@ def delegate_and_change(*args):
 
 def return_kept(*args):
     """Return a job that is kept in the root."""
-    calls.append("return_kept")
+    done.append("return_kept")
     return local.getJob()._p_jar.root()["kept"]
 
 
@@ -92,6 +84,13 @@ def end(client, *dispatchers):
     client.manager.begin()
 
 
+def claim_or_run(party, claimed, runs_too):
+    """Have a party claim the job that was put, and perhaps run it; `claimed` gets the claim."""
+    claimed.extend(party.claim())
+    if runs_too:
+        party.run(claimed[0])
+
+
 @pytest.mark.parametrize("call", [delegate, delegate_and_change])
 @pytest.mark.parametrize("runs_too", [False, True], ids=["claims", "runs"])
 def test_somebody_claims_or_runs_the_other_before_it_is_returned(
@@ -100,20 +99,14 @@ def test_somebody_claims_or_runs_the_other_before_it_is_returned(
     job = put(client, call)
     (claimed,) = dispatcher.claim()
     inner = []
-
-    def act():
-        inner.extend(sibling.claim())
-        if runs_too:
-            sibling.run(inner[0])
-
-    set_hook(act)
+    set_hook(functools.partial(claim_or_run, sibling, inner, runs_too))
     dispatcher.run(claimed)
     if not runs_too:
         client.manager.begin()
         assert job.is_suspended()
         sibling.run(inner[0])
     end(client, dispatcher, sibling)
-    assert calls == ["delegate"]
+    assert done == ["delegate"]
     assert (job.status, job.result) == (COMPLETED, 42)
     assert ("changed" in client.root) == (call is delegate_and_change)
 
@@ -125,19 +118,14 @@ def test_somebody_claims_or_runs_the_other_while_the_callback_is_added(
     job = put(client, delegate)
     (claimed,) = dispatcher.claim()
     inner = []
-
-    def act():
-        inner.extend(sibling.claim())
-        if runs_too:
-            sibling.run(inner[0])
-
+    act = functools.partial(claim_or_run, sibling, inner, runs_too)
     Before(dispatcher, is_joining(dispatcher, claimed), act)
     dispatcher.run(claimed)
     assert inner
     if not runs_too:
         sibling.run(inner[0])
     end(client, dispatcher, sibling)
-    assert calls == ["delegate"]
+    assert done == ["delegate"]
     assert (job.status, job.result) == (COMPLETED, 42)
 
 
@@ -158,7 +146,7 @@ def test_a_process_dies_between_the_two_commits(client, dispatcher, sibling, cal
     dispatcher.agents(client).deactivate()
     client.manager.commit()
     end(client, sibling)
-    assert calls == ["delegate"]
+    assert done == ["delegate"]
     assert (job.status, job.result) == (COMPLETED, 42)
     assert ("changed" in client.root) == (call is delegate_and_change)
 
@@ -183,7 +171,7 @@ def test_a_process_dies_between_the_two_commits_of_a_callback(client, dispatcher
     dispatcher.agents(client).deactivate()
     client.manager.commit()
     end(client, sibling)
-    assert calls == ["delegate"]
+    assert done == ["delegate"]
     assert (callback.status, callback.result, behind.result) == (COMPLETED, 42, -42)
     assert job.status == COMPLETED
 
@@ -201,7 +189,7 @@ def test_somebody_fails_the_job_before_the_callback_is_added(client, dispatcher,
     with pytest.raises(Exception, match="no longer the business"):
         dispatcher.run(claimed)
     end(client, dispatcher, sibling)
-    assert calls == ["delegate"]
+    assert done == ["delegate"]
     assert "TimeoutError" in str(job.result)
 
 
@@ -213,7 +201,7 @@ def test_a_job_that_was_never_put_is_waited_for(client, dispatcher):
     client.queue.put(kept)
     client.manager.commit()
     end(client, dispatcher)
-    assert calls == ["return_kept"]
+    assert done == ["return_kept"]
     assert (job.status, job.result) == (COMPLETED, 42)
 
 
@@ -236,7 +224,7 @@ def put_and_return():
 
 def commit_and_return():
     """Leave nothing to commit, and have somebody change something else meanwhile."""
-    calls.append("commit_and_return")
+    done.append("commit_and_return")
     jar = local.getJob()._p_jar
     jar.root()["done"] = True
     jar.transaction_manager.commit()
@@ -244,13 +232,13 @@ def commit_and_return():
 
 
 def read_and_return():
-    calls.append("read_and_return")
+    done.append("read_and_return")
     return len(local.getJob()._p_jar.root())
 
 
 def change_and_return():
-    calls.append("change_and_return")
-    local.getJob()._p_jar.root()["done"] = len(calls)
+    done.append("change_and_return")
+    local.getJob()._p_jar.root()["done"] = len(done)
     return 42
 
 
@@ -280,7 +268,7 @@ def test_a_result_that_conflicts_makes_nothing_run_again_of_which_nothing_is_lef
     Conflicting(dispatcher, ends)
     dispatcher.run(claimed)
     end(client, dispatcher)
-    assert calls == [call.__name__] * times
+    assert done == [call.__name__] * times
     assert failing.status == COMPLETED
     assert isinstance(failing.result, int)
 
@@ -302,13 +290,9 @@ def test_a_storage_that_refuses_to_have_a_job_wait_does_not_fail_it(
     Conflicting(dispatcher, joins, error)
     dispatcher.run(claimed)
     end(client, dispatcher)
-    assert calls == ["delegate"]
+    assert done == ["delegate"]
     assert (returning.status, returning.result) == (COMPLETED, 42)
     assert job.status == COMPLETED
-
-
-def nothing():
-    return None
 
 
 class Calling:

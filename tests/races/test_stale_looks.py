@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from benchmarks.storages import server
 from benchmarks.workers import wait_until
 from tests.races import parties
-from tests.races.parties import call_hook, set_hook
+from tests.races.parties import call_hook, done, set_hook
 from tests.torture.proxy import Proxy
 from zc.async_ import local, utils
 from zc.async_.interfaces import ACTIVE, COMPLETED, KEY, NEW, ReassignedError
@@ -26,15 +26,12 @@ pytestmark = pytest.mark.slow
 PATIENCE = 30
 CLIENT_PATIENCE = 0.5
 
-#: What jobs did, whatever became of their transactions.
-calls = []
 fired = []
 
 
 @pytest.fixture(autouse=True)
 def clean():
     yield
-    calls.clear()
     fired.clear()
 
 
@@ -103,13 +100,13 @@ class _Reopens(logging.Handler):
 
 
 def nothing(*args):
-    calls.append("nothing")
+    done.append("nothing")
 
 
 def return_number(*args):
-    calls.append("act")
+    done.append("act")
     # What is to be committed with the result.
-    local.getJob()._p_jar.root()["acts"] = len(calls)
+    local.getJob()._p_jar.root()["acts"] = len(done)
     call_hook()
     return 42
 
@@ -188,14 +185,14 @@ def test_a_job_whose_commit_cannot_be_seen_for_a_while_does_not_run_again(
     job = Job(call)
     run_with_lost_answer(job)
     end()
-    assert calls.count("act") == 1
+    assert done.count("act") == 1
     assert (job.status, job.result) == (COMPLETED, 42 if call is return_number else None)
 
 
 def test_a_job_whose_deferred_is_waited_for_does_not_run_again(client, run_with_lost_answer):
     job = Job(return_deferred)
     assert run_with_lost_answer(job) is fired[0]
-    assert calls == ["act"]
+    assert done == ["act"]
     assert job.status == ACTIVE
 
 
@@ -207,7 +204,7 @@ def test_a_callback_whose_commit_cannot_be_seen_for_a_while_does_not_run_again(
     callback = job.addCallback(call)
     run_with_lost_answer(job)
     end()
-    assert calls.count("act") == 1
+    assert done.count("act") == 1
     numbers = call in (return_number, return_deferred)
     assert (callback.status, callback.result) == (COMPLETED, 42 if numbers else None)
     assert job.status == COMPLETED

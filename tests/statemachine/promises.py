@@ -8,7 +8,7 @@ from tests.statemachine.model import Known, Model
 from tests.statemachine.view import View, arrival_of
 from tests.statemachine.work import Effect, Stage
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, PENDING
-from zc.async_.job.callbacks import CallbackProxy
+from zc.async_.job.proxies import CallbackProxy
 from zc.twist import Failure
 
 #: Jobs that take effect in one transaction with their end.

@@ -10,6 +10,8 @@ import transaction
 import zope.interface
 from ZODB.POSException import ConflictError
 
+import zc.async_.clock
+import zc.async_.running.tries
 from zc.async_.agent import Agent
 from zc.async_.interfaces import KEY, IRetryPolicy
 from zc.async_.job import Job
@@ -37,6 +39,11 @@ def fail(*args):
 
 def identity(value):
     return value
+
+
+def make_generator(*args):
+    """Return what no database can store."""
+    return (i for i in ())
 
 
 class Nested:
@@ -102,6 +109,10 @@ def happen_and_fail(*args):
     raise ValueError("it failed")
 
 
+#: A second connection, for what jobs do that no test can do itself. A fixture sets it.
+elsewhere = None
+
+
 #: Exceptions that `raise_next` raises, one a call. A fixture empties it.
 to_raise = []
 
@@ -112,6 +123,11 @@ def raise_next(*args):
     if to_raise:
         raise to_raise.pop(0)
     return len(happened)
+
+
+def note_and_raise_next(log):
+    log.note("text")
+    raise_next()
 
 
 class Refusing:
@@ -238,6 +254,10 @@ class Client:
         self.commit()
         return obj
 
+    def add_job(self, *args, **kwargs):
+        """Add a job that is in no queue to the root, and commit."""
+        return self.add(f"job {len(self.root)}", Job(*args, **kwargs))
+
     def claim(self, *args):
         """Claim as this connection sees the database after a `begin`, and commit."""
         self.begin()
@@ -274,6 +294,38 @@ def make_queue(client):
     queues = client.root[KEY] = Queues()
     queues[""] = Queue()
     client.commit()
+
+
+def policy_job(agent, callable, *args):
+    """Put a job with `Policy`, and have an agent claim it; commit, and return it."""
+    manager = agent._p_jar.transaction_manager
+    agent.queue.put(Job(callable, *args), retry_policy_factory=Policy)
+    manager.commit()
+    manager.begin()
+    job = agent.claimJob()
+    manager.commit()
+    return job
+
+
+def claim_active(agent):
+    """Have an agent claim a job and make it active, as a poll does; commit, and return it."""
+    job = agent.claimJob()
+    job.activate_at(zc.async_.clock.microseconds())
+    agent._p_jar.transaction_manager.commit()
+    return job
+
+
+def run_claimed(job):
+    """Run a claimed job as its worker does; return the Deferred that it waits for, or None."""
+    return zc.async_.running.tries.run_claimed(job, job.claim_token)
+
+
+def run_in_worker(agent):
+    """Claim and run a job as a dispatcher and its worker do; return it as it is then."""
+    job = claim_active(agent)
+    run_claimed(job)
+    agent._p_jar.transaction_manager.begin()
+    return job
 
 
 def run_next(agent):

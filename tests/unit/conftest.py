@@ -85,6 +85,13 @@ def other(client, connect):
 
 
 @pytest.fixture
+def elsewhere(other, monkeypatch):
+    """A second connection, which functions of tests find as `calls.elsewhere`."""
+    monkeypatch.setattr(calls, "elsewhere", other)
+    return other
+
+
+@pytest.fixture
 def uuid_1():
     """The UUID of a dispatcher."""
     return uuid.UUID(int=1)

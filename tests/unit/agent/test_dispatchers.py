@@ -215,10 +215,9 @@ def test_a_job_that_is_only_assigned_goes_back_unasked(client, agents):
     assert len(agents["main"]) == 0
 
 
-def test_a_job_that_was_active_is_interrupted_by_whoever_works_next(client, agents, clock, uuid_2):
+def test_a_job_that_was_active_is_interrupted_by_whoever_works_next(client, agents, uuid_2):
     job = client.put(calls.nothing)
-    agents["main"].claimJob().activate_at(clock.time)
-    client.commit()
+    calls.claim_active(agents["main"])
     agents.deactivate()
     client.commit()
     assert job.status == ACTIVE
@@ -231,10 +230,9 @@ def test_a_job_that_was_active_is_interrupted_by_whoever_works_next(client, agen
     assert job.kept_policy.data["interruptions"] == 1
 
 
-def test_an_interrupted_job_that_is_not_to_be_retried_fails(client, agents, clock, uuid_2):
+def test_an_interrupted_job_that_is_not_to_be_retried_fails(client, agents, uuid_2):
     job = client.put(calls.nothing, retry_policy_factory=NeverRetry)
-    agents["main"].claimJob().activate_at(clock.time)
-    client.commit()
+    calls.claim_active(agents["main"])
     agents.deactivate()
     client.commit()
     calls.run_all(client.agent(uuid_2))

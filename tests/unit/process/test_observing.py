@@ -9,17 +9,14 @@ from zc.async_.process import observing
 from zc.async_.process.observing import Observation, Sight
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 
+#: Time stands still until a test lets some pass.
+pytestmark = pytest.mark.usefixtures("pinned")
+
 SECOND = 1_000_000
 INTERVAL = 60 * SECOND
 
 #: Serials, the older one first.
 OLD, NEW = b"\0" * 7 + b"\1", b"\0" * 7 + b"\2"
-
-
-@pytest.fixture(autouse=True)
-def pinned():
-    """Time stands still."""
-    set_now(BEGINNING)
 
 
 @pytest.fixture

@@ -6,31 +6,16 @@ import random
 import hypothesis
 import hypothesis.strategies as st
 import pytest
-import ZODB
-from ZODB.DemoStorage import DemoStorage
 
 import zc.async_.clock
 import zc.async_.queue.backlog
 from tests.unit import calls
+from tests.unit.queue.claims import examples, to_backlog, two_clients
 from zc.async_.interfaces import NEW, PENDING
 from zc.async_.job import Job
 from zc.async_.queue.lane import SEGMENT_SIZE, Lane
 
 SECOND = datetime.timedelta(seconds=1)
-
-
-def refuse(job):
-    return False
-
-
-def to_backlog(client):
-    """Have all waiting jobs read from the lanes."""
-    more = True
-    while more:
-        client.begin()
-        with client.queue.claiming() as claim:
-            more = claim.more
-        client.commit()
 
 
 def expected(jobs):
@@ -93,18 +78,11 @@ def move_clock(client, clock, draw, jobs):
 ACTIONS = [put_one] * 6 + [edit_one] * 2 + [remove_one, claim_some, commit, move_clock]
 
 
-@hypothesis.settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
-)
+@examples(60)
 @hypothesis.given(st.integers(0, 1 << 32), st.booleans())
 def test_an_iteration_gives_what_waits_sorted_as_the_jobs_say(clock, seed, tell_all):
     draw = random.Random(seed)
-    database = ZODB.DB(DemoStorage())
-    clients = [calls.Client(database), calls.Client(database)]
-    try:
-        calls.make_queue(clients[0])
+    with two_clients() as clients:
         clients[0].queue.quotas.create("full", 0)
         clients[0].commit()
         jobs = []
@@ -121,10 +99,6 @@ def test_an_iteration_gives_what_waits_sorted_as_the_jobs_say(clock, seed, tell_
             assert client.queue[1:4] == expected(mine)[1:4]
             client.commit()
             jobs = mine
-    finally:
-        for client in clients:
-            client.close()
-        database.close()
 
 
 def test_jobs_due_later_come_by_priority_first_though_there_are_many_priorities(client, clock):

@@ -7,18 +7,23 @@ import os
 import subprocess
 import sys
 import textwrap
+import uuid
 from pathlib import Path
 
 import pytest
+import pytz
+import zope.component
 
 from tests.unit import calls
-from zc.async_.interfaces import NEW, PENDING, IQueue
-from zc.async_.job import Job, NeverRetry, mistyped
+from zc.async_.interfaces import COMPLETED, IUUID, NEW, PENDING, BadStatusError, IQueue
+from zc.async_.job import Job, mistyped
 from zc.async_.queue import Queue
+from zc.async_.running.retry import NeverRetry
 from zc.async_.storing.storable import UnstorableError
 
 ROOT = Path(__file__).parents[3]
 HOUR = datetime.timedelta(hours=1)
+UTC = datetime.UTC
 
 
 def test_all_that_can_be_set_on_a_job_can_be_given_to_put(queue, clock):
@@ -142,3 +147,164 @@ def test_type_checkers_check_the_arguments_of_a_call(tmp_path):
         (15, "arg-type]"),
         (17, "call-arg]"),
     ], done.stdout + done.stderr
+
+
+# -- jobs that are put
+
+
+def test_a_function_that_is_put_becomes_a_job(queue):
+    job = queue.put(calls.nothing)
+    assert isinstance(job, Job)
+    assert job.callable is calls.nothing
+    assert job.status == PENDING
+    assert job.parent is queue
+    assert job.queue is queue
+    assert job.agent is None
+
+
+def test_a_job_that_is_put_is_returned(queue):
+    job = Job(calls.add, 1, 2)
+    assert queue.put(job) is job
+
+
+def test_the_job_belongs_to_the_database_of_the_queue_at_once(client):
+    job = client.queue.put(calls.nothing)
+    assert job._p_jar is client.connection
+
+
+def test_a_job_tells_who_put_it(queue):
+    zope.component.provideUtility(uuid.UUID(int=5), IUUID)
+    assert queue.put(calls.nothing).assignerUUID == uuid.UUID(int=5)
+
+
+def test_a_process_without_identity_can_put(queue, monkeypatch):
+    monkeypatch.setattr(zope.component, "queryUtility", lambda *args, **kwargs: None)
+    assert queue.put(calls.nothing).assignerUUID is None
+
+
+def test_the_arguments_of_put_set_the_attributes_of_the_job(queue, clock):
+    job = queue.put(
+        calls.nothing,
+        clock.after(hours=1),
+        datetime.timedelta(minutes=5),
+        10,
+        NeverRetry,
+        7,
+    )
+    assert job.begin_after == clock.after(hours=1)
+    assert job.begin_by == datetime.timedelta(minutes=5)
+    assert job.failure_log_level == 10
+    assert job.retry_policy_factory is NeverRetry
+    assert job.priority == 7
+
+
+def test_without_arguments_put_leaves_the_attributes_of_the_job_alone(queue, clock):
+    job = Job(calls.nothing)
+    job.begin_after = clock.after(hours=1)
+    job.begin_by = datetime.timedelta(minutes=5)
+    job.failure_log_level = 10
+    job.retry_policy_factory = NeverRetry
+    job.priority = 7
+    queue.put(job)
+    assert job.begin_after == clock.after(hours=1)
+    assert job.begin_by == datetime.timedelta(minutes=5)
+    assert job.failure_log_level == 10
+    assert job.retry_policy_factory is NeverRetry
+    assert job.priority == 7
+
+
+def test_by_default_a_job_begins_after_the_time_of_the_put(queue, clock):
+    job = Job(calls.nothing)
+    assert job.begin_after is None
+    queue.put(job)
+    assert abs(job.begin_after - clock.now) < datetime.timedelta(milliseconds=1)
+    assert job.begin_by is None
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        pytest.param(datetime.datetime(2030, 1, 1, 13), id="naive is in UTC"),
+        pytest.param(datetime.datetime(2030, 1, 1, 13, tzinfo=UTC), id="UTC"),
+        pytest.param(datetime.datetime(2030, 1, 1, 13, tzinfo=pytz.UTC), id="pytz"),
+        pytest.param(
+            datetime.datetime(
+                2030, 1, 1, 8, tzinfo=datetime.timezone(datetime.timedelta(hours=-5))
+            ),
+            id="another zone",
+        ),
+    ],
+)
+def test_times_are_taken_in_any_zone_and_told_in_utc(queue, moment):
+    job = queue.put(calls.nothing, moment)
+    assert job.begin_after == datetime.datetime(2030, 1, 1, 13, tzinfo=UTC)
+    assert job.begin_after.tzinfo is UTC
+
+
+def test_what_cannot_be_called_cannot_be_put(queue):
+    with pytest.raises(TypeError, match="cannot be called"):
+        queue.put(42)
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize("status", [PENDING, COMPLETED])
+def test_a_job_that_is_no_longer_new_cannot_be_put(queue, status):
+    job = queue.put(calls.nothing)
+    if status == COMPLETED:
+        queue.claim()()
+    with pytest.raises(BadStatusError, match="only a new job"):
+        queue.put(job)
+    assert job.status == status
+
+
+def test_a_job_in_one_queue_cannot_be_put_into_another(queue):
+    job = queue.put(calls.nothing)
+    with pytest.raises(BadStatusError):
+        Queue().put(job)
+    assert list(queue) == [job]
+
+
+def test_a_job_that_names_an_unknown_quota_cannot_be_put(queue):
+    job = Job(calls.nothing)
+    job.quota_names = ["content catalog"]
+    with pytest.raises(ValueError, match="unknown quota name") as raised:
+        queue.put(job)
+    assert raised.value.args == ("unknown quota name", "content catalog")
+    assert len(queue) == 0
+    assert job.status == NEW
+
+
+def test_a_priority_is_an_integer(queue):
+    with pytest.raises(TypeError, match="integer"):
+        queue.put(calls.nothing, priority="high")
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "named"),
+    [
+        pytest.param(lambda: Job(lambda: 1), "lambda", id="a lambda"),
+        pytest.param(lambda: Job(calls.echo, open), None, id="a built-in function is fine"),
+        pytest.param(lambda: Job(calls.echo, 1, (i for i in ())), "generator", id="an argument"),
+        pytest.param(
+            lambda: Job(calls.echo, key=[{1: (i for i in ())}]), "generator", id="deep inside"
+        ),
+    ],
+)
+def test_what_cannot_be_stored_cannot_be_put(queue, make, named):
+    if named is None:
+        queue.put(make())
+        assert len(queue) == 1
+        return
+    with pytest.raises(TypeError, match=named):
+        queue.put(make())
+    assert len(queue) == 0
+
+
+def test_persistent_arguments_are_not_looked_into_by_put(client, other):
+    counter = client.add("counter", calls.Counter())
+    other.begin()
+    there = other.mine(counter)
+    job = Job(calls.echo, [there], value=there)
+    other.queue.put(job)
+    assert there._p_changed is None

@@ -1,4 +1,4 @@
-"""Quotas by themselves; what they do to claims is in test_backlog_and_claim.py."""
+"""Quotas by themselves; what they do to claims is in test_places.py."""
 
 import datetime
 

@@ -1,0 +1,166 @@
+"""When a dispatcher polls: in time, on time, and when it is woken."""
+
+import datetime
+import threading
+
+import pytest
+
+from tests.dispatcher import choosers, work
+from tests.dispatcher.looking import SECOND, seconds
+from tests.races.parties import Client
+from zc.async_.dispatcher import schedule, wakeup
+from zc.async_.interfaces import PENDING
+from zc.async_.testing import BEGINNING
+
+# -- when polls are due
+
+
+def test_it_polls_every_poll_interval(start_dispatcher, reactor):
+    dispatcher = start_dispatcher(poll_interval=7)
+    reactor.time_flies(21)
+    times = [poll.utc_timestamp.replace(tzinfo=datetime.UTC) for poll in dispatcher.polls]
+    assert times == [BEGINNING + number * SECOND for number in (21, 14, 7, 0)]
+
+
+def test_a_put_wakes_the_dispatcher_before_the_next_poll(dispatcher, put, completed):
+    job = put(work.answer)
+    completed(job)
+    assert seconds() == 0
+    assert job.result == 42
+    assert len(dispatcher.polls) == 1
+
+
+def test_what_another_connection_of_another_thread_puts_wakes_it_too(
+    dispatcher, database, completed, client
+):
+    def put_in_thread():
+        other = Client(database)
+        other.root["job"] = other.queue.put(work.answer)
+        other.manager.commit()
+        other.close()
+
+    thread = threading.Thread(target=put_in_thread)
+    thread.start()
+    thread.join()
+    client.manager.begin()
+    completed(client.root["job"])
+    assert seconds() == 0
+
+
+def test_what_is_put_before_the_dispatcher_listens_is_found(
+    make_dispatcher, install_agent, reactor, put, completed
+):
+    """The first poll does not see it, and no invalidation is heard yet."""
+    install_agent(chooser=choosers.choose_after_hook)
+    jobs = []
+    work.hooks.append(lambda: jobs.append(put(work.answer)))
+    make_dispatcher().activate()
+    reactor.time_flies(0)
+    completed(*jobs)
+    assert seconds() == 0
+
+
+def test_a_job_due_later_starts_on_time(dispatcher, put, reactor, completed):
+    due = [put(work.answer, begin_after=BEGINNING + after * SECOND) for after in (3, 8, 63)]
+    reactor.time_flies(64)
+    completed(*due)
+    assert [(job.active_start - BEGINNING).total_seconds() for job in due] == [3, 8, 63]
+
+
+def test_a_deadline_is_kept_on_time(dispatcher, put, reactor, client, completed, set_agent):
+    set_agent(dispatcher, size=0)
+    job = put(work.answer, begin_by=3 * SECOND)
+    reactor.time_flies(4)
+    completed(job)
+    assert job.result.type.__name__ == "TimeoutError"
+    # Times of puts are made unique by some microseconds.
+    assert (job.active_end - BEGINNING).total_seconds() == pytest.approx(3, abs=0.001)
+
+
+# -- waking
+
+
+def test_while_a_poll_finds_nothing_to_do_it_is_not_followed_by_another(
+    dispatcher, reactor, database, settle
+):
+    settle(lambda: not reactor.time_passes())
+    before = database.lastTransaction()
+    made = reactor.time_flies(4)
+    assert made == 0
+    assert database.lastTransaction() == before
+
+
+def test_wishes_to_poll_are_merged(dispatcher, reactor, settle, monkeypatch):
+    settle(lambda: not reactor.time_passes())
+    polls = []
+    counted = count_polls(dispatcher._session.poll, polls)
+    monkeypatch.setattr(dispatcher._session, "poll", counted)
+    for _ in range(50):
+        dispatcher._schedule.wake()
+    reactor.time_passes()
+    assert len(polls) == 1
+
+
+def count_polls(make_poll, polls):
+    def count(plan):
+        polls.append(plan)
+        return make_poll(plan)
+
+    return count
+
+
+def test_a_freed_place_of_a_quota_wakes_every_dispatcher(
+    dispatcher, start_dispatcher, client, put, begun, completed, set_agent
+):
+    """The sibling has nothing to do of its own when the place is freed."""
+    client.queue.quotas.create("one")
+    client.manager.commit()
+    sibling = start_dispatcher(poll_interval=1000)
+    first = put(work.wait, quota_names=["one"])
+    begun()
+    holder = dispatcher if dispatcher.getActiveJobIds() else sibling
+    other = sibling if holder is dispatcher else dispatcher
+    set_agent(holder, size=0)
+    second = put(work.thread_id, quota_names=["one"])
+    work.gate.set()
+    completed(first, second)
+    assert second.result in {thread.ident for thread in other.queues[""]["main"].threads}
+    assert seconds() == 0
+
+
+def test_a_storage_that_does_not_tell_is_looked_at_often(
+    start_dispatcher, install_agent, reactor, put, monkeypatch, client
+):
+    monkeypatch.setattr(wakeup, "_METHODS", ("method of another storage",))
+    install_agent()
+    dispatcher = start_dispatcher(poll_interval=100)
+    reactor.time_flies(1)
+    job = put(work.answer)
+    reactor.time_flies(0)
+    client.manager.begin()
+    assert job.status == PENDING
+    reactor.time_flies(schedule.LOOK_INTERVAL)
+    client.manager.begin()
+    assert job.status != PENDING
+    # Looks are not polls to be told of.
+    assert len(dispatcher.polls) == 1
+
+
+def test_after_a_conflict_it_polls_again_soon(
+    dispatcher, make_dispatcher, put, reactor, set_agent, completed
+):
+    set_agent(dispatcher, chooser=choosers.choose_with_hook)
+    client_job = put(work.answer, begin_after=BEGINNING + 2 * SECOND)
+    work.hooks.append(lambda: touch(dispatcher))
+    reactor.time_flies(2.2)
+    completed(client_job)
+    assert work.hooks == []
+    assert 2 < (client_job.active_start - BEGINNING).total_seconds() <= 2.2
+
+
+def touch(dispatcher):
+    """Make the present claim conflict, without waking the dispatcher."""
+    client = Client(dispatcher.db)
+    client.queue.dispatchers[dispatcher.UUID]["main"].running._p_changed = True
+    client.manager.commit()
+    client.close()
