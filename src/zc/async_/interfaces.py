@@ -87,7 +87,7 @@ Answer = bool | datetime.timedelta | datetime.datetime
 #: Key of the `IQueues` mapping in the root of a database.
 KEY = "zc.async"
 
-#: Never put into a queue, and never run.
+#: In no queue, and never run.
 NEW = _("new-status", "New")
 #: In a queue; no dispatcher has claimed it.
 PENDING = _("pending-status", "Pending")

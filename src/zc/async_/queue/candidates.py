@@ -9,8 +9,8 @@ from zc.async_.job import GroupKey, SortKey, effective_of, rank_of
 from zc.async_.queue.backlog import Group, Shard
 from zc.async_.queue.limited import Pile
 
-#: Microseconds: a job of the own share may go before the first of all jobs if it is younger by at
-#: most this. So no job is passed over for longer.
+#: Microseconds: a job of the claim's own share may go before the first of all jobs if it is younger
+#: by at most this. So no job is passed over for longer.
 MOST_AHEAD = 2_000_000
 
 #: A place in the order, the waiting job, and its shard (None: the job was read from a lane).

@@ -158,7 +158,7 @@ class Lane(persistent.Persistent):
 
 
 def _goes_before(entry: Entry, following: Entry) -> bool:
-    """Whether two successive entries are in order. They are not if a clock was set back."""
+    """Whether two successive entries are in order. If a clock was set back, they may not be."""
     if entry[2:] == following[2:]:
         return entry[0] < following[0]
     return len(entry) == 3 and place_of_entry(entry) < place_of_entry(following)

@@ -28,7 +28,7 @@ def _holds_place(name: str, job: Any, token: int) -> bool:
     if job.claim_token != token:
         # The job was put back since, and perhaps removed, edited or claimed again.
         return False
-    # NEW: the job was claimed, and then not put into an agent, or called by hand.
+    # NEW: claimed by code that has not put it into an agent, or that calls it by hand.
     if job.status not in (NEW, ASSIGNED, ACTIVE):
         return False
     if job.given_up_places is None:

@@ -29,7 +29,7 @@ _set_forward = 0
 
 
 class _Kind(type):
-    """Makes plain datetimes count as instances of the pinned class, and their subclasses as its."""
+    """Makes plain datetimes, and subclasses of their class, count as those of the pinned class."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
         return (
