@@ -169,6 +169,14 @@ def long_to_dt(key: int) -> datetime.datetime:
     return zc.async_.clock.to_datetime(zc.async_.clock.LATEST - key).replace(tzinfo=None)
 
 
+def check_size(owner: str, value: Any) -> None:
+    """Raise ValueError for what cannot be the size of an agent or a quota; `owner` names it."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(
+            f"the size of {owner} is an integer of at least 0, not {showing.show(value)}"
+        )
+
+
 def dotted_name(obj: Any) -> str:
     """The dotted name of a global function or class."""
     return f"{obj.__module__}.{obj.__qualname__}"

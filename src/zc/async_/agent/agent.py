@@ -233,8 +233,7 @@ class Agent(Located, Books):
 
     @size.setter
     def size(self, value: int) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"the size of an agent is an integer of at least 0, not {show(value)}")
+        utils.check_size("an agent", value)
         self._size = value
 
     @property

@@ -75,7 +75,7 @@ class Outcome:
 
 
 @dataclasses.dataclass
-class Conditions:
+class PollerState:
     """What a visit of a queue has to know about the poller."""
 
     uuid: Any

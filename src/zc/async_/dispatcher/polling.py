@@ -18,7 +18,7 @@ import zc.async_.storing
 from zc.async_ import utils
 from zc.async_.dispatcher import thorough
 from zc.async_.dispatcher.membership import Membership
-from zc.async_.dispatcher.plans import Conditions, Outcome, Plan
+from zc.async_.dispatcher.plans import Outcome, Plan, PollerState
 from zc.async_.dispatcher.pool import JobId
 from zc.async_.dispatcher.quiet import QuietQueues
 from zc.async_.dispatcher.unanswered import Unanswered
@@ -74,7 +74,7 @@ class Poller:
         self._thorough: dict[str, int] = {}
         #: How far the wall clock is ahead of the monotonic one (microseconds).
         self._offset = _offset()
-        #: See `Conditions.forlorn`; by the names of the queues.
+        #: See `PollerState.forlorn`; by the names of the queues.
         self._forlorn: dict[str, set[tuple[JobId, int]]] = {}
         #: The duration (seconds) of the last poll that claimed something.
         self.last_duration = 0.0
@@ -151,7 +151,7 @@ class Poller:
         if not names:
             return
         try:
-            visits = [Visit(self._queue(name), self._conditions(name), plan, {}) for name in names]
+            visits = [Visit(self._queue(name), self._state_for(name), plan, {}) for name in names]
             for visit in visits:
                 visit.glance()
             changed = [visit for visit in visits if visit.changed]
@@ -248,7 +248,7 @@ class Poller:
             return
         excluded: dict[str, Any] = {}
         while True:
-            visit = Visit(self._queue(name), self._conditions(name), plan, excluded)
+            visit = Visit(self._queue(name), self._state_for(name), plan, excluded)
             try:
                 visit.work()
                 if visit.changed:
@@ -301,12 +301,12 @@ class Poller:
         )
         return random.uniform(0, longest)
 
-    def _conditions(self, name: str) -> Conditions:
+    def _state_for(self, name: str) -> PollerState:
         unanswered = self._unanswered.of(name)
         holder = self._membership.holder
         is_due = self._is_due_for_thorough_look(name)
         forlorn = self._forlorn.get(name, set()) if is_due else None
-        return Conditions(self._uuid, holder, unanswered, self.most_jobs, self.share, forlorn)
+        return PollerState(self._uuid, holder, unanswered, self.most_jobs, self.share, forlorn)
 
     def most_jobs(self, wanted: int) -> int:
         """How many jobs to claim: after several conflicts in a row fewer, down to one.

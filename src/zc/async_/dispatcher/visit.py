@@ -8,7 +8,7 @@ import zc.async_.queue
 from zc.async_ import utils
 from zc.async_.agent import handingback
 from zc.async_.dispatcher import thorough
-from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Conditions, Outcome, Plan
+from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Outcome, Plan, PollerState
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import NEW
 from zc.async_.job import sidecar
@@ -29,16 +29,16 @@ class Visit:
     """The transaction of a poll in one queue."""
 
     def __init__(
-        self, queue: Any, conditions: Conditions, plan: Plan, excluded: dict[str, Any]
+        self, queue: Any, state: PollerState, plan: Plan, excluded: dict[str, Any]
     ) -> None:
         """`excluded`: agents that failed in an earlier try, with their failures."""
         self._queue = queue
         self.name = queue.name
-        self.uuid = conditions.uuid
-        self._conditions = conditions
+        self.uuid = state.uuid
+        self._state = state
         self._plan = plan
         self._excluded = excluded
-        self._agents = queue.dispatchers[conditions.uuid]
+        self._agents = queue.dispatchers[state.uuid]
         self.info: dict[str, Any] = {}
         self.sizes: dict[AgentKey, int] = {}
         self._jobs: list[Claimed] = []
@@ -49,7 +49,7 @@ class Visit:
         self.changed = False
         #: See `Outcome.reassigned`.
         self.reassigned: set[tuple[JobId, int]] = set()
-        #: See `Conditions.forlorn`: what this look found.
+        #: See `PollerState.forlorn`: what this look found.
         self.forlorn: set[tuple[JobId, int]] = set()
 
     @property
@@ -60,7 +60,7 @@ class Visit:
     @property
     def is_thorough(self) -> bool:
         """Whether this visit includes a thorough look."""
-        return self._conditions.forlorn is not None
+        return self._state.forlorn is not None
 
     def work(self) -> None:
         self._ping()
@@ -80,11 +80,11 @@ class Visit:
         self._ping()
 
     def _ping(self) -> None:
-        if self._queue.dispatchers.ping_between(self._conditions.uuid, self._plan.poll_interval):
+        if self._queue.dispatchers.ping_between(self._state.uuid, self._plan.poll_interval):
             self.changed = True
-        if self._agents.holder != self._conditions.holder:
+        if self._agents.holder != self._state.holder:
             # The dispatcher was taken for dead meanwhile.
-            self._agents.holder = self._conditions.holder
+            self._agents.holder = self._state.holder
             self.changed = True
 
     def _named_agents(self) -> list[tuple[str, Any]]:
@@ -119,7 +119,7 @@ class Visit:
             return False
 
     def _hand_back_lost(self) -> None:
-        unanswered = self._conditions.unanswered
+        unanswered = self._state.unanswered
         if not (self._plan.lost or unanswered):
             return
         for _name, agent in self._named_agents():
@@ -136,7 +136,7 @@ class Visit:
 
     def _look_thoroughly(self) -> None:
         """Take a thorough look if it is time: see `thorough`."""
-        forlorn = self._conditions.forlorn
+        forlorn = self._state.forlorn
         if forlorn is None:
             return
         if self._plan.held is not None:
@@ -161,7 +161,7 @@ class Visit:
             }
 
     def _claim(self) -> None:
-        share = self._conditions.share(self._queue.dispatchers)
+        share = self._state.share(self._queue.dispatchers)
         with self._queue.claiming(share) as claim:
             for name, agent in self._named_agents():
                 self.sizes[self.name, name] = agent.size
@@ -182,7 +182,7 @@ class Visit:
 
     def _claim_for(self, name: str, agent: Any) -> None:
         idle = agent.size - self._plan.busy.get((self.name, name), 0)
-        most = self._conditions.most_jobs(max(0, idle))
+        most = self._state.most_jobs(max(0, idle))
         now = zc.async_.clock.microseconds()
         places = sidecar.SidecarPlaces()
         for _place in range(most):

@@ -8,6 +8,7 @@ import zope.interface
 from BTrees.OOBTree import OOBTree
 
 import zc.async_.interfaces
+from zc.async_ import utils
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW
 from zc.async_.storing import Located, originals
 from zc.twist.showing import show
@@ -62,8 +63,7 @@ class Quota(Located, persistent.Persistent):
 
     @size.setter
     def size(self, value: int) -> None:
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise ValueError(f"the size of a quota is an integer of at least 0, not {show(value)}")
+        utils.check_size("a quota", value)
         is_opened = value > 0 and getattr(self, "_size", None) == 0
         self._size = value
         if is_opened and self.parent is not None:
