@@ -66,7 +66,8 @@ class Job(zc.async_.job.Job):
         site = sites.as_site(value)
         in_tree = site is not None and sites.is_in_tree(site)
         self.stored_site = site
-        self.site_was_in_tree = in_tree
+        if in_tree != self.site_was_in_tree:
+            self.site_was_in_tree = in_tree
 
     @property
     def participants(self) -> tuple[str, ...]:

@@ -115,9 +115,9 @@ def _message(principal_id: str, authentication: Any) -> str:
         return (
             f"the principal {show(principal_id)} cannot be found: {place} there is no utility for "
             "zope.authentication.interfaces.IAuthentication; register one in the processes that "
-            "run jobs, or clear job.participants"
+            "run jobs, or put the job without participants"
         )
     return (
-        f"there is no principal {show(principal_id)} {place}: restore it, or take it out of "
-        "job.participants before the job is tried again"
+        f"there is no principal {show(principal_id)} {place}: restore it, or put the job "
+        "anew, with other participants"
     )

@@ -76,13 +76,13 @@ def check_is_there(site: Any, was_in_tree: bool) -> None:
         site.getSiteManager()
     except POSKeyError as error:
         raise UnloadableSiteError(
-            f"the site {name} cannot be loaded: there is no object {error} in its database; set "
-            "job.site to another one, or to None, before the job is tried again"
+            f"the site {name} cannot be loaded: there is no object {error} in its database; "
+            "restore it, or put the job anew, with another site or None"
         ) from error
     except ComponentLookupError as error:
         raise MissingSiteError(f"the site {name} has no site manager any more: {error}") from error
     if not in_tree:
         raise MissingSiteError(
-            f"the site {name} was removed from its application: put it back, or set job.site to "
-            "another one, or to None, before the job is tried again"
+            f"the site {name} was removed from its application: put it back, or put the "
+            "job anew, with another site or None"
         )

@@ -116,11 +116,16 @@ class _Steps:
         raise outcome
 
 
-async def with_context(
+def with_context(
     coroutine: Coroutine[Any, Any, Any], surroundings: Elsewhere, is_there: Callable[[], bool]
-) -> Any:
+) -> Coroutine[Any, Any, Any]:
     """A coroutine that does what the given one does, each step of it in a context.
 
     `is_there`: tells whether the thread in which it is called is in the context anyway.
     """
-    return await _Steps(coroutine, surroundings, is_there)
+    # Made now: it sees to the given coroutine even if nobody begins this one.
+    return _await(_Steps(coroutine, surroundings, is_there))
+
+
+async def _await(steps: _Steps) -> Any:
+    return await steps
