@@ -11,6 +11,7 @@ import zope.interface
 import zope.location.interfaces
 import zope.security.interfaces
 import zope.security.management
+from ZODB.POSException import POSKeyError
 from zope.authentication.interfaces import IAuthentication
 from zope.interface.verify import verifyClass, verifyObject
 from zope.security.checker import NamesChecker, ProxyFactory
@@ -327,6 +328,31 @@ def test_a_job_that_is_called_by_a_job_has_its_own_context(site, keep):
     assert context() == NOWHERE
 
 
+def test_adapters_of_the_callers_site_are_found_again(site, client, keep):
+    other = client.root["other"] = world.Site("other")
+    for place in (site, other):
+        place.components.registerAdapter(
+            world.greeting_of[place.name], (type(None),), world.IGreeting
+        )
+    job = keep(made(other, (), world.adapt))
+    world.enter(site)
+    assert world.adapt() == "news"
+    assert job() == "other"
+    assert world.adapt() == "news"
+    world.leave()
+
+
+def test_what_an_inner_job_has_left_ends_with_the_outer_one(site, keep):
+    assert keep(made(site, ["anna"], world.call_forgetful))() == ("news", ("bert",))
+    assert context() == NOWHERE
+    assert keep(made(site, ["anna"], world.look))() == ("news", ("anna",))
+    assert context() == NOWHERE
+
+
+def test_its_code_sees_its_callable_as_it_is(site, keep):
+    assert keep(made(site, ["anna"], world.own_callable))() is True
+
+
 # -- who is found
 
 
@@ -352,6 +378,19 @@ def test_the_user_of_the_system_is_found(site, keep):
     job = keep(Job(world.look))
     world.leave()
     assert job() == ("news", (system_user.id,))
+
+
+def test_an_error_of_the_database_is_no_missing_principal(site, keep, monkeypatch):
+    def getPrincipal(self, id):
+        raise POSKeyError(b"\0\0\0\0\0\0\0\1")
+
+    monkeypatch.setattr(world.Authentication, "getPrincipal", getPrincipal)
+    job = keep(Job(world.look))
+    job.site, job.participants = site, ["anna"]
+    failure = job()
+    assert failure.check(POSKeyError)
+    assert not failure.check(MissingPrincipalError)
+    assert context() == NOWHERE
 
 
 def test_every_function_of_a_module_may_be_made_such_a_job(site, keep):

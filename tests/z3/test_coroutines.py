@@ -191,6 +191,12 @@ def test_a_coroutine_has_the_context_where_it_is_called_by_hand(site, keep):
     assert context() == NOWHERE
 
 
+def test_one_that_does_not_wait_there_is_part_of_the_jobs_transaction(site, keep):
+    job = keep(made(site, ["anna"], world.note_at_once))
+    assert job() is None
+    assert site.notes == ((IN_NEWS,),)
+
+
 def fire_all():
     for _step in range(2):
         zc.async_.testing.wait_until(lambda: deferreds, PATIENCE, "no Deferred")

@@ -6,6 +6,7 @@ from transaction.interfaces import ITransactionManager
 import zc.async_.job
 from tests.z3 import world
 from tests.z3.world import NOWHERE, happened, made
+from zc.async_.interfaces import PENDING
 from zc.async_.job import parallel, serial
 from zc.async_.z3 import Job
 
@@ -117,6 +118,27 @@ def test_a_context_is_an_edit_like_any_other_while_the_job_waits(
     job.site, job.participants = other, ("dora",)
     client.manager.commit()
     reactor.time_flies(world.AN_HOUR.total_seconds() + 60)
+    completed(job)
+    assert job.result == ("other", ("dora",))
+
+
+@pytest.mark.parametrize("last", ["site", "participants"])
+def test_a_filter_is_asked_again_when_the_context_is_set(
+    site, client, make_dispatcher, install_agent, reactor, put, completed, last
+):
+    install_agent(filter=world.is_for_dora)
+    make_dispatcher().activate()
+    other = client.root["other"] = world.Site("other", "dora")
+    values = {"site": other, "participants": ("dora",)}
+    job = Job(world.look)
+    for name in values.keys() - {last}:
+        setattr(job, name, values[name])
+    put(job)
+    reactor.time_flies(10)
+    client.manager.begin()
+    assert job.status == PENDING
+    setattr(job, last, values[last])
+    client.manager.commit()
     completed(job)
     assert job.result == ("other", ("dora",))
 

@@ -101,14 +101,27 @@ def test_who_has_not_been_authenticated_is_found(site, dispatcher, run, register
 
 
 def test_so_is_the_fallback_for_those_whom_nobody_knows(site, dispatcher, run):
-    zope.component.provideUtility(
-        fallback_unauthenticated_principal, IFallbackUnauthenticatedPrincipal
-    )
+    nobody = world.Principal("nobody")
+    zope.interface.directlyProvides(nobody, IUnauthenticatedPrincipal)
+    for principal, interface in (
+        (fallback_unauthenticated_principal, IFallbackUnauthenticatedPrincipal),
+        (nobody, IUnauthenticatedPrincipal),
+    ):
+        zope.component.provideUtility(principal, interface)
     zope.component.hooks.setSite(site)
     newInteraction(Participation(fallback_unauthenticated_principal))
     job = Job(world.look)
     world.leave()
     assert run(job) == ("news", (fallback_unauthenticated_principal.id,))
+
+
+def test_so_is_one_whom_a_site_has_for_them(site, dispatcher, run):
+    """Its authentication does not find that one by its id."""
+    nobody = world.Principal("nobody of news")
+    site.components.getUtility(world.IAuthentication).nobody = nobody
+    job = Job(world.look)
+    job.site, job.participants = site, [nobody.id]
+    assert run(job) == ("news", (nobody.id,))
 
 
 # -- sites
@@ -205,6 +218,29 @@ def test_a_site_that_was_packed_away_there_is_named(two, settle, reactor, two_da
     assert "tests.z3.world.Site (oid " in failure.getErrorMessage()
     assert "db 'content'" in failure.getErrorMessage()
     assert happened == []
+
+
+def test_a_site_that_may_still_come_is_waited_for(
+    two_databases, make_dispatcher, install_agent, reactor, connect, settle, caplog
+):
+    """One database has finished the commit, and the other has not."""
+    caplog.set_level("INFO", "zc.async.events")
+    two = connect(two_databases["content"])
+    site = two.root["site"] = world.Site("news", "anna")
+    two.manager.commit()
+    job = queue_of(two).put(made(site, ["anna"], world.look))
+    two.manager.commit()
+    del two.root["site"]
+    two.manager.commit()
+    two_databases["content"].cacheMinimize()
+    two_databases["content"].pack()
+    install_agent()
+    make_dispatcher(two_databases["content"]).activate()
+    reactor.time_flies(0)
+    settle(lambda: "being committed: the site tests.z3.world.Site (oid " in caplog.text)
+    assert job.status != COMPLETED
+    reactor.time_flies(30)
+    assert until_completed(two, settle, job).check(MissingSiteError)
 
 
 def test_a_site_whose_class_is_missing_is_waited_for(

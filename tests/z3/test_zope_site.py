@@ -4,7 +4,8 @@ import pytest
 import zope.component
 import zope.component.hooks
 from zope.authentication.interfaces import IAuthentication
-from zope.location.traversing import LocationPhysicallyAccessible
+from zope.location.interfaces import ILocation
+from zope.location.traversing import LocationPhysicallyLocatable
 from zope.security.management import newInteraction
 
 from tests.z3 import world
@@ -21,7 +22,7 @@ from zope.site.site import LocalSiteManager
 def application(client):
     """The root folder of an application, which is a site, and a site in a folder of it."""
     # How a site finds the one above it.
-    zope.component.provideAdapter(LocationPhysicallyAccessible)
+    zope.component.provideAdapter(LocationPhysicallyLocatable, (ILocation,))
     application = client.root["application"] = rootFolder()
     application["papers"] = Folder()
     application["papers"]["news"] = Folder()
@@ -58,7 +59,7 @@ def test_a_site_asks_those_above_it_for_its_users(application, client, dispatche
     ]
     client.manager.commit()
     completed(*jobs)
-    assert [job.result for job in jobs] == [(["", "papers", "news"], "anna"), ([""], "anna")]
+    assert [job.result for job in jobs] == [([None, "papers", "news"], "anna"), ([None], "anna")]
 
 
 @pytest.mark.parametrize("path", [["papers", "news"], ["papers"]])

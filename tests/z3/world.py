@@ -49,6 +49,8 @@ class Principal:
 class Authentication(persistent.Persistent):
     """Knows principals by their ids."""
 
+    nobody = None
+
     def __init__(self, *ids):
         self.known = PersistentMapping((one, Principal(one)) for one in ids)
 
@@ -59,7 +61,7 @@ class Authentication(persistent.Persistent):
             raise PrincipalLookupError(id) from None
 
     def unauthenticatedPrincipal(self):
-        return None
+        return self.nobody
 
 
 class Site(zope.location.Location, persistent.Persistent):
@@ -98,6 +100,23 @@ class Folder(zope.location.Location, PersistentMapping):
     def remove(self, name):
         self[name].__parent__ = self[name].__name__ = None
         del self[name]
+
+
+def greeting_of_news(nothing):
+    return Greeting("news")
+
+
+def greeting_of_other(nothing):
+    return Greeting("other")
+
+
+#: Adapters of None, by the names of sites.
+greeting_of = {"news": greeting_of_news, "other": greeting_of_other}
+
+
+def adapt():
+    """What an adapter of this place, and of no other, says."""
+    return IGreeting(None).text
 
 
 # -- where a thread is
@@ -228,10 +247,13 @@ def end_interaction():
 
 def restore_interaction():
     """What a job might get back that is not its own."""
-    endInteraction()
-    endInteraction()
     restoreInteraction()
     return context()
+
+
+def own_callable():
+    """Whether the job that calls this says so."""
+    return local.getJob().callable is own_callable
 
 
 def may_see():
@@ -250,6 +272,19 @@ def call_by_hand():
     connection = local.getJob()._p_jar
     connection.root()["inner"] = inner
     return inner(), context()
+
+
+def call_forgetful():
+    """Call a job by hand that does not leave its context."""
+    inner = Forgetful(look)
+    inner.participants = ("bert",)
+    local.getJob()._p_jar.root()["inner"] = inner
+    return inner()
+
+
+def is_for_dora(job):
+    """A filter."""
+    return job.site is not None and job.participants == ("dora",)
 
 
 def contexts_of(*jobs):
@@ -271,6 +306,10 @@ async def look_in_steps():
 
 async def look_at_once():
     return context(), greet()
+
+
+async def note_at_once():
+    getSite().note()
 
 
 async def go_away_in_steps():
@@ -314,6 +353,13 @@ class Careless(Job):
     def setUp(self):
         super().setUp()
         raise ValueError("setUp failed")
+
+
+class Forgetful(Job):
+    """Does not call what it has to."""
+
+    def tearDown(self, setup_info):
+        """Leave the context in place."""
 
 
 class Told(Job):
