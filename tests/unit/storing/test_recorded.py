@@ -22,6 +22,8 @@ NAMES = {
     "zc.async_.queue": "Backlog Cursor Group Lane Lanes Limited Members Pile Queue Queues Quota "
     "Quotas Segment Shard Tree getDefaultQueue",
     "zc.async_.partial": "Partial",
+    "zc.async_.z3": "Job MissingPrincipalError MissingSiteError UncommittedError "
+    "UnloadableSiteError",
 }
 PAIRS = [(module, name) for module, names in NAMES.items() for name in names.split()]
 
