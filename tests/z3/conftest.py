@@ -18,6 +18,7 @@ from tests.dispatcher.conftest import (
     make_dispatcher,
     put,
     settle,
+    start_dispatcher,
     two_databases,
 )
 from tests.z3 import world
@@ -35,6 +36,7 @@ __all__ = [
     "make_dispatcher",
     "put",
     "settle",
+    "start_dispatcher",
     "two_databases",
 ]
 
