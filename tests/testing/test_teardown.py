@@ -140,3 +140,16 @@ def test_a_grace_period_is_waited_for(on_virtual, reactor, put, gate):
     reactor.callLater(20, zc.async_.testing.time_sleep, 0.2)
     tear_down_dispatcher(on_virtual)
     assert zc.async_.testing.wait_for_result(job) == "waited"
+
+
+def test_a_thread_that_its_pool_has_dropped_is_waited_for(on_real, put, impatient, gate):
+    job = put(work.wait)
+    zc.async_.testing.wait_for_start(job)
+    (worker,) = [thread for thread in threads() if thread.name.endswith("/main")]
+    # As when the reactor hears that a thread ends before that has ended.
+    worker.pool.ended(worker)
+    with pytest.raises(TearDownDispatcherError, match="failed to stop"):
+        tear_down_dispatcher(on_real)
+    gate.set()
+    tear_down_dispatcher(on_real)
+    assert not worker.is_alive()

@@ -11,13 +11,15 @@ def join_workers(dispatcher: Any, seconds: float) -> list[str]:
     """Wait until the worker threads have ended; return a text for each that has not."""
     problems = []
     end = time.monotonic() + seconds
-    for pool in dispatcher.pools():
-        for worker in pool.threads:
-            worker.join(max(0, end - time.monotonic()))
-            task = worker.task
-            if worker.is_alive():
-                job = "(idle)" if task is None else task.info["call"]
-                problems.append(f"Job in pool {pool.agent_name!r} failed to stop:\n  {job}")
+    # Not by the pools: these drop a thread while it says that it ends.
+    for worker in [one for one in threading.enumerate() if isinstance(one, Worker)]:
+        if worker.dispatcher is not dispatcher:
+            continue
+        worker.join(max(0, end - time.monotonic()))
+        task = worker.task
+        if worker.is_alive():
+            job = "(idle)" if task is None else task.info["call"]
+            problems.append(f"Job in pool {worker.pool.agent_name!r} failed to stop:\n  {job}")
     return problems
 
 

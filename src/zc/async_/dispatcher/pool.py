@@ -176,7 +176,7 @@ class Worker(threading.Thread):
             name=f"zc.async {pool.queue_name}/{pool.agent_name.lstrip(chr(0))}", daemon=True
         )
         self.dispatcher = dispatcher
-        self._pool = pool
+        self.pool = pool
         self._inbox = inbox
         self._fence = Fence()
 
@@ -190,7 +190,7 @@ class Worker(threading.Thread):
 
     def _work(self) -> None:
         local.dispatcher = self.dispatcher
-        local.agent_name = self._pool.agent_name
+        local.agent_name = self.pool.agent_name
         local.fence = self._fence
         transaction.manager.registerSynch(self._fence)
         opening = f"{self.name}: opening a connection"
@@ -204,10 +204,10 @@ class Worker(threading.Thread):
                     self._perform(connection, task)
                 finally:
                     self.task = None
-                    self.dispatcher.report(self._pool, self, task)
+                    self.dispatcher.report(self.pool, self, task)
                 if task.thread_ended:
                     return
-            self.dispatcher.reactor.callFromThread(self._pool.ended, self)
+            self.dispatcher.reactor.callFromThread(self.pool.ended, self)
         finally:
             if not utils.is_closed(db):
                 transaction.abort()
