@@ -42,9 +42,7 @@ def pinned():
 def database(db):
     """A database with an empty queue, a counter and a log."""
     parties.make_queue(db)
-    with db.transaction() as connection:
-        connection.root()["counter"] = work.Counter()
-        connection.root()["log"] = work.Log()
+    work.add_records(db)
     return db
 
 
@@ -118,6 +116,22 @@ def die(party, sibling):
         sibling.queue.dispatchers.ping(sibling.uuid)
     assert not party.agents(sibling).activated
     sibling.manager.commit()
+
+
+def claim_and_die(party, client, job):
+    """A party claims; where its job lets others act, its process ends; return the status then."""
+    (claimed,) = party.claim()
+    seen = []
+
+    def end_process():
+        client.manager.begin()
+        seen.append(job.status)
+        raise SystemExit
+
+    work.hooks.append(end_process)
+    with pytest.raises(SystemExit):
+        party.run(claimed)
+    return seen[0]
 
 
 def replace(party, sibling):
@@ -261,25 +275,12 @@ def test_a_callback_whose_process_dies_is_performed_by_another_and_then_the_job_
     for callback in (counter.increase_with_hook, client.root["log"].note):
         job.addCallback(callback)
     client.manager.commit()
-    (claimed,) = party.claim()
-    seen = []
-    work.hooks.append(lambda: end_process(client, job, seen))
-    with pytest.raises(SystemExit):
-        party.run(claimed)
-    assert seen == [CALLBACKS]
-    die(party, sibling)
-    sibling.work()
+    assert claim_and_die(party, client, job) == CALLBACKS
+    replace(party, sibling)
     client.manager.begin()
     assert job.status == COMPLETED
     assert counter.count == 1
     assert client.root["log"].entries == ((42,),)
-
-
-def end_process(client, job, seen):
-    """Look at the job as it is in the database, and go."""
-    client.manager.begin()
-    seen.append(job.status)
-    raise SystemExit
 
 
 def test_a_callback_that_committed_itself_before_a_crash_runs_again(put, client, party, sibling):
@@ -287,12 +288,8 @@ def test_a_callback_that_committed_itself_before_a_crash_runs_again(put, client,
     job = client.queue.put(work.answer)
     callback = job.addCallback(commit_in_callback)
     client.manager.commit()
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: end_process(client, job, []))
-    with pytest.raises(SystemExit):
-        party.run(claimed)
-    die(party, sibling)
-    sibling.work()
+    assert claim_and_die(party, client, job) == CALLBACKS
+    replace(party, sibling)
     client.manager.begin()
     assert callback.status == COMPLETED
 
@@ -313,14 +310,8 @@ def test_a_callback_that_must_not_run_twice_does_not_run_after_a_crash(
     callback = job.addCallback(counter.increase_with_hook, retry_policy_factory=NeverRetry)
     behind = job.addCallback(client.root["log"].note)
     client.manager.commit()
-    (claimed,) = party.claim()
-    seen = []
-    work.hooks.append(lambda: end_process(client, callback, seen))
-    with pytest.raises(SystemExit):
-        party.run(claimed)
-    assert seen == [ACTIVE]
-    die(party, sibling)
-    sibling.work()
+    assert claim_and_die(party, client, callback) == ACTIVE
+    replace(party, sibling)
     client.manager.begin()
     assert callback.result.type is AbortedError
     assert (behind.status, job.status) == (COMPLETED, COMPLETED)
