@@ -140,6 +140,14 @@ def replace(party, sibling):
     sibling.work()
 
 
+def claim_in_vain(party, sibling):
+    """A party claims, and is taken for dead where its job lets others act: it commits no more."""
+    (claimed,) = party.claim()
+    work.hooks.append(lambda: replace(party, sibling))
+    with pytest.raises(ReassignedError):
+        party.run(claimed)
+
+
 # -- how often
 
 
@@ -151,10 +159,7 @@ def test_a_job_whose_process_is_taken_for_dead_before_the_commit_takes_effect_on
     put, client, counter, party, sibling
 ):
     job = put(counter.increase_with_hook)
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: replace(party, sibling))
-    with pytest.raises(ReassignedError):
-        party.run(claimed)
+    claim_in_vain(party, sibling)
     client.manager.begin()
     assert (job.status, counter.count) == (COMPLETED, 1)
     assert work.happened == ["increase", "increase"]
@@ -180,10 +185,7 @@ def test_a_job_that_is_never_retried_does_not_run_again_after_a_crash(
     put, client, counter, party, sibling
 ):
     job = put(counter.increase_with_hook, retry_policy_factory=NeverRetry)
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: replace(party, sibling))
-    with pytest.raises(ReassignedError):
-        party.run(claimed)
+    claim_in_vain(party, sibling)
     client.manager.begin()
     assert (job.status, counter.count) == (COMPLETED, 0)
     assert job.result.type is AbortedError
@@ -200,10 +202,7 @@ def test_what_a_job_committed_itself_before_a_crash_stays_and_it_runs_again(
     job = put(commit_and_count)
     client.root["steps"] = 0
     client.manager.commit()
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: replace(party, sibling))
-    with pytest.raises(ReassignedError):
-        party.run(claimed)
+    claim_in_vain(party, sibling)
     client.manager.begin()
     assert job.status == COMPLETED
     assert client.root["steps"] == 3
@@ -227,10 +226,7 @@ def test_every_commit_that_a_job_makes_itself_is_fenced(put, client, party, sibl
     job = put(commit_three_times, number)
     client.root["steps"] = 0
     client.manager.commit()
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: replace(party, sibling))
-    with pytest.raises(ReassignedError):
-        party.run(claimed)
+    claim_in_vain(party, sibling)
     client.manager.begin()
     assert (job.status, client.root["steps"]) == (COMPLETED, number - 1 + 3)
 
