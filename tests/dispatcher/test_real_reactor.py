@@ -17,7 +17,7 @@ from ZODB.FileStorage import FileStorage
 import zc.async_
 import zc.async_.subscribers
 import zc.async_.testing
-from tests.dispatcher import work
+from tests.dispatcher import choosers, work
 from tests.dispatcher.conftest import PATIENCE
 from tests.programs import run_program
 from zc.async_.agent import Agent
@@ -125,17 +125,11 @@ def test_a_chooser_that_ends_its_thread_ends_no_dispatcher(start, put, client):
     dispatcher = start(poll_interval=0.05)
     client.manager.begin()
     agents = client.queue.dispatchers[dispatcher.UUID]
-    agents["main"].chooser = leave_the_poll
+    agents["main"].chooser = choosers.choose_and_leave
     job = put(work.answer)
     assert wait_for_result(job, PATIENCE) == 42
     # The first time it was asked, and the second.
     assert work.happened.count("leave") >= 2
-
-
-def leave_the_poll(agent):
-    """Ends the thread of the poll the first time."""
-    work.leave()
-    return agent.queue.claim()
 
 
 def stop_reactor(*args):

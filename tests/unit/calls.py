@@ -62,6 +62,13 @@ class Nested:
         return [cls.__name__, value]
 
 
+class BadRepr:
+    """Cannot be shown."""
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
+
+
 class Counter(persistent.Persistent):
     """A persistent object with methods."""
 
@@ -275,6 +282,12 @@ class Client:
         self.manager.abort()
         if self.connection.opened:
             self.connection.close()
+
+
+def lane_keys(client):
+    """The keys of the lanes of the queue, as they are now."""
+    client.begin()
+    return set(client.queue.lanes)
 
 
 def make_queue(client):
