@@ -1,10 +1,6 @@
 """Configuration in Python."""
 
 import operator
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 import types
 
@@ -21,6 +17,7 @@ import zc.async_.queue
 import zc.async_.subscribers
 import zc.async_.testing
 import zc.twist
+from tests.programs import run_program
 from zc.async_.interfaces import IUUID, KEY, IJob, IQueue
 from zc.async_.job import Job
 from zc.async_.process import instanceuuid
@@ -210,14 +207,7 @@ def test_a_start_on_the_installed_reactor_starts_no_thread(tmp_path):
         connection.close()
         db.close()
         """
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ,
-        timeout=120,
-    )
+    done = run_program(tmp_path, code)
     assert (done.stdout, done.stderr) == ("True None\n42\nNone\n", "")
 
 
@@ -324,18 +314,7 @@ TWISTED = """
 
 
 def test_with_the_installed_reactor_a_stop_ends_a_start_and_a_start_works_again(tmp_path):
-    process = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(TWISTED)],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "ZC_ASYNC_UUID": str(tmp_path / "uuid.txt"),
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    process = run_program(tmp_path, TWISTED)
     assert (process.stdout, process.stderr) == ("(3, 1)\nNone\n" * 2, "")
     assert process.returncode == 0
 
@@ -377,12 +356,5 @@ def most_files():
 def test_a_process_may_have_many_files_open(tmp_path):
     if most_files() < 1200:
         pytest.skip("the system does not let this process open so many")
-    process = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(MANY_FILES)],
-        cwd=tmp_path,
-        env={**os.environ, "ZC_ASYNC_UUID": str(tmp_path / "uuid.txt")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    process = run_program(tmp_path, MANY_FILES)
     assert (process.stdout, process.stderr) == ("1.0\n", "")

@@ -42,9 +42,7 @@ def pinned():
 def database(db):
     """A database with an empty queue, a counter and a log."""
     parties.make_queue(db)
-    with db.transaction() as connection:
-        connection.root()["counter"] = work.Counter()
-        connection.root()["log"] = work.Log()
+    work.add_records(db)
     return db
 
 
@@ -120,10 +118,34 @@ def die(party, sibling):
     sibling.manager.commit()
 
 
+def claim_and_die(party, client, job):
+    """A party claims; where its job lets others act, its process ends; return the status then."""
+    (claimed,) = party.claim()
+    seen = []
+
+    def end_process():
+        client.manager.begin()
+        seen.append(job.status)
+        raise SystemExit
+
+    work.hooks.append(end_process)
+    with pytest.raises(SystemExit):
+        party.run(claimed)
+    return seen[0]
+
+
 def replace(party, sibling):
     """A party is taken for dead, and a sibling does its work."""
     die(party, sibling)
     sibling.work()
+
+
+def claim_in_vain(party, sibling):
+    """A party claims, and is taken for dead where its job lets others act: it commits no more."""
+    (claimed,) = party.claim()
+    work.hooks.append(lambda: replace(party, sibling))
+    with pytest.raises(ReassignedError):
+        party.run(claimed)
 
 
 # -- how often
@@ -137,10 +159,7 @@ def test_a_job_whose_process_is_taken_for_dead_before_the_commit_takes_effect_on
     put, client, counter, party, sibling
 ):
     job = put(counter.increase_with_hook)
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: replace(party, sibling))
-    with pytest.raises(ReassignedError):
-        party.run(claimed)
+    claim_in_vain(party, sibling)
     client.manager.begin()
     assert (job.status, counter.count) == (COMPLETED, 1)
     assert work.happened == ["increase", "increase"]
@@ -166,10 +185,7 @@ def test_a_job_that_is_never_retried_does_not_run_again_after_a_crash(
     put, client, counter, party, sibling
 ):
     job = put(counter.increase_with_hook, retry_policy_factory=NeverRetry)
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: replace(party, sibling))
-    with pytest.raises(ReassignedError):
-        party.run(claimed)
+    claim_in_vain(party, sibling)
     client.manager.begin()
     assert (job.status, counter.count) == (COMPLETED, 0)
     assert job.result.type is AbortedError
@@ -186,10 +202,7 @@ def test_what_a_job_committed_itself_before_a_crash_stays_and_it_runs_again(
     job = put(commit_and_count)
     client.root["steps"] = 0
     client.manager.commit()
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: replace(party, sibling))
-    with pytest.raises(ReassignedError):
-        party.run(claimed)
+    claim_in_vain(party, sibling)
     client.manager.begin()
     assert job.status == COMPLETED
     assert client.root["steps"] == 3
@@ -213,10 +226,7 @@ def test_every_commit_that_a_job_makes_itself_is_fenced(put, client, party, sibl
     job = put(commit_three_times, number)
     client.root["steps"] = 0
     client.manager.commit()
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: replace(party, sibling))
-    with pytest.raises(ReassignedError):
-        party.run(claimed)
+    claim_in_vain(party, sibling)
     client.manager.begin()
     assert (job.status, client.root["steps"]) == (COMPLETED, number - 1 + 3)
 
@@ -261,25 +271,12 @@ def test_a_callback_whose_process_dies_is_performed_by_another_and_then_the_job_
     for callback in (counter.increase_with_hook, client.root["log"].note):
         job.addCallback(callback)
     client.manager.commit()
-    (claimed,) = party.claim()
-    seen = []
-    work.hooks.append(lambda: end_process(client, job, seen))
-    with pytest.raises(SystemExit):
-        party.run(claimed)
-    assert seen == [CALLBACKS]
-    die(party, sibling)
-    sibling.work()
+    assert claim_and_die(party, client, job) == CALLBACKS
+    replace(party, sibling)
     client.manager.begin()
     assert job.status == COMPLETED
     assert counter.count == 1
     assert client.root["log"].entries == ((42,),)
-
-
-def end_process(client, job, seen):
-    """Look at the job as it is in the database, and go."""
-    client.manager.begin()
-    seen.append(job.status)
-    raise SystemExit
 
 
 def test_a_callback_that_committed_itself_before_a_crash_runs_again(put, client, party, sibling):
@@ -287,12 +284,8 @@ def test_a_callback_that_committed_itself_before_a_crash_runs_again(put, client,
     job = client.queue.put(work.answer)
     callback = job.addCallback(commit_in_callback)
     client.manager.commit()
-    (claimed,) = party.claim()
-    work.hooks.append(lambda: end_process(client, job, []))
-    with pytest.raises(SystemExit):
-        party.run(claimed)
-    die(party, sibling)
-    sibling.work()
+    assert claim_and_die(party, client, job) == CALLBACKS
+    replace(party, sibling)
     client.manager.begin()
     assert callback.status == COMPLETED
 
@@ -313,14 +306,8 @@ def test_a_callback_that_must_not_run_twice_does_not_run_after_a_crash(
     callback = job.addCallback(counter.increase_with_hook, retry_policy_factory=NeverRetry)
     behind = job.addCallback(client.root["log"].note)
     client.manager.commit()
-    (claimed,) = party.claim()
-    seen = []
-    work.hooks.append(lambda: end_process(client, callback, seen))
-    with pytest.raises(SystemExit):
-        party.run(claimed)
-    assert seen == [ACTIVE]
-    die(party, sibling)
-    sibling.work()
+    assert claim_and_die(party, client, callback) == ACTIVE
+    replace(party, sibling)
     client.manager.begin()
     assert callback.result.type is AbortedError
     assert (behind.status, job.status) == (COMPLETED, COMPLETED)

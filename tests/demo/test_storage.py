@@ -8,6 +8,7 @@ import ZODB
 
 import zc.async_.demo.storage
 from tests.demo.tools import file_limit
+from tests.participants import Bystander
 from zc.async_.demo import DemoError
 from zc.async_.demo.storage import open_storage, write_error
 
@@ -62,22 +63,14 @@ def test_commit_under_way_when_another_fails_is_refused(storage, root):
     assert dict(root) == {}
 
 
-class FailLate:
+class FailLate(Bystander):
     """A data manager that is asked after the connection has stored, and before it votes."""
 
     def __init__(self, storage):
         self.storage = storage
 
-    def sortKey(self):
-        return "~"
-
     def commit(self, transaction):
         self.storage.error = OSError(errno.ENOSPC, "No space left on device")
-
-    def tpc_begin(self, transaction):
-        pass
-
-    abort = tpc_abort = tpc_vote = tpc_finish = tpc_begin
 
 
 def test_error_of_the_last_step_counts_too(storage, root, monkeypatch):

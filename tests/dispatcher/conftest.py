@@ -1,5 +1,6 @@
 """Dispatchers on a virtual reactor, and the queue of a database."""
 
+import contextlib
 import time
 import uuid
 
@@ -42,9 +43,7 @@ def base():
 def database(db, base):
     """A database with an empty queue and a counter."""
     make_queue(db)
-    with db.transaction() as connection:
-        connection.root()["counter"] = work.Counter()
-        connection.root()["log"] = work.Log()
+    work.add_records(db)
     return db
 
 
@@ -90,16 +89,13 @@ def two_databases(tmp_path, base):
 @pytest.fixture
 def make_poller(database):
     """Makes pollers; they are closed in the end."""
-    pollers = []
+    with contextlib.ExitStack() as stack:
 
-    def make_poller(uuid_=None, other=None):
-        poller = PollerByHand(other or database, uuid.uuid4() if uuid_ is None else uuid_)
-        pollers.append(poller)
-        return poller
+        def make_poller(uuid_=None, other=None):
+            poller = PollerByHand(other or database, uuid_ or uuid.uuid4())
+            return stack.enter_context(contextlib.closing(poller))
 
-    yield make_poller
-    for poller in pollers:
-        poller.close()
+        yield make_poller
 
 
 @pytest.fixture

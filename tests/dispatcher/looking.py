@@ -1,5 +1,6 @@
 """What tests look at: the virtual time that has passed, and what dispatchers tell."""
 
+import contextlib
 import datetime
 
 from ZODB.utils import u64
@@ -23,3 +24,11 @@ def reported(job):
 def idle(dispatcher):
     """Whether no worker has anything to do, and the dispatcher has heard of it."""
     return not any(pool.busy for pool in dispatcher.pools())
+
+
+@contextlib.contextmanager
+def nothing_written(database):
+    """Asserts that nobody commits anything meanwhile."""
+    before = database.lastTransaction()
+    yield
+    assert database.lastTransaction() == before

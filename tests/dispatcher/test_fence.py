@@ -5,6 +5,7 @@ import ZODB
 from ZODB.POSException import ReadConflictError
 
 from tests.dispatcher import work
+from tests.dispatcher.looking import nothing_written
 from zc.async_.dispatcher.fence import Fence
 from zc.async_.interfaces import ReassignedError
 from zc.async_.job import Job
@@ -111,10 +112,9 @@ def test_a_fence_that_was_opened_guards_nothing(client, job, fence, reassign):
 
 
 def test_reading_alone_does_not_write_the_job(client, database, job):
-    before = database.lastTransaction()
-    assert client.root["counter"].count == 0
-    client.manager.commit()
-    assert database.lastTransaction() == before
+    with nothing_written(database):
+        assert client.root["counter"].count == 0
+        client.manager.commit()
 
 
 def test_a_fence_knows_whether_there_is_a_transaction(client, fence):

@@ -12,7 +12,9 @@ from ZODB.POSException import ConflictError
 
 import zc.async_.clock
 from tests.dispatcher import choosers, work
+from tests.dispatcher.looking import nothing_written
 from tests.dispatcher.polls import key
+from tests.participants import Participant
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import polling
 from zc.async_.interfaces import KEY, PENDING
@@ -40,9 +42,8 @@ def test_a_database_without_queues_has_nothing_to_poll(make_poller, client):
 
 def test_a_poll_with_nothing_to_do_writes_nothing(active, database):
     poller = active()
-    before = database.lastTransaction()
-    poller.poll()
-    assert database.lastTransaction() == before
+    with nothing_written(database):
+        poller.poll()
 
 
 def test_the_next_time_is_the_earliest_of_all_queues(active, put, client):
@@ -247,26 +248,12 @@ def test_a_database_out_of_reach_is_asked_ever_more_seldom(unwilling, caplog):
     )
 
 
-class Unreachable:
-    """A participant of a transaction whose storage is out of reach."""
-
-    def tpc_begin(self, transaction):
-        raise ZEO.Exceptions.ClientDisconnected("no commit")
-
-    def abort(self, transaction):
-        """Nothing was done."""
-
-    tpc_abort = abort
-
-    def sortKey(self):
-        return ""
-
-
 def choose_and_lose_the_database(agent):
     """A chooser that claims, and whose transaction cannot be committed."""
     job = agent.queue.claim()
     if job is not None:
-        agent._p_jar.transaction_manager.get().join(Unreachable())
+        unreachable = Participant(ZEO.Exceptions.ClientDisconnected("no commit"), "tpc_begin")
+        agent._p_jar.transaction_manager.get().join(unreachable)
     return job
 
 

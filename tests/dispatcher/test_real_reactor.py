@@ -2,9 +2,6 @@
 
 import contextlib
 import operator
-import os
-import subprocess
-import sys
 import textwrap
 import threading
 import uuid
@@ -20,8 +17,9 @@ from ZODB.FileStorage import FileStorage
 import zc.async_
 import zc.async_.subscribers
 import zc.async_.testing
-from tests.dispatcher import work
+from tests.dispatcher import choosers, work
 from tests.dispatcher.conftest import PATIENCE
+from tests.programs import run_program
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.interfaces import COMPLETED, KEY, DatabaseOpened
@@ -127,17 +125,11 @@ def test_a_chooser_that_ends_its_thread_ends_no_dispatcher(start, put, client):
     dispatcher = start(poll_interval=0.05)
     client.manager.begin()
     agents = client.queue.dispatchers[dispatcher.UUID]
-    agents["main"].chooser = leave_the_poll
+    agents["main"].chooser = choosers.choose_and_leave
     job = put(work.answer)
     assert wait_for_result(job, PATIENCE) == 42
     # The first time it was asked, and the second.
     assert work.happened.count("leave") >= 2
-
-
-def leave_the_poll(agent):
-    """Ends the thread of the poll the first time."""
-    work.leave()
-    return agent.queue.claim()
 
 
 def stop_reactor(*args):
@@ -263,24 +255,7 @@ APPLICATION = """
     ids=["without grace", "with grace"],
 )
 def test_on_the_installed_reactor_jobs_run_and_a_stop_hands_back(tmp_path, grace, end):
-    process = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error",
-            "-c",
-            f"GRACE = {grace}\n{textwrap.dedent(APPLICATION)}",
-        ],
-        cwd=tmp_path,
-        env={
-            **os.environ,
-            "ZC_ASYNC_UUID": str(tmp_path / "uuid.txt"),
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    process = run_program(tmp_path, f"GRACE = {grace}\n{textwrap.dedent(APPLICATION)}")
     assert (process.stdout, process.stderr) == (f"42 True 1\nduring\n{end}\n", "")
     assert process.returncode == 0
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from tests.dispatcher import choosers, work
-from tests.dispatcher.looking import SECOND, seconds
+from tests.dispatcher.looking import SECOND, nothing_written, seconds
 from tests.races.parties import Client
 from zc.async_.dispatcher import schedule, wakeup
 from zc.async_.interfaces import PENDING
@@ -84,10 +84,9 @@ def test_while_a_poll_finds_nothing_to_do_it_is_not_followed_by_another(
     dispatcher, reactor, database, settle
 ):
     settle(lambda: not reactor.time_passes())
-    before = database.lastTransaction()
-    made = reactor.time_flies(4)
-    assert made == 0
-    assert database.lastTransaction() == before
+    with nothing_written(database):
+        made = reactor.time_flies(4)
+        assert made == 0
 
 
 def test_wishes_to_poll_are_merged(dispatcher, reactor, settle, monkeypatch):

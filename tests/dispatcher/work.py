@@ -75,6 +75,13 @@ class Log(persistent.Persistent):
         self.entries += (args,)
 
 
+def add_records(database):
+    """Put a counter and a log into a database."""
+    with database.transaction() as connection:
+        connection.root()["counter"] = Counter()
+        connection.root()["log"] = Log()
+
+
 def answer():
     happened.append("answer")
     return 42

@@ -153,3 +153,14 @@ def start_process(database, install_agent, reactor):
     with contextlib.ExitStack() as stack:
         for dispatcher in started:
             stack.callback(zc.async_.testing.tear_down_dispatcher, dispatcher)
+
+
+@pytest.fixture
+def size_of(database):
+    """Returns how many bytes the record of a job has."""
+
+    def size_of(job):
+        data, _serial = database.storage.load(job._p_oid)
+        return len(data)
+
+    return size_of

@@ -33,6 +33,18 @@ def job(client, start_process):
     return put
 
 
+@pytest.fixture
+def put_and_start(job, start_process):
+    """Puts a job, and starts a process; returns both when the process is at the job."""
+
+    def put_and_start(factory=None):
+        put, process = job(factory), start_process()
+        wait_for_start(put)
+        return put, process
+
+    return put_and_start
+
+
 def crash(dispatcher):
     """End a dispatcher as a process ends that is killed: nothing is written."""
     dispatcher.activated = False
@@ -45,7 +57,7 @@ def stop(dispatcher):
 
 
 def let_it_end(starts=2):
-    """Open the gate once the job has begun so often; all threads come through it."""
+    """Open the gate once the job has put_and_start so often; all threads come through it."""
     wait_until(lambda: len(work.happened) == starts, 20, f"{starts} starts wanted")
     work.gate.set()
 
@@ -68,11 +80,9 @@ def assert_that_it_took_effect_once(client, job):
 
 
 def test_a_graceful_stop_leaves_the_question_what_becomes_of_the_job_in_the_queue(
-    client, job, start_process
+    client, put_and_start
 ):
-    job = job()
-    first = start_process()
-    wait_for_start(job)
+    job, first = put_and_start()
     stop(first)
     client.manager.begin()
     assert job.status == ACTIVE
@@ -84,11 +94,9 @@ def test_a_graceful_stop_leaves_the_question_what_becomes_of_the_job_in_the_queu
 
 
 def test_after_a_graceful_stop_the_same_process_started_again_runs_the_job_again(
-    client, job, start_process
+    client, put_and_start, start_process
 ):
-    job = job()
-    first = start_process()
-    wait_for_start(job)
+    job, first = put_and_start()
     stop(first)
     client.manager.begin()
     (interruption,) = client.queue
@@ -101,12 +109,10 @@ def test_after_a_graceful_stop_the_same_process_started_again_runs_the_job_again
 
 
 def test_after_a_hard_crash_the_same_process_started_again_waits_for_the_death_of_the_old_one(
-    client, job, start_process, caplog
+    client, put_and_start, start_process, caplog
 ):
     """It cannot tell whether there is another process with its UUID."""
-    job = job()
-    first = start_process()
-    wait_for_start(job)
+    job, first = put_and_start()
     crash(first)
     second = start_process(first.UUID)
     agents = running(client, job).parent
@@ -127,11 +133,9 @@ def test_after_a_hard_crash_the_same_process_started_again_waits_for_the_death_o
 
 
 def test_the_interval_after_which_a_process_is_dead_can_be_shortened_while_it_is(
-    client, job, start_process
+    client, put_and_start, start_process
 ):
-    job = job()
-    first = start_process()
-    wait_for_start(job)
+    job, first = put_and_start()
     crash(first)
     second = start_process(first.UUID)
     agents = running(client, job).parent
@@ -148,11 +152,9 @@ def test_the_interval_after_which_a_process_is_dead_can_be_shortened_while_it_is
 
 
 def test_after_a_hard_crash_a_sibling_takes_over_once_the_ping_is_old(
-    client, job, start_process, caplog
+    client, put_and_start, start_process, caplog
 ):
-    job = job()
-    first = start_process()
-    wait_for_start(job)
+    job, first = put_and_start()
     sibling = start_process()
     crash(first)
     sibling.reactor.time_flies(20)
@@ -172,11 +174,9 @@ def test_after_a_hard_crash_a_sibling_takes_over_once_the_ping_is_old(
 
 
 def test_what_the_thread_of_a_crashed_dispatcher_does_later_has_no_effect(
-    client, job, start_process
+    client, put_and_start, start_process
 ):
-    job = job()
-    first = start_process()
-    wait_for_start(job)
+    job, first = put_and_start()
     sibling = start_process()
     crash(first)
     sibling.reactor.time_flies(LONG)
@@ -192,11 +192,9 @@ def test_what_the_thread_of_a_crashed_dispatcher_does_later_has_no_effect(
 
 @pytest.mark.parametrize("way", [stop, crash], ids=["a graceful stop", "a hard crash"])
 def test_a_job_that_is_never_to_be_retried_is_aborted_and_its_callback_learns_of_it(
-    client, job, start_process, way
+    client, put_and_start, start_process, way
 ):
-    job = job(NeverRetry)
-    first = start_process()
-    wait_for_start(job)
+    job, first = put_and_start(NeverRetry)
     way(first)
     start_process().reactor.time_flies(LONG)
     assert wait_for_result(job).check(AbortedError)

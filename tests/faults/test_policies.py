@@ -12,7 +12,7 @@ import zc.async_
 import zc.async_.clock
 import zc.async_.testing
 from tests.dispatcher import work
-from tests.faults.participant import Participant
+from tests.participants import Participant
 from zc.async_.interfaces import COMPLETED, PENDING
 from zc.async_.job import Job, NeverRetry, RetryCommonForever, RetryCommonFourTimes
 

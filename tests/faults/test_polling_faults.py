@@ -5,7 +5,7 @@ from ZODB.POSException import ConflictError
 
 import zc.async_.testing
 from tests.dispatcher import work
-from tests.faults.participant import Participant
+from tests.participants import Participant
 from zc.async_.interfaces import COMPLETED, NEW
 
 

@@ -165,45 +165,39 @@ def take_out(database, record):
     database.cacheMinimize()
 
 
+@pytest.fixture
+def waits_for_class(client, database, reactor, completed, waits, errors_told, code, monkeypatch):
+    """Has a job be due without the module of a class: it waits and says so, and others run."""
+
+    def waits_for_class(job, name):
+        with monkeypatch.context() as patch:
+            remove_module(code, patch)
+            forget(database)
+            reactor.time_flies(120)
+            completed(client_put(client))
+            waits(job)
+            assert f"code_of_this_test.{name}" in errors_told()
+
+    return waits_for_class
+
+
 @pytest.mark.parametrize("name", ["Plain", "Record"])
 def test_a_job_whose_argument_has_no_class_waits_for_it_and_holds_up_nobody(
-    dispatcher,
-    client,
-    connect,
-    database,
-    reactor,
-    completed,
-    waits,
-    errors_told,
-    code,
-    monkeypatch,
-    name,
+    dispatcher, client, connect, code, waits_for_class, name
 ):
     job = client.queue.put(Job(look_at, getattr(code, name)()), begin_after=soon_enough())
     client.manager.commit()
-    with monkeypatch.context() as patch:
-        remove_module(code, patch)
-        forget(database)
-        reactor.time_flies(120)
-        completed(client_put(client))
-        waits(job)
-        assert f"code_of_this_test.{name}" in errors_told()
+    waits_for_class(job, name)
     # What the record said is in it still, for a process that has the code.
     assert connect().connection.get(job._p_oid).args[0].content == name.lower()
 
 
 def test_a_method_of_an_object_without_its_class_waits_for_it_too(
-    dispatcher, client, database, reactor, completed, waits, errors_told, code, monkeypatch
+    dispatcher, client, database, reactor, completed, code, waits_for_class
 ):
     job = client.queue.put(code.Record().method, begin_after=soon_enough())
     client.manager.commit()
-    with monkeypatch.context() as patch:
-        remove_module(code, patch)
-        forget(database)
-        reactor.time_flies(120)
-        completed(client_put(client))
-        waits(job)
-        assert "code_of_this_test.Record" in errors_told()
+    waits_for_class(job, "Record")
     forget(database)
     reactor.time_flies(LONGEST_WAIT + 5)
     completed(job)

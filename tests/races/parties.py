@@ -14,7 +14,7 @@ from zc.async_.dispatcher.fence import Fence
 from zc.async_.dispatcher.plans import Outcome, Plan
 from zc.async_.dispatcher.polling import Poller
 from zc.async_.dispatcher.wakeup import Listener
-from zc.async_.interfaces import KEY
+from zc.async_.interfaces import KEY, ReassignedError
 from zc.async_.queue import Queue, Queues
 from zc.async_.running import tries
 
@@ -136,6 +136,18 @@ class Dispatcher(Client):
             self.leave()
         else:
             raise AssertionError("the job let nobody act")
+
+    def run_in_vain(self, claimed: Any, call: Any) -> None:
+        """Run a claimed job; where it lets another party act, that takes it away by `call`.
+
+        So nothing of it may be committed.
+        """
+        set_hook(call)
+        try:
+            self.run(claimed)
+        except ReassignedError:
+            return
+        raise AssertionError("the job is still this worker's")
 
     def leave(self) -> None:
         """Leave the queue without grace, so that jobs that run are interrupted."""

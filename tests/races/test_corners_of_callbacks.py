@@ -101,6 +101,18 @@ def worker(database, sibling):
     worker.close()
 
 
+def run_meanwhile(party, claimed, look):
+    """Has a party run what it claimed when a job lets it act; returns a list for what it sees."""
+    seen = []
+
+    def run_and_look():
+        party.run(claimed)
+        seen.extend(look())
+
+    set_hook(run_and_look)
+    return seen
+
+
 def test_a_job_is_completed_after_a_callback_that_another_worker_performs(
     client, dispatcher, worker, clock
 ):
@@ -109,16 +121,10 @@ def test_a_job_is_completed_after_a_callback_that_another_worker_performs(
     first = job.addCallback(Job(let_act_and_note, "first"), retry_policy_factory=NeverRetry)
     second = job.addCallback(Job(note, "second"))
     one, two = interrupted_in_its_callbacks(client, dispatcher, job)
-    seen = []
-
-    def resume_as_well():
-        worker.run(two)
-        seen.append(statuses(client, job, second))
-
-    set_hook(resume_as_well)
+    seen = run_meanwhile(worker, two, lambda: statuses(client, job, second))
     dispatcher.run(one)
 
-    assert seen == [[CALLBACKS, NEW]]
+    assert seen == [CALLBACKS, NEW]
     assert done == ["first", "second"]
     assert statuses(client, job, first, second) == [COMPLETED] * 3
     clock.advance(10)
@@ -136,16 +142,10 @@ def test_a_job_is_completed_after_what_is_behind_a_callback_that_another_worker_
     behind = first.addCallback(Job(let_act_and_note, "behind"), retry_policy_factory=NeverRetry)
     second = job.addCallback(Job(note, "second"))
     one, two = interrupted_in_its_callbacks(client, dispatcher, job)
-    seen = []
-
-    def resume_as_well():
-        worker.run(two)
-        seen.append(statuses(client, job, first, second))
-
-    set_hook(resume_as_well)
+    seen = run_meanwhile(worker, two, lambda: statuses(client, job, first, second))
     dispatcher.run(one)
 
-    assert seen == [[CALLBACKS, CALLBACKS, NEW]]
+    assert seen == [CALLBACKS, CALLBACKS, NEW]
     assert done == ["first", "behind", "second"]
     assert statuses(client, job, first, behind, second) == [COMPLETED] * 4
 
@@ -263,16 +263,10 @@ def test_a_job_that_was_failed_while_it_waited_keeps_its_failure_and_its_callbac
     job.fail()
     client.manager.commit()
     resume, inner = sorted(dispatcher.claim(), key=lambda claimed: claimed.agent[1] == "main")
-    seen = []
-
-    def end_inner():
-        worker.run(inner)
-        seen.append(statuses(client, job, first))
-
-    set_hook(end_inner)
+    seen = run_meanwhile(worker, inner, lambda: statuses(client, job, first))
     dispatcher.run(resume)
 
-    assert seen == [[CALLBACKS, ACTIVE]]
+    assert seen == [CALLBACKS, ACTIVE]
     assert done == ["inner", "first"]
     assert statuses(client, job, first) == [COMPLETED] * 2
     assert job.result.type is BeginByPassedError
@@ -395,13 +389,8 @@ def test_a_callback_that_was_put_into_a_queue_and_claimed_is_nobody_elses(
     (claimed,) = dispatcher.claim()
     client.put(second)
     (claimed_callback,) = sibling.claim()
-    seen = []
-
-    def go_on_with_the_job():
-        dispatcher.run(claimed)
-        seen.extend(statuses(client, second))
-
-    set_hook(go_on_with_the_job)
+    # The job goes on.
+    seen = run_meanwhile(dispatcher, claimed, lambda: statuses(client, second))
     sibling.run(claimed_callback)
 
     assert seen == [ACTIVE]

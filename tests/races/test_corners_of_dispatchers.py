@@ -185,11 +185,11 @@ class Stopwatch:
 
 
 @pytest.fixture
-def stopwatch():
+def stopwatch(clock):
+    """The clock of the package, in place of the usual one of these tests."""
     stopwatch = Stopwatch()
     zc.async_.clock.replace_source(stopwatch)
-    yield stopwatch
-    zc.async_.clock.replace_source(None)
+    return stopwatch
 
 
 SECOND = 1_000_000

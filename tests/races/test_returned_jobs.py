@@ -7,6 +7,7 @@ import pytest
 from ZEO.Exceptions import ServerException
 from ZODB.POSException import ConflictError
 
+from tests.participants import Bystander
 from tests.races.parties import call_hook, done, nothing, set_hook
 from zc.async_ import local, utils
 from zc.async_.interfaces import ACTIVE, COMPLETED, KEY, NEW
@@ -305,7 +306,7 @@ class Calling:
         return globals()[self._name]()
 
 
-class Conflicting:
+class Conflicting(Bystander):
     """Has the first commit of a party conflict, or fail, for which a condition holds."""
 
     def __init__(self, party, condition, error=ConflictError):
@@ -331,8 +332,3 @@ class Conflicting:
 
     def tpc_begin(self, transaction):
         raise self._error
-
-    def abort(self, transaction):
-        pass
-
-    tpc_abort = abort

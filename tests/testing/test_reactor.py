@@ -11,15 +11,11 @@ from twisted.internet.defer import Deferred
 import zc.async_.clock
 import zc.async_.interfaces
 import zc.async_.testing
+from tests.dispatcher.looking import seconds
 from tests.testing import work
 from zc.async_.interfaces import COMPLETED
 from zc.async_.job import Job, parallel
 from zc.async_.testing import BEGINNING, Reactor, set_now, setUpDatetime
-
-
-def seconds():
-    """Virtual seconds since the beginning."""
-    return (zc.async_.clock.now() - BEGINNING).total_seconds()
 
 
 def in_thread(call):

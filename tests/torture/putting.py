@@ -3,17 +3,16 @@
 import collections
 import logging
 import random
-import threading
 import time
 from typing import Any
 
-import transaction
 from BTrees.IOBTree import IOBTree
 from persistent.mapping import PersistentMapping
 
 from tests.processes import queue_of
 from tests.torture import kinds, work
 from tests.torture.explaining import Met, met
+from tests.torture.parties import Party
 
 #: Most jobs that wait while more are put, so that all can be done in the end.
 MOST_WAITING = 120
@@ -30,40 +29,27 @@ PAUSE = 0.1
 NUMBERS = 1_000_000
 
 
-class Putter(threading.Thread):
+class Putter(Party):
     """Puts jobs until it is told to stop. What it tells is to be read after that."""
 
     def __init__(self, database: Any, index: int, seed: int, path: str, most: int) -> None:
-        super().__init__(name=f"putter {index}", daemon=True)
-        self._database = database
+        super().__init__(database, f"putter {index}")
         self._index = index
         self._random = random.Random(f"{seed} {index}")
         self._path = path
         self._left = most
         self._next = index * NUMBERS
-        self._ending = threading.Event()
         #: Numbers of the jobs whose commit went well.
         self.acknowledged: set[int] = set()
         #: How often each kind of error was met.
         self.errors: collections.Counter[str] = collections.Counter()
         self.met: list[Met] = []
 
-    def stop(self) -> None:
-        """Put no more, and wait until that is so."""
-        self._ending.set()
-        self.join()
-
-    def run(self) -> None:
-        """Put jobs."""
-        manager = transaction.TransactionManager()
-        connection = self._database.open(manager)
-        try:
-            while self._left > 0 and not self._ending.is_set():
-                if not self._try_to_put(manager, connection):
-                    self._ending.wait(PAUSE)
-        finally:
-            manager.abort()
-            connection.close()
+    def act(self, manager: Any, connection: Any) -> None:
+        """Put jobs until told to stop, or until there are enough."""
+        while self._left > 0 and not self._ending.is_set():
+            if not self._try_to_put(manager, connection):
+                self._ending.wait(PAUSE)
 
     def _try_to_put(self, manager: Any, connection: Any) -> bool:
         try:

@@ -1,30 +1,26 @@
 """Looks at the quotas again and again, by what the database says of the jobs."""
 
-import threading
 import time
 from typing import Any
-
-import transaction
 
 from tests.torture import kinds, work
 from tests.torture.explaining import Met, met
 from tests.torture.faults import Fault
+from tests.torture.parties import Party
 from zc.async_.interfaces import ACTIVE, ASSIGNED, COMPLETED
 
 #: Seconds between two looks, and after an error.
 PAUSE = 0.05
 
 
-class Watcher(threading.Thread):
+class Watcher(Party):
     """Counts, in one consistent view after the other, the jobs that hold a place.
 
     The jobs themselves are counted: what quotas and agents say of them may be wrong.
     """
 
     def __init__(self, database: Any) -> None:
-        super().__init__(name="watcher", daemon=True)
-        self._database = database
-        self._ending = threading.Event()
+        super().__init__(database, "watcher")
         #: The greatest number seen of each client.
         self._last: dict[int, int] = {}
         self._open: dict[int, Any] = {}
@@ -33,28 +29,17 @@ class Watcher(threading.Thread):
         self.faults: list[Fault] = []
         self.met: list[Met] = []
 
-    def stop(self) -> None:
-        """Look no more, and wait until that is so."""
-        self._ending.set()
-        self.join()
-
-    def run(self) -> None:
+    def act(self, manager: Any, connection: Any) -> None:
         """Look until told to stop."""
-        manager = transaction.TransactionManager()
-        connection = self._database.open(manager)
-        try:
-            while not self._ending.wait(PAUSE):
-                try:
-                    manager.begin()
-                    self.look(connection)
-                    self.looks += 1
-                except Exception as error:
-                    # The server is down, most likely. What else it may be is judged in the end.
-                    self.met.append(met("watcher", error, time.time()))
-                    manager.abort()
-        finally:
-            manager.abort()
-            connection.close()
+        while not self._ending.wait(PAUSE):
+            try:
+                manager.begin()
+                self.look(connection)
+                self.looks += 1
+            except Exception as error:
+                # The server is down, most likely. What else it may be is judged in the end.
+                self.met.append(met("watcher", error, time.time()))
+                manager.abort()
 
     def look(self, connection: Any) -> None:
         """Count the jobs that hold places now."""

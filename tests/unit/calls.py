@@ -12,6 +12,7 @@ from ZODB.POSException import ConflictError
 
 import zc.async_.clock
 import zc.async_.running.tries
+from tests.participants import Participant
 from zc.async_.agent import Agent
 from zc.async_.interfaces import KEY, IRetryPolicy
 from zc.async_.job import Job
@@ -59,6 +60,13 @@ class Nested:
     @classmethod
     def of_class(cls, value):
         return [cls.__name__, value]
+
+
+class BadRepr:
+    """Cannot be shown."""
+
+    def __repr__(self):
+        raise RuntimeError("no repr")
 
 
 class Counter(persistent.Persistent):
@@ -130,26 +138,6 @@ def note_and_raise_next(log):
     raise_next()
 
 
-class Refusing:
-    """Takes part in a transaction, and does not let it commit."""
-
-    transaction_manager = transaction.manager
-
-    def __init__(self, error):
-        self.error = error
-
-    def tpc_begin(self, _transaction):
-        raise self.error
-
-    def abort(self, _transaction):
-        """Nothing was begun."""
-
-    tpc_abort = abort
-
-    def sortKey(self):
-        return "refusing"
-
-
 def _transaction():
     return local.getJob()._p_jar.transaction_manager.get()
 
@@ -158,7 +146,7 @@ def commit_next():
     """As `raise_next`, but have the commit raise it."""
     happened.append(())
     if to_raise:
-        _transaction().join(Refusing(to_raise.pop(0)))
+        _transaction().join(Participant(to_raise.pop(0), "tpc_begin"))
 
 
 def doom():
@@ -169,12 +157,19 @@ def doom():
 def go_on_after_conflict():
     """Take no notice of a commit that failed."""
     happened.append(())
-    _transaction().join(Refusing(ConflictError("of a commit of its own")))
+    _transaction().join(Participant(ConflictError("of a commit of its own"), "tpc_begin"))
     with contextlib.suppress(ConflictError):
         _transaction().commit()
 
 
 # -- jobs and policies
+
+
+def add_chain(job, count):
+    """Add callbacks to a job, each behind the one before; return the last."""
+    for _number in range(count):
+        job = job.addCallback(identity)
+    return job
 
 
 class LoggedJob(Job):
@@ -287,6 +282,12 @@ class Client:
         self.manager.abort()
         if self.connection.opened:
             self.connection.close()
+
+
+def lane_keys(client):
+    """The keys of the lanes of the queue, as they are now."""
+    client.begin()
+    return set(client.queue.lanes)
 
 
 def make_queue(client):

@@ -27,6 +27,13 @@ async def lost_connection(listener):
     return descriptor
 
 
+def prepared_loop():
+    """The loop that runs, prepared."""
+    loop = asyncio.get_running_loop()
+    transports.prepare_loop(loop)
+    return loop
+
+
 def registered(loop, descriptor):
     return descriptor in loop._selector.get_map()
 
@@ -59,8 +66,7 @@ def test_nothing_is_registered_that_was_written_to_a_lost_connection():
 
 def test_all_that_is_written_before_a_loss_gets_through():
     async def write():
-        loop = asyncio.get_running_loop()
-        transports.prepare_loop(loop)
+        loop = prepared_loop()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             transport, _ = await loop.create_connection(Protocol, *listener.getsockname())
             with listener.accept()[0] as other:
@@ -79,8 +85,7 @@ def test_all_that_is_written_before_a_loss_gets_through():
 
 def test_a_connection_is_asked_whether_the_other_end_is_still_there():
     async def connect():
-        loop = asyncio.get_running_loop()
-        transports.prepare_loop(loop)
+        loop = prepared_loop()
         with socket.create_server(("127.0.0.1", 0)) as listener:
             transport, _ = await loop.create_connection(Protocol, *listener.getsockname())
             one = transport.get_extra_info("socket")
@@ -96,8 +101,7 @@ def test_a_connection_is_asked_whether_the_other_end_is_still_there():
 
 def test_a_protocol_whose_first_attempts_failed_is_prepared_once():
     async def connect():
-        loop = asyncio.get_running_loop()
-        transports.prepare_loop(loop)
+        loop = prepared_loop()
         protocol = Protocol()
         for _ in range(3):
             transports._prepared(protocol)
@@ -113,8 +117,7 @@ def test_a_protocol_whose_first_attempts_failed_is_prepared_once():
 
 def test_connections_that_are_no_tcp_are_prepared_as_well(tmp_path):
     async def connect():
-        loop = asyncio.get_running_loop()
-        transports.prepare_loop(loop)
+        loop = prepared_loop()
         path = str(tmp_path / "socket")
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(path)

@@ -588,11 +588,6 @@ def test_keyword_arguments_of_any_kind_are_shown():
     assert "(a=1, b='x')" in repr(Job(calls.echo, b="x", a=1))
 
 
-class BadRepr:
-    def __repr__(self):
-        raise RuntimeError("no repr")
-
-
 class NoCallable(Job):
     def __init__(self):
         pass
@@ -602,7 +597,7 @@ class NoCallable(Job):
     ("make", "text"),
     [
         pytest.param(NoCallable, "NoCallable", id="no callable"),
-        pytest.param(lambda: Job(calls.echo, BadRepr()), "BadRepr", id="a bad argument"),
+        pytest.param(lambda: Job(calls.echo, calls.BadRepr()), "BadRepr", id="a bad argument"),
     ],
 )
 def test_a_repr_never_fails(make, text):

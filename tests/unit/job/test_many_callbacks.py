@@ -92,12 +92,11 @@ def test_to_add_a_callback_to_many_does_not_write_all_of_them(client, db, status
 
 
 def test_a_chain_of_callbacks_may_be_long(client):
-    job = link = Job(calls.nothing)
-    for _number in range(1500):
-        link = link.addCallback(calls.identity)
+    job = Job(calls.nothing)
+    last = calls.add_chain(job, 1500)
     client.put(job)
     client.queue.remove(job)
     client.commit()
     job()
-    assert link.status == COMPLETED
+    assert last.status == COMPLETED
     assert job.status == COMPLETED

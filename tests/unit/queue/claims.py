@@ -66,3 +66,17 @@ def two_clients():
         for client in clients:
             client.close()
         database.close()
+
+
+def turns(draw, clients, rounds, most_steps):
+    """The turns that clients have: each with all jobs so far, as it sees them, and some steps.
+
+    What a client adds to the jobs or takes from them in its turn is so for the next; it commits.
+    """
+    jobs = []
+    for _round in range(rounds):
+        client = draw.choice(clients)
+        client.begin()
+        jobs = [client.mine(job) for job in jobs]
+        yield client, jobs, range(draw.randrange(most_steps))
+        client.commit()

@@ -42,11 +42,6 @@ def read(lane, count):
             return
 
 
-def lane_keys(client):
-    client.begin()
-    return set(client.queue.lanes)
-
-
 SIZES = [0, 1, SEGMENT_SIZE - 1, SEGMENT_SIZE, SEGMENT_SIZE + 1, 3 * SEGMENT_SIZE + 5]
 
 
@@ -117,37 +112,37 @@ def test_two_open_connections_never_share_a_lane(client, connect):
     clients = [client, *(connect() for _number in range(4))]
     for each in clients:
         each.put(calls.nothing)
-    assert len(lane_keys(client)) == 5
+    assert len(calls.lane_keys(client)) == 5
 
 
 def test_a_connection_keeps_its_lane_while_it_is_open(client):
     client.put(calls.nothing)
-    before = lane_keys(client)
+    before = calls.lane_keys(client)
     for _number in range(3 * SEGMENT_SIZE):
         client.put(calls.nothing)
-    assert lane_keys(client) == before
+    assert calls.lane_keys(client) == before
 
 
 def test_the_lane_of_a_closed_connection_is_used_again(client, connect):
     first = connect()
     first.put(calls.nothing)
-    keys = lane_keys(client)
+    keys = calls.lane_keys(client)
     first.close()
     connect().put(calls.nothing)
-    assert lane_keys(client) == keys
+    assert calls.lane_keys(client) == keys
 
 
 def test_lowest_lanes_are_used_first(client, connect):
     first, second, third = connect(), connect(), connect()
     for each in (first, second, third):
         each.put(calls.nothing)
-    keys = lane_keys(client)
+    keys = calls.lane_keys(client)
     third.close()
     second.close()
     fourth, fifth = connect(), connect()
     fourth.put(calls.nothing)
     fifth.put(calls.nothing)
-    assert lane_keys(client) == keys
+    assert calls.lane_keys(client) == keys
 
 
 def test_a_connection_reopened_from_the_pool_leases_anew(client, connect):
@@ -160,7 +155,7 @@ def test_a_connection_reopened_from_the_pool_leases_anew(client, connect):
     second.put(calls.nothing)
     third = connect()
     third.put(calls.nothing)
-    assert len(lane_keys(client)) == 2
+    assert len(calls.lane_keys(client)) == 2
     second.begin()
     third.begin()
     second.queue.put(calls.nothing)
@@ -179,10 +174,10 @@ def test_a_connection_that_began_before_the_last_user_of_a_lane_committed_gets_a
     first.put(calls.nothing)
     first.close()
     early.put(calls.nothing)
-    assert len(lane_keys(client)) == 2
+    assert len(calls.lane_keys(client)) == 2
     late = connect()
     late.put(calls.nothing)
-    assert len(lane_keys(client)) == 2
+    assert len(calls.lane_keys(client)) == 2
 
 
 def test_that_holds_for_a_connection_with_a_savepoint_too(client, connect):
@@ -194,19 +189,19 @@ def test_that_holds_for_a_connection_with_a_savepoint_too(client, connect):
     first.put(calls.nothing)
     first.close()
     early.put(calls.nothing)
-    assert len(lane_keys(client)) == 2
+    assert len(calls.lane_keys(client)) == 2
 
 
 def test_a_connection_dropped_without_being_closed_keeps_its_lane_to_itself(client, db):
     lost = calls.Client(db)
     lost.put(calls.nothing)
-    keys = lane_keys(client)
+    keys = calls.lane_keys(client)
     lost.abort()
     del lost
     gc.collect()
     another = calls.Client(db)
     another.put(calls.nothing)
-    assert len(lane_keys(client)) == len(keys) + 1
+    assert len(calls.lane_keys(client)) == len(keys) + 1
     another.close()
 
 
@@ -223,7 +218,7 @@ def test_lanes_are_apart_for_databases(client, connect):
     elsewhere.put(calls.nothing)
     client.put(calls.nothing)
     # Both are the first of their database.
-    assert lane_keys(client) == lane_keys(elsewhere)
+    assert calls.lane_keys(client) == calls.lane_keys(elsewhere)
     elsewhere.close()
     database.close()
 
@@ -232,7 +227,7 @@ def test_lanes_are_apart_for_instances(client, connect):
     client.put(calls.nothing)
     zope.component.provideUtility(uuid.UUID(int=99), IUUID)
     connect().put(calls.nothing)
-    prefixes = {key.split("/")[0] for key in lane_keys(client)}
+    prefixes = {key.split("/")[0] for key in calls.lane_keys(client)}
     assert uuid.UUID(int=99).hex in prefixes
     assert len(prefixes) == 2
 
@@ -240,12 +235,12 @@ def test_lanes_are_apart_for_instances(client, connect):
 def test_prepared_lanes_are_used_by_the_first_connections(client, connect):
     lane_module.prepare(client.queue.lanes, 3)
     client.commit()
-    keys = lane_keys(client)
+    keys = calls.lane_keys(client)
     assert len(keys) == 3
     lane_module.prepare(client.queue.lanes, 3)
     for each in (client, connect(), connect()):
         each.put(calls.nothing)
-    assert lane_keys(client) == keys
+    assert calls.lane_keys(client) == keys
 
 
 def test_first_puts_at_the_same_time_do_not_conflict(client, connect):
@@ -347,7 +342,7 @@ def test_a_put_that_is_aborted_leaves_nothing(client):
     client.queue.put(calls.nothing)
     client.abort()
     assert len(client.queue) == 0
-    assert lane_keys(client) == set()
+    assert calls.lane_keys(client) == set()
     job = client.put(calls.nothing)
     assert list(client.queue) == [job]
 
@@ -424,7 +419,7 @@ def test_release_of_a_connection_without_a_lease_does_nothing(client, connect):
     lane_module._slots.release(fresh.connection)
     fresh.put(calls.nothing)
     client.put(calls.nothing)
-    assert len(lane_keys(client)) == 2
+    assert len(calls.lane_keys(client)) == 2
 
 
 def test_jobs_can_be_put_through_the_lanes_of_two_queues(client):

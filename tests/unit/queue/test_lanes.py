@@ -15,12 +15,6 @@ from zc.async_.queue import disused
 from zc.async_.queue.lane import SEGMENT_SIZE, Lane
 from zc.async_.queue.lanes import Lanes
 
-
-def lane_keys(client):
-    client.begin()
-    return set(client.queue.lanes)
-
-
 # -- as a mapping
 
 
@@ -127,7 +121,7 @@ def test_lanes_of_many_instances_are_bounded_and_going_ones_are_in_nobodys_way(
     longest = claimed = 0
     for _round in range(50):
         put_at_the_same_time(client, as_instance, 4, between=lambda: remove_disused(other))
-        longest = max(longest, len(lane_keys(other)))
+        longest = max(longest, len(calls.lane_keys(other)))
         while other.claim() is not None:
             claimed += 1
     assert claimed == 200
@@ -175,8 +169,8 @@ def test_a_queue_of_an_older_version_goes_on(old, connect):
     putter = connect()
     jobs.append(putter.put(Job(calls.echo, 4)))
     assert [reader.claim()._p_oid for _job in jobs[1:]] == [job._p_oid for job in jobs[1:]]
-    assert len(lane_keys(reader)) == 2
-    assert len(lane_keys(reader) & set(reader.queue.lanes._earlier)) == 1
+    assert len(calls.lane_keys(reader)) == 2
+    assert len(calls.lane_keys(reader) & set(reader.queue.lanes._earlier)) == 1
 
 
 def test_what_is_put_by_who_has_not_seen_the_change_is_not_lost(old, connect):
@@ -195,7 +189,7 @@ def test_lanes_of_an_older_version_are_removed_as_others(old, connect, later):
     assert old.claim() is not None
     upgrade(old)
     assert remove_disused(connect()) == 1
-    assert lane_keys(old) == set()
+    assert calls.lane_keys(old) == set()
     old.put(calls.nothing)
     assert old.claim() is not None
 
@@ -220,10 +214,10 @@ def test_lanes_that_nobody_used_for_a_day_are_removed(client, other, later):
     client.put(calls.nothing)
     client.claim()
     assert remove_disused(other) == 1
-    assert lane_keys(other) == set()
+    assert calls.lane_keys(other) == set()
     client.begin()
     client.put(calls.nothing)
-    assert len(lane_keys(other)) == 1
+    assert len(calls.lane_keys(other)) == 1
     assert other.claim() is not None
 
 
@@ -239,7 +233,7 @@ def test_lanes_go_sooner_where_they_are_many(client, other, monkeypatch, many, r
     monkeypatch.setattr(disused, "DISUSED_AFTER_OF_MANY", 0)
     client.put(calls.nothing)
     client.claim()
-    assert len(lane_keys(other)) == 1
+    assert len(calls.lane_keys(other)) == 1
     assert remove_disused(other) == removed
 
 

@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import pytest
 
 from tests.unit import calls
-from tests.unit.queue.claims import examples, refuse, to_backlog, two_clients
+from tests.unit.queue.claims import examples, refuse, to_backlog, turns, two_clients
 from tests.unit.queue.piles import check, first_free, index_of, put
 from zc.async_.interfaces import COMPLETED, NEW, PENDING
 from zc.async_.queue import contenders, limited
@@ -99,17 +99,11 @@ def test_a_claim_gives_the_first_job_that_no_quota_holds_back(clock, seed, are_l
         for name in NAMES:
             clients[0].queue.quotas.create(name, draw.choice([0, 1, 1, 2, 5]))
         clients[0].commit()
-        jobs = []
-        for _round in range(8):
-            client = draw.choice(clients)
-            client.begin()
-            mine = [client.mine(job) for job in jobs]
-            for _step in range(draw.randrange(25)):
+        for client, jobs, steps in turns(draw, clients, 8, 25):
+            for _step in steps:
                 clock.advance(microseconds=10)
-                draw.choice(ACTIONS)(client, draw, mine)
-            look(client, draw, mine)
-            client.commit()
-            jobs = mine
+                draw.choice(ACTIONS)(client, draw, jobs)
+            look(client, draw, jobs)
 
 
 def test_jobs_of_many_quotas_are_claimed_in_the_order_of_their_puts(client, quotas):

@@ -13,6 +13,14 @@ from zc.async_.queue.limited import Pile
 from zc.async_.queue.places import Places
 
 
+def commit_both(first, second):
+    """Commit one after the other; the second conflicts, and has to begin anew."""
+    first.commit()
+    with pytest.raises(ConflictError):
+        second.commit()
+    second.abort()
+
+
 def of_index(number):
     """Accepts the job that was put with a priority."""
     return lambda job: job.priority == number
@@ -37,11 +45,7 @@ def test_who_takes_the_last_job_of_a_pile_and_who_adds_one_conflict(
     assert index_of(client).pile(("a",)) is None
     add_unread(other, "a")
     assert index_of(other).pile(("a",)).count == 2
-    winner, loser = (client, other) if first_commits == "who takes" else (other, client)
-    winner.commit()
-    with pytest.raises(ConflictError):
-        loser.commit()
-    loser.abort()
+    commit_both(*((client, other) if first_commits == "who takes" else (other, client)))
     to_backlog(client)
     check(client)
 
@@ -158,11 +162,7 @@ def test_the_last_pile_from_under_a_quota_and_a_new_one_under_it_conflict(
     # Drops the job that waits no more, and leaves the other pile where it is.
     assert client.queue.claim(refuse) is None
     assert parked(client) == ({"c": 1}, {})
-    winner, loser = (client, other) if first_commits == "who takes" else (other, client)
-    winner.commit()
-    with pytest.raises(ConflictError):
-        loser.commit()
-    loser.abort()
+    commit_both(*((client, other) if first_commits == "who takes" else (other, client)))
     to_backlog(client)
     check(client)
 

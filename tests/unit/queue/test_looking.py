@@ -10,7 +10,7 @@ import pytest
 import zc.async_.clock
 import zc.async_.queue.backlog
 from tests.unit import calls
-from tests.unit.queue.claims import examples, to_backlog, two_clients
+from tests.unit.queue.claims import examples, to_backlog, turns, two_clients
 from zc.async_.interfaces import NEW, PENDING
 from zc.async_.job import Job
 from zc.async_.queue.lane import SEGMENT_SIZE, Lane
@@ -85,20 +85,14 @@ def test_an_iteration_gives_what_waits_sorted_as_the_jobs_say(clock, seed, tell_
     with two_clients() as clients:
         clients[0].queue.quotas.create("full", 0)
         clients[0].commit()
-        jobs = []
-        for _round in range(6):
-            client = draw.choice(clients)
-            client.begin()
-            mine = [client.mine(job) for job in jobs]
-            for _step in range(draw.randrange(20)):
-                draw.choice(ACTIONS)(client, clock, draw, mine)
+        for client, jobs, steps in turns(draw, clients, 6, 20):
+            for _step in steps:
+                draw.choice(ACTIONS)(client, clock, draw, jobs)
                 if tell_all:
-                    assert list(client.queue) == expected(mine)
-            assert list(client.queue) == expected(mine)
-            assert len(client.queue) == len(expected(mine))
-            assert client.queue[1:4] == expected(mine)[1:4]
-            client.commit()
-            jobs = mine
+                    assert list(client.queue) == expected(jobs)
+            assert list(client.queue) == expected(jobs)
+            assert len(client.queue) == len(expected(jobs))
+            assert client.queue[1:4] == expected(jobs)[1:4]
 
 
 def test_jobs_due_later_come_by_priority_first_though_there_are_many_priorities(client, clock):

@@ -182,35 +182,30 @@ def test_a_process_without_identity_can_put(queue, monkeypatch):
     assert queue.put(calls.nothing).assignerUUID is None
 
 
+def settings(clock):
+    """A value for each of the first arguments of `put`, in their order."""
+    return {
+        "begin_after": clock.after(hours=1),
+        "begin_by": datetime.timedelta(minutes=5),
+        "failure_log_level": 10,
+        "retry_policy_factory": NeverRetry,
+        "priority": 7,
+    }
+
+
 def test_the_arguments_of_put_set_the_attributes_of_the_job(queue, clock):
-    job = queue.put(
-        calls.nothing,
-        clock.after(hours=1),
-        datetime.timedelta(minutes=5),
-        10,
-        NeverRetry,
-        7,
-    )
-    assert job.begin_after == clock.after(hours=1)
-    assert job.begin_by == datetime.timedelta(minutes=5)
-    assert job.failure_log_level == 10
-    assert job.retry_policy_factory is NeverRetry
-    assert job.priority == 7
+    wanted = settings(clock)
+    job = queue.put(calls.nothing, *wanted.values())
+    assert {name: getattr(job, name) for name in wanted} == wanted
 
 
 def test_without_arguments_put_leaves_the_attributes_of_the_job_alone(queue, clock):
+    wanted = settings(clock)
     job = Job(calls.nothing)
-    job.begin_after = clock.after(hours=1)
-    job.begin_by = datetime.timedelta(minutes=5)
-    job.failure_log_level = 10
-    job.retry_policy_factory = NeverRetry
-    job.priority = 7
+    for name, value in wanted.items():
+        setattr(job, name, value)
     queue.put(job)
-    assert job.begin_after == clock.after(hours=1)
-    assert job.begin_by == datetime.timedelta(minutes=5)
-    assert job.failure_log_level == 10
-    assert job.retry_policy_factory is NeverRetry
-    assert job.priority == 7
+    assert {name: getattr(job, name) for name in wanted} == wanted
 
 
 def test_by_default_a_job_begins_after_the_time_of_the_put(queue, clock):

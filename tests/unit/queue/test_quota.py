@@ -27,6 +27,13 @@ def put_limited(client, count, name="a"):
     return jobs
 
 
+def put_returning(client, other, *quota_names):
+    """Put a job that returns another one, and waits for it."""
+    job = Job(calls.identity, other)
+    job.quota_names = quota_names
+    return client.put(job)
+
+
 def test_a_quota_is_made_with_its_name_and_size(quotas):
     assert quotas["a"].name == "a"
     assert quotas["a"].size == 1
@@ -122,9 +129,7 @@ def test_a_job_put_back_gives_up_its_place(client, quotas):
 
 def test_a_job_that_waits_keeps_its_place_in_quotas_that_the_other_does_not_name(client, quotas):
     first = client.add("first", Job(calls.nothing))
-    job = Job(calls.identity, first)
-    job.quota_names = ["a"]
-    client.put(job)
+    job = put_returning(client, first, "a")
     (second,) = put_limited(client, 1)
     assert client.claim() is job
     job()
@@ -143,9 +148,7 @@ def test_in_those_that_the_other_names_it_gives_its_place_up_for_good(client, qu
     first.quota_names = ["a"]
     client.put(first)
     first.begin_after = datetime.timedelta(hours=1)
-    job = Job(calls.identity, first)
-    job.quota_names = ["a", "b"]
-    client.put(job)
+    job = put_returning(client, first, "a", "b")
     (second,) = put_limited(client, 1)
     assert client.claim() is job
     job()
@@ -162,9 +165,7 @@ def test_in_those_that_the_other_names_it_gives_its_place_up_for_good(client, qu
 
 def test_a_job_that_an_older_version_had_wait_holds_no_place(client, quotas):
     first = client.add("first", Job(calls.nothing))
-    job = Job(calls.identity, first)
-    job.quota_names = ["a"]
-    client.put(job)
+    job = put_returning(client, first, "a")
     assert client.claim() is job
     job()
     del job.given_up_places

@@ -79,13 +79,15 @@ def test_a_time_for_a_commit_error_holds_too(client, agent, answers, failing_com
     assert job.status == PENDING
 
 
+def put_with_deadline(client, callable):
+    """Put a job with `calls.Policy` that must have begun in an hour."""
+    hour = datetime.timedelta(hours=1)
+    return client.put(callable, begin_by=hour, retry_policy_factory=calls.Policy)
+
+
 def test_after_begin_by_there_is_no_retry(client, agent, answers, clock, happened):
     answers(True, True)
-    job = client.put(
-        take_long_and_fail,
-        begin_by=datetime.timedelta(hours=1),
-        retry_policy_factory=calls.Policy,
-    )
+    job = put_with_deadline(client, take_long_and_fail)
     CLOCKS.append(clock)
     calls.run_next(agent)
     CLOCKS.clear()
@@ -106,9 +108,7 @@ def take_long_and_fail():
 
 def test_a_retry_at_a_time_after_begin_by_is_refused(client, agent, answers, clock, happened):
     answers(datetime.timedelta(hours=2))
-    job = client.put(
-        calls.fail, begin_by=datetime.timedelta(hours=1), retry_policy_factory=calls.Policy
-    )
+    job = put_with_deadline(client, calls.fail)
     calls.run_next(agent)
     assert job.status == COMPLETED
     assert job.result.check(ValueError)
@@ -116,11 +116,7 @@ def test_a_retry_at_a_time_after_begin_by_is_refused(client, agent, answers, clo
 
 def test_a_retry_at_a_time_does_not_move_the_deadline(client, agent, answers, clock, happened):
     answers(*[datetime.timedelta(minutes=25)] * 10)
-    job = client.put(
-        calls.happen_and_fail,
-        begin_by=datetime.timedelta(hours=1),
-        retry_policy_factory=calls.Policy,
-    )
+    job = put_with_deadline(client, calls.happen_and_fail)
     for _number in range(5):
         calls.run_next(agent)
         clock.advance(minutes=25)
@@ -131,9 +127,7 @@ def test_a_retry_at_a_time_does_not_move_the_deadline(client, agent, answers, cl
 
 def test_a_retry_that_is_claimed_after_begin_by_times_out(client, agent, answers, clock, happened):
     answers(datetime.timedelta(minutes=50))
-    job = client.put(
-        calls.fail, begin_by=datetime.timedelta(hours=1), retry_policy_factory=calls.Policy
-    )
+    job = put_with_deadline(client, calls.fail)
     calls.run_next(agent)
     assert job.status == PENDING
     clock.advance(minutes=70)

@@ -17,14 +17,9 @@ def test_the_success_is_traced_with_the_result(client, caplog):
     assert "succeeded with result:\n3" in caplog.text
 
 
-class BadRepr:
-    def __repr__(self):
-        raise RuntimeError("no repr")
-
-
 def test_a_result_that_cannot_be_shown_is_a_result(client, caplog, happened):
     caplog.set_level(logging.DEBUG, "zc.async.trace")
-    job = client.add_job(BadRepr)
+    job = client.add_job(calls.BadRepr)
     job.addCallback(calls.happen)
     client.commit()
     job()

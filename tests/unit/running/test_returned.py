@@ -14,6 +14,16 @@ from zc.async_.running.retry import NeverRetry, RetryCommonForever
 # -- results that cannot be stored
 
 
+def failure_of(client, job, factory):
+    """Call a job that has a retry policy; return the message of the failure that it ends with."""
+    job.retry_policy_factory = factory
+    client.commit()
+    result = job()
+    assert isinstance(result, zc.twist.Failure)
+    assert job.status == COMPLETED
+    return result.getErrorMessage()
+
+
 def change_and_make_lock(log):
     log.note("text")
     return [threading.Lock()]
@@ -24,12 +34,7 @@ def test_a_result_that_cannot_be_pickled_fails_the_job_and_names_the_type(
     client, other, log, factory, sleeps
 ):
     job = client.add_job(change_and_make_lock, log)
-    job.retry_policy_factory = factory
-    client.commit()
-    result = job()
-    assert isinstance(result, zc.twist.Failure)
-    assert "lock" in result.getErrorMessage()
-    assert job.status == COMPLETED
+    assert "lock" in failure_of(client, job, factory)
     other.begin()
     assert other.mine(log).entries == ()
     assert "lock" in other.mine(job).result.getErrorMessage()
@@ -56,12 +61,7 @@ def test_a_result_of_another_connection_fails_the_job(client, elsewhere, sleeps)
     client.add("counter", calls.Counter())
     elsewhere.begin()
     job = client.add_job(foreign)
-    job.retry_policy_factory = RetryCommonForever
-    client.commit()
-    result = job()
-    assert isinstance(result, zc.twist.Failure)
-    assert "tests.unit.calls.Counter" in result.getErrorMessage()
-    assert job.status == COMPLETED
+    assert "tests.unit.calls.Counter" in failure_of(client, job, RetryCommonForever)
     assert sleeps == []
 
 
