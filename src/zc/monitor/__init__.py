@@ -14,6 +14,16 @@ unless another address is asked for, and has no business to be reached from othe
 
 from zc.monitor.basics import help, interactive, quit
 from zc.monitor.registration import register, register_basics
-from zc.monitor.server import Address, start, stop
+from zc.monitor.server import Address, addresses, start, stop
 
-__all__ = ["Address", "help", "interactive", "quit", "register", "register_basics", "start", "stop"]
+__all__ = [
+    "Address",
+    "addresses",
+    "help",
+    "interactive",
+    "quit",
+    "register",
+    "register_basics",
+    "start",
+    "stop",
+]
