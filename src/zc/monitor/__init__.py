@@ -14,6 +14,16 @@ interface unless another address is given. It must not be reachable from other n
 
 from zc.monitor.basics import help, interactive, quit
 from zc.monitor.registration import register, register_basics
-from zc.monitor.server import Address, start, stop
+from zc.monitor.server import Address, addresses, start, stop
 
-__all__ = ["Address", "help", "interactive", "quit", "register", "register_basics", "start", "stop"]
+__all__ = [
+    "Address",
+    "addresses",
+    "help",
+    "interactive",
+    "quit",
+    "register",
+    "register_basics",
+    "start",
+    "stop",
+]

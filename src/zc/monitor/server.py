@@ -217,6 +217,12 @@ def stop(address: Address | None = None) -> None:
         _release_reactor()
 
 
+def addresses() -> list[Address]:
+    """What `start` has returned for the ports that are open. For any thread."""
+    with _lock:
+        return list(_servers)
+
+
 def _release_reactor() -> None:
     if not _servers:
         reactors.release()
