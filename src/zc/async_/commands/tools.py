@@ -2,7 +2,7 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from zc.async_ import utils
@@ -92,34 +92,38 @@ class Command:
 
     def perform(self, connection: Any, given: Sequence[str]) -> None:
         """Write the answer to words to a `zc.monitor.interfaces.IMonitorConnection`."""
-        text = self.answer(given, bool(getattr(connection, "interactive", False)))
-        connection.write(text if text.endswith("\n") else text + "\n")
+        answer = self.answer(given, bool(getattr(connection, "interactive", False)))
+        with contextlib.closing(answer):
+            # If the client is gone, what was opened for the answer is closed at once.
+            for piece in answer:
+                connection.write(piece)
 
-    def answer(self, given: Sequence[str], is_interactive: bool = False) -> str:
-        """The answer to words: that of a tool, or in brackets what is wrong.
+    def answer(self, given: Sequence[str], is_interactive: bool = False) -> Generator[str]:
+        """The answer to words, in pieces: that of a tool, or in brackets what is wrong.
 
         `is_interactive`: whether somebody is there to read more than scripts expect. Raises only
         what ends a thread or process.
         """
+        tool = self._tools.get(given[0]) if given else None
         if not given or given[0] == "help":
-            return self._help(given[1:])
-        tool = self._tools.get(given[0])
-        if tool is None:
-            return self._unknown(given[0], is_interactive)
+            yield self._help(given[1:]) + "\n"
+        elif tool is None:
+            yield self._unknown(given[0], is_interactive) + "\n"
+        else:
+            yield from self._ask(tool, given[1:])
+
+    def _ask(self, tool: Tool, given: Sequence[str]) -> Iterator[str]:
         try:
-            return self._ask(tool, given[1:])
+            arguments, options = tool.read(given)
+            with self._opener() as first:
+                yield from values.pieces(tool.function(*first, *arguments, **options))
         except AsyncError as error:
-            return f'[{text_of(error)}. Try "{self.name} help {tool.name}"]'
+            yield f'[{cut(text_of(error))}. Try "{self.name} help {tool.name}"]\n'
         except utils.DISCONNECTED_ERRORS as error:
-            return f"[The database is out of reach: {utils.told(error)}]"
+            yield f"[The database is out of reach: {cut(utils.told(error))}]\n"
         except Exception as error:
             utils.log.error("%s %s failed", self.name, tool.name, exc_info=True)
-            return f"[{tool.name} failed, see the log: {utils.told(error)}]"
-
-    def _ask(self, tool: Tool, given: Sequence[str]) -> str:
-        arguments, options = tool.read(given)
-        with self._opener() as first:
-            return values.to_text(tool.function(*first, *arguments, **options))
+            yield f"[{tool.name} failed, see the log: {cut(utils.told(error))}]\n"
 
     # -- help
 

@@ -7,8 +7,9 @@ zero; {"seconds": 0.0} is no time at all.
 
 import datetime
 import json
+import textwrap
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ZODB.utils import u64
@@ -17,6 +18,9 @@ from zc.async_ import utils
 
 #: A job: its oid as an integer, and the name of its database.
 JobId = tuple[int, str]
+
+#: Characters of a list that are written at once, at least.
+PIECE = 1 << 14
 
 _MICROSECOND = datetime.timedelta(microseconds=1)
 #: Units of a duration but the last, in microseconds.
@@ -56,6 +60,27 @@ def to_text(value: Any) -> str:
     """An answer as text: a string as it is, all else as JSON, indented by four."""
     if isinstance(value, str):
         return value
+    return _json(value)
+
+
+def pieces(value: Any) -> Iterator[str]:
+    """An answer as text, which ends its last line; that of an iterator in pieces, as it comes."""
+    if not isinstance(value, Iterator):
+        text = to_text(value)
+        yield text if text.endswith("\n") else text + "\n"
+        return
+    piece = "["
+    separator = "\n"
+    for item in value:
+        piece += separator + textwrap.indent(_json(item), "    ")
+        separator = ",\n"
+        if len(piece) > PIECE:
+            yield piece
+            piece = ""
+    yield piece + ("]\n" if separator == "\n" else "\n]\n")
+
+
+def _json(value: Any) -> str:
     return json.dumps(_encoded(plain(value)), sort_keys=True, indent=4)
 
 

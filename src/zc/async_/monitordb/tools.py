@@ -99,7 +99,7 @@ def jobs(connection: Any, *states: str, **options: Any) -> Any:
       all that "asyncdb job" tells.
     - count: how many at most. There may be very many.
     """
-    return selecting.jobs(connection, *states, **options)
+    return selecting.iter_jobs(connection, *states, **options)
 
 
 @command.tool(words.any_number, **FILTERS)
