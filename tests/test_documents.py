@@ -31,6 +31,7 @@ from zc.async_.storing import callables
 FAILURES = {
     "README.rst": ["_operator.truediv"],
     "docs/configuration.rst": [],
+    "docs/monitoring.rst": ["_operator.truediv"],
     "docs/usage.rst": ["shop.divide", "shop.divide", "shop.send_invoice"],
 }
 
@@ -107,6 +108,11 @@ def test_the_configuration_document_does_what_it_says(module, caplog):
     )
     run_document("docs/configuration.rst", module)
     look_at_what_came_of_it("docs/configuration.rst", caplog)
+
+
+def test_the_monitoring_document_does_what_it_says(module, caplog):
+    run_document("docs/monitoring.rst", module)
+    look_at_what_came_of_it("docs/monitoring.rst", caplog)
 
 
 def test_the_usage_document_does_what_it_says(module, caplog):

@@ -37,7 +37,7 @@ BATCH = 256
 
 #: By how much the clocks of processes may differ: jobs are in the history by the time at which
 #: their dispatcher saw that they had completed.
-CLOCKS = datetime.timedelta(hours=1)
+CLOCKS = datetime.timedelta(minutes=5)
 
 #: The states of jobs that agents have, by the names that questions use.
 CLAIMED = {"assigned": ASSIGNED, "active": ACTIVE, "callbacks": CALLBACKS}
