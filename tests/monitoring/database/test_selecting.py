@@ -399,6 +399,10 @@ def test_the_functions_answer_with_plain_values(jobs, client, uuid_1):
         monitordb.count(context, "pending", queue="x")
     with pytest.raises(LookupError):
         monitordb.count(calls.Counter(), "pending")
+    with pytest.raises(TypeError, match="no filter 'calable'"):
+        monitordb.count(context, "pending", calable="x")
+    with pytest.raises(TypeError, match=r"end is a zc.async_.monitordb.Span, not 'since1H'"):
+        monitordb.count(context, "pending", end="since1H")
     assert not client.connection._registered_objects
 
 

@@ -1,6 +1,7 @@
 """Iterations over a queue and indices of it: the order, and what they load."""
 
 import datetime
+import itertools
 import random
 
 import hypothesis
@@ -14,6 +15,7 @@ import zc.async_.queue.backlog
 from tests.unit import calls
 from zc.async_.interfaces import NEW, PENDING
 from zc.async_.job import Job
+from zc.async_.queue import waiting_in_batches
 from zc.async_.queue.lane import SEGMENT_SIZE, Lane
 
 SECOND = datetime.timedelta(seconds=1)
@@ -120,6 +122,9 @@ def test_an_iteration_gives_what_waits_sorted_as_the_jobs_say(clock, seed, tell_
             assert len(client.queue) == len(expected(mine))
             assert client.queue[1:4] == expected(mine)[1:4]
             client.commit()
+            client.begin()
+            batches = waiting_in_batches(client.queue, 3)
+            assert list(itertools.chain.from_iterable(batches)) == expected(mine)
             jobs = mine
     finally:
         for client in clients:
@@ -402,6 +407,24 @@ def test_a_claim_within_a_loop_leaves_the_loop_what_was_not_taken(client, clock)
 @pytest.fixture
 def jobs(client):
     return [client.put(calls.nothing) for _number in range(12)]
+
+
+def test_batches_grow_up_to_a_size(queue, jobs):
+    batches = list(waiting_in_batches(queue, 4))
+    assert [len(batch) for batch in batches] == [1, 2, 4, 4, 1]
+    assert list(itertools.chain.from_iterable(batches)) == jobs
+
+
+def test_a_batch_may_have_fewer_jobs_than_entries(client, queue, jobs):
+    for job in jobs[:4]:
+        queue.remove(job)
+    client.commit()
+    batches = list(waiting_in_batches(queue, 4))
+    assert batches == [[], [], jobs[4:7], jobs[7:11], jobs[11:]]
+
+
+def test_batches_of_a_queue_of_another_kind_are_of_its_iteration(jobs):
+    assert list(waiting_in_batches(jobs[:4], 2)) == [jobs[:1], jobs[1:3], jobs[3:4]]
 
 
 @pytest.mark.parametrize("index", [0, 3, 11, -1, -12, True])

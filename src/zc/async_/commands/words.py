@@ -158,6 +158,13 @@ def one_oid(words: Sequence[str]) -> list[Any]:
     return [oid(words[0])]
 
 
+def one_job(words: Sequence[str]) -> list[Any]:
+    """For tools that take the oid of a job (int), or its id with the name of a database (str)."""
+    if len(words) == 1 and "-" in words[0][1:]:
+        return list(words)
+    return one_oid(words)
+
+
 def at_most_one(words: Sequence[str]) -> list[Any]:
     """For tools that take one word or none."""
     if len(words) > 1:

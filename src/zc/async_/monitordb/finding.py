@@ -80,7 +80,11 @@ class Search:
     """The jobs of a database that some filters leave. Belongs to the owner of the connection."""
 
     def __init__(self, context: Any, **filters: Unpack[Filters]) -> None:
-        """Raises `NotThereError` for a queue or dispatcher that is not there."""
+        """Raises `NotThereError` for a queue or dispatcher that is not there.
+
+        And TypeError for what is no filter.
+        """
+        _check_filters(filters)
         self._connection = utils.connection_of(context)
         self.now = zc.async_.clock.now()
         self._queues = queues_of(self._connection, filters.get("queue"))
@@ -270,6 +274,14 @@ def check_states(states: Iterable[str]) -> set[str]:
             f"give one of {', '.join(ENDED)}: completed jobs are those that succeeded or failed"
         )
     return found
+
+
+def _check_filters(filters: Filters) -> None:
+    for key, value in filters.items():
+        if key not in Filters.__annotations__:
+            raise TypeError(f"there is no filter {show(key)}: see zc.async_.monitordb.Filters")
+        if key in _TIMES and not (value is None or isinstance(value, Span)):
+            raise TypeError(f"{key} is a zc.async_.monitordb.Span, not {show(value)}")
 
 
 def _is_taken(job: Any, takers: list[Callable[[Any], Any]] | None) -> bool:

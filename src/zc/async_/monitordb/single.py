@@ -7,6 +7,7 @@ from ZODB.POSException import POSKeyError
 from ZODB.utils import p64
 
 import zc.async_.clock
+import zc.async_.job
 from zc.async_ import utils
 from zc.async_.commands import BadQuestionError, NotThereError, UnreadableError, values
 from zc.async_.interfaces import IJob
@@ -21,13 +22,14 @@ DETAILS = ("brief", "default", "verbose")
 DISPLAYS = ("default", "repr", "details")
 
 
-def job(context: Any, oid: int, database: str | None = None) -> dict[str, Any]:
+def job(context: Any, oid: int | str, database: str | None = None) -> dict[str, Any]:
     """What the database knows of a job, in whatever state it is.
 
     Args:
         context: a connection or a persistent object.
-        oid: of the job (int).
-        database: the name of its database; by default that of the queues.
+        oid: of the job (int); or its `id`, a string.
+        database: the name of its database; by default that of the queues. None with an `id`, which
+            says it.
 
     Returns a dict: see `summary`. Raises `NotThereError` if there is no such job, `UnreadableError`
     if it cannot be loaded.
@@ -36,7 +38,7 @@ def job(context: Any, oid: int, database: str | None = None) -> dict[str, Any]:
 
 
 def traceback(
-    context: Any, oid: int, database: str | None = None, detail: str = "default"
+    context: Any, oid: int | str, database: str | None = None, detail: str = "default"
 ) -> str | None:
     """The traceback of a job that failed, None of any other.
 
@@ -49,9 +51,13 @@ def traceback(
     return result.getTraceback(detail=detail) if is_failure(result) else None
 
 
-def find(context: Any, oid: int, database: str | None = None) -> Any:
-    """A job by its oid; see `job`."""
+def find(context: Any, oid: int | str, database: str | None = None) -> Any:
+    """A job by its oid or id; see `job`."""
     connection = utils.connection_of(context)
+    if isinstance(oid, str):
+        if database is not None:
+            raise BadQuestionError("the id of a job says its database: leave out database:")
+        return _readable(zc.async_.job.find(connection, oid), f"job {oid}")
     if database is None:
         # That of the queues, wherever the root has them.
         queues = [queue._p_jar for _name, queue in queues_of(connection)]
@@ -69,10 +75,12 @@ def find(context: Any, oid: int, database: str | None = None) -> Any:
     if not IJob.implementedBy(type(found)):
         kind = type(found)
         raise NotThereError(f"{oid} {where} is no job but a {kind.__module__}.{kind.__qualname__}")
+    return _readable(found, f"job {oid} {where}")
+
+
+def _readable(found: Any, what: str) -> Any:
     if not is_readable(found):
-        raise UnreadableError(
-            f"the job {oid} {where} cannot be loaded: restore the classes of its arguments"
-        )
+        raise UnreadableError(f"the {what} cannot be loaded: restore the classes of its arguments")
     return found
 
 

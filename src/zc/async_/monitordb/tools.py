@@ -149,15 +149,15 @@ The answer has
 - "callbacks": a list of jobs."""
 
 
-@command.tool(words.one_oid, database=words.some_name)
+@command.tool(words.one_job, database=words.some_name)
 @_explain(_JOB_HELP)
-def job(connection: Any, oid: int, **options: Any) -> Any:
+def job(connection: Any, oid: int | str, **options: Any) -> Any:
     """Tell about one job.
 
         asyncdb job OID [database:NAME]
 
     OID is the integer that is told of a job. database: is the name of its database, by default that
-    of the queues.
+    of the queues. Or give the id of the job (job.id) in place of both, such as 1234-main.
     """
     return single.job(connection, oid, **options)
 
@@ -188,8 +188,8 @@ def lastcompleted(connection: Any, **options: Any) -> Any:
     return selecting.lastcompleted(connection, **options)
 
 
-@command.tool(words.one_oid, database=words.some_name, detail=words.one_of(*single.DETAILS))
-def traceback(connection: Any, oid: int, **options: Any) -> Any:
+@command.tool(words.one_job, database=words.some_name, detail=words.one_of(*single.DETAILS))
+def traceback(connection: Any, oid: int | str, **options: Any) -> Any:
     """Tell the traceback of a job that failed.
 
         asyncdb traceback OID [database:NAME] [detail:brief|default|verbose]
