@@ -32,6 +32,7 @@ FAILURES = {
     "README.rst": ["_operator.truediv"],
     "docs/configuration.rst": [],
     "docs/testing.rst": [],
+    "docs/monitoring.rst": ["_operator.truediv"],
     "docs/usage.rst": ["shop.divide", "shop.divide", "shop.send_invoice"],
 }
 
@@ -113,6 +114,11 @@ def test_the_configuration_document_does_what_it_says(module, caplog):
 def test_the_testing_document_does_what_it_says(module, caplog):
     run_document("docs/testing.rst", module)
     look_at_what_came_of_it("docs/testing.rst", caplog)
+
+
+def test_the_monitoring_document_does_what_it_says(module, caplog):
+    run_document("docs/monitoring.rst", module)
+    look_at_what_came_of_it("docs/monitoring.rst", caplog)
 
 
 def test_the_usage_document_does_what_it_says(module, caplog):

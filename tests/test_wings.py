@@ -13,6 +13,9 @@ ROOT = Path(zc.async_.__file__).parent
 #: From the bottom up: each may import from those before it.
 FLOORS = ("process", "zeo", "storing", "running", "job", "agent", "queue", "dispatcher")
 
+#: What operators ask with, above the wings: what each may import besides these.
+QUESTIONS = {"commands": set(), "monitor": {"commands"}, "monitordb": {"commands"}}
+
 #: What any wing may import: the contract, the clock, small things.
 GROUND = {"interfaces", "clock", "dates", "utils", "warners", "threadlocal"}
 
@@ -74,6 +77,16 @@ def test_what_stands_above_the_wings_uses_their_faces():
                 assert len(words) == 1, f"{path} imports from {'.'.join(words)}, past the face"
                 face = importlib.import_module(f"zc.async_.{words[0]}")
                 assert name is None or name in face.__all__, f"{path} imports {name}"
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+def test_what_operators_ask_with_knows_nothing_that_stands_beside_it(name):
+    for path in files(name):
+        for words, _name in of_this_package(path):
+            known = {name, *QUESTIONS[name], *GROUND, *FLOORS}
+            assert words[0] in known, f"{path} imports from {words[0]}"
+            if words[0] in QUESTIONS[name]:
+                assert words[1:] in ([], ["values"], ["words"]), f"{path} imports past the face"
 
 
 @pytest.mark.parametrize("wing", FLOORS)

@@ -1,5 +1,6 @@
 """The ZCML files, through real XML, databases and events."""
 
+import importlib
 import operator
 
 import pytest
@@ -15,9 +16,11 @@ from zope.configuration import xmlconfig
 
 import zc.async_.dispatcher
 import zc.async_.testing
+import zc.monitor.server
 from zc.async_.interfaces import IUUID, KEY, DatabaseOpened, DatabaseOpenedWithRoot, IJob, IQueue
 from zc.async_.job import Job
 from zc.async_.process import instanceuuid
+from zc.monitor.interfaces import IMonitorPlugin
 
 SITE = """
 <configure xmlns="http://namespaces.zope.org/zope">
@@ -153,3 +156,17 @@ def test_content_and_queue_in_two_databases_work_together(databases, connection)
     transaction.commit()
     assert zc.async_.testing.wait_for_result(job) == "value"
     assert content.get("key") == "value"
+
+
+def test_the_commands_of_operators_are_registered_and_no_port_is_opened():
+    load("dispatcher.zcml")
+    for module, name in (("monitor", "async"), ("monitordb", "asyncdb")):
+        plugin = zope.component.getUtility(IMonitorPlugin, name)
+        assert plugin is getattr(importlib.import_module(f"zc.async.{module}"), name)
+        assert plugin is getattr(importlib.import_module(f"zc.async_.{module}"), name)
+    assert not zc.monitor.server._servers
+
+
+def test_a_process_that_only_puts_jobs_can_have_them_too(databases, connection):
+    load("monitor.zcml")
+    assert zope.component.queryUtility(IMonitorPlugin, "asyncdb") is not None

@@ -1,6 +1,7 @@
 """The completed jobs of an agent."""
 
 import datetime
+import itertools
 
 import pytest
 
@@ -175,3 +176,16 @@ def test_adding_writes_little_however_long_the_history_is(client):
     completed.add(Job(calls.nothing))
     # The newest segment, at most with its bucket and the tree of that.
     assert len(client.connection._registered_objects) <= 3
+
+
+def test_the_newest_jobs_of_many_load_few_records(client):
+    completed = client.add("completed", Completed())
+    for _number in range(200 * SEGMENT_SIZE):
+        completed.add(Job(calls.nothing))
+    client.commit()
+    client.connection.cacheMinimize()
+    client.begin()
+    before = client.connection.getTransferCounts()[0]
+    assert len(list(itertools.islice(completed, 2 * SEGMENT_SIZE))) == 2 * SEGMENT_SIZE
+    # History, bucket, tree with some of its leaves, segments; not the jobs.
+    assert client.connection.getTransferCounts()[0] - before < 10

@@ -1,6 +1,7 @@
 """Iterations over a queue and indices of it: the order, and what they load."""
 
 import datetime
+import itertools
 import random
 
 import hypothesis
@@ -13,6 +14,7 @@ from tests.unit import calls
 from tests.unit.queue.claims import examples, to_backlog, turns, two_clients
 from zc.async_.interfaces import NEW, PENDING
 from zc.async_.job import Job
+from zc.async_.queue import waiting_in_batches
 from zc.async_.queue.lane import SEGMENT_SIZE, Lane
 
 SECOND = datetime.timedelta(seconds=1)
@@ -93,6 +95,10 @@ def test_an_iteration_gives_what_waits_sorted_as_the_jobs_say(clock, seed, tell_
             assert list(client.queue) == expected(jobs)
             assert len(client.queue) == len(expected(jobs))
             assert client.queue[1:4] == expected(jobs)[1:4]
+            client.commit()
+            client.begin()
+            batches = waiting_in_batches(client.queue, 3)
+            assert list(itertools.chain.from_iterable(batches)) == expected(jobs)
 
 
 def test_jobs_due_later_come_by_priority_first_though_there_are_many_priorities(client, clock):
@@ -370,6 +376,24 @@ def test_a_claim_within_a_loop_leaves_the_loop_what_was_not_taken(client, clock)
 @pytest.fixture
 def jobs(client):
     return [client.put(calls.nothing) for _number in range(12)]
+
+
+def test_batches_grow_up_to_a_size(queue, jobs):
+    batches = list(waiting_in_batches(queue, 4))
+    assert [len(batch) for batch in batches] == [1, 2, 4, 4, 1]
+    assert list(itertools.chain.from_iterable(batches)) == jobs
+
+
+def test_a_batch_may_have_fewer_jobs_than_entries(client, queue, jobs):
+    for job in jobs[:4]:
+        queue.remove(job)
+    client.commit()
+    batches = list(waiting_in_batches(queue, 4))
+    assert batches == [[], [], jobs[4:7], jobs[7:11], jobs[11:]]
+
+
+def test_batches_of_a_queue_of_another_kind_are_of_its_iteration(jobs):
+    assert list(waiting_in_batches(jobs[:4], 2)) == [jobs[:1], jobs[1:3], jobs[3:4]]
 
 
 @pytest.mark.parametrize("index", [0, 3, 11, -1, -12, True])

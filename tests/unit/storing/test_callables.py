@@ -250,3 +250,24 @@ def test_the_root_of_a_callable_is_the_object_of_its_method():
     assert callables.root_of(callables.to_stored(counter.increase)) is counter
     assert callables.root_of(callables.to_stored(counter)) is None
     assert callables.root_of(callables.to_stored(calls.add)) is None
+
+
+@pytest.mark.parametrize(
+    ("callable", "name"),
+    [
+        (calls.add, "tests.unit.calls.add"),
+        (calls.Nested.static, "tests.unit.calls.Nested.static"),
+        (calls.Nested.of_class, "tests.unit.calls.Nested.of_class"),
+        (calls.Counter().increase, "tests.unit.calls.Counter.increase"),
+        (calls.Counter(), "tests.unit.calls.Counter"),
+        (functools.partial(calls.add, 1), "functools.partial"),
+        ([].append, "builtins.list.append"),
+        (lambda: None, "tests.unit.storing.test_callables.<lambda>"),
+    ],
+)
+def test_a_callable_has_a_dotted_name(callable, name):
+    assert callables.stored_name(callables.to_stored(callable)) == name
+
+
+def test_the_name_of_code_that_is_missing_is_known():
+    assert callables.stored_name("gone.away:Class.method") == "gone.away.Class.method"

@@ -83,10 +83,16 @@ class HistoryBucket(persistent.Persistent):
         return self.full + (0 if self.newest is None else len(self.newest.entries))
 
     def newest_first(self, start: int | None) -> Iterator[tuple[int, Any]]:
-        """The times and jobs, the last completed job first."""
-        keys = self.segments.keys(max=None if start is None else start + KEY_SLACK)
-        for key in reversed(list(keys)):
+        """The times and jobs, the last completed job first. Loads as much as is iterated over."""
+        most = () if start is None else (start + KEY_SLACK,)
+        while True:
+            try:
+                key = self.segments.maxKey(*most)
+            except ValueError:
+                # There is none up to that.
+                return
             yield from reversed(self.segments[key].entries)
+            most = (key - 1,)
 
 
 @zope.interface.implementer(zc.async_.interfaces.ICompletedCollection)

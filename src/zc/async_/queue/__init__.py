@@ -5,6 +5,7 @@ from zc.async_.queue.backlog import Backlog, Group, Shard, Tree
 from zc.async_.queue.lane import Cursor, Lane, Segment
 from zc.async_.queue.lanes import Lanes, records_of_tree
 from zc.async_.queue.limited import Limited, Pile, indices
+from zc.async_.queue.looking import waiting_in_batches
 from zc.async_.queue.places import Places
 
 # Also `DispatcherAgents` and `Dispatchers` of the wing agent: the original had them here.
@@ -37,6 +38,7 @@ __all__ = [
     "lane",
     "limited",
     "records_of_tree",
+    "waiting_in_batches",
 ]
 
 # Databases know these by name. A name stays here forever.

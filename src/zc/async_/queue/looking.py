@@ -35,6 +35,30 @@ def waiting_jobs(queue: Any) -> Iterator[Any]:
                 yield job
 
 
+def waiting_in_batches(queue: Any, most: int) -> Iterator[list[Any]]:
+    """The jobs that wait in an `IQueue`, in order, in lists: one job at first, then up to `most`.
+
+    For who changes nothing meanwhile: the storage is asked for those of a list at once, and nothing
+    is remembered of those that have been given. A list may be empty.
+    """
+    # An application's own kind of queue has its own way.
+    is_own = not hasattr(queue, "is_waiting")
+    entries: Iterator[Any] = (
+        iter(queue) if is_own else heapq.merge(*_sources(queue), key=operator.itemgetter(0))
+    )
+    size = 1
+    while batch := list(itertools.islice(entries, size)):
+        size = min(2 * size, most)
+        if is_own:
+            yield batch
+            continue
+        jar = queue._p_jar
+        missing = [job._p_oid for _key, job in batch if job._p_changed is None]
+        if jar is not None and len(missing) > 1:
+            jar.prefetch(missing)
+        yield [job for key, job in batch if queue.is_waiting(job, entry_of(key))]
+
+
 def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
     """The entries, including those that no longer count. Each source is in order."""
     backlog = queue.backlog

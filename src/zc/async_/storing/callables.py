@@ -86,6 +86,19 @@ def stored_repr(stored: Stored, showing: Any = None) -> str:
     return text if name is None else f"{text} :{name}"
 
 
+def stored_name(stored: Stored) -> str:
+    """The dotted name of what is called: it imports and loads nothing.
+
+    Of a method it is that of the class of its object, and its own; of an object that of its class.
+    """
+    if isinstance(stored, str):
+        return stored.replace(":", ".")
+    root, name = stored
+    named = root if isinstance(root, _GLOBAL) else type(root)
+    words = [named.__module__, named.__qualname__, *([] if name is None else [name])]
+    return ".".join(map(str, words))
+
+
 def root_of(stored: Stored) -> Any:
     """The object whose method is called, or None."""
     return stored[0] if isinstance(stored, tuple) and stored[1] is not None else None

@@ -1,0 +1,353 @@
+"""Finds jobs by their states and by filters, however many there are.
+
+Numbers of whole states are known without a look at jobs. Filters that look into jobs read them in
+batches, each asked of the storage at once, and drop what was read from memory after each.
+"""
+
+import datetime
+import fnmatch
+import heapq
+import itertools
+import uuid as uuid_module
+from collections.abc import Callable, Container, Iterable, Iterator
+from typing import Any, TypedDict, Unpack
+
+import zc.async_.clock
+from zc.async_ import utils
+from zc.async_.commands import BadQuestionError
+from zc.async_.commands.words import Span, quoted
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED, IFilterAgent
+from zc.async_.job import is_failure
+from zc.async_.monitordb.reading import (
+    Place,
+    check_uuid,
+    is_readable,
+    places_of,
+    prefetch,
+    queues_of,
+    reading,
+)
+from zc.async_.queue import waiting_in_batches
+from zc.async_.storing import callables
+from zc.twist.showing import show
+
+#: Jobs that are read at once, and that are dropped from memory together. The first batches are
+#: smaller: often the first job is all that is wanted.
+BATCH = 256
+
+#: By how much the clocks of processes may differ: jobs are in the history by the time at which
+#: their dispatcher saw that they had completed.
+CLOCKS = datetime.timedelta(minutes=5)
+
+#: The states of jobs that agents have, by the names that questions use.
+CLAIMED = {"assigned": ASSIGNED, "active": ACTIVE, "callbacks": CALLBACKS}
+#: Of these, one may be asked for.
+ENDED = ("completed", "succeeded", "failed")
+STATES = ("pending", *CLAIMED, *ENDED)
+
+#: What filters of times look at.
+_TIMES = {
+    "requested_start": "begin_after",
+    "start": "active_start",
+    "end": "active_end",
+    "callbacks_completed": "initial_callbacks_end",
+}
+
+
+class Filters(TypedDict, total=False):
+    """What jobs may be chosen by.
+
+    `callable`: globs for what a job calls, joined by commas. One with a dot is for the whole dotted
+    name, one without for the last part of it.
+    `queue`, `agent`: globs for names. Of pending jobs, `agent` and `uuid` leave those that the
+    filter of such an agent would take.
+    `uuid`: of a dispatcher.
+    `requested_start`, `start`, `end`, `callbacks_completed`: spans of the time of `begin_after`,
+    `active_start`, `active_end`, `initial_callbacks_end` of a job. One that has none is left out.
+    """
+
+    callable: str | None
+    queue: str | None
+    agent: str | None
+    uuid: uuid_module.UUID | None
+    requested_start: Span | None
+    start: Span | None
+    end: Span | None
+    callbacks_completed: Span | None
+
+
+class Search:
+    """The jobs of a database that some filters leave. Belongs to the owner of the connection."""
+
+    def __init__(self, context: Any, **filters: Unpack[Filters]) -> None:
+        """Raises `NotThereError` for a queue or dispatcher that is not there.
+
+        And TypeError for what is no filter.
+        """
+        _check_filters(filters)
+        self._connection = utils.connection_of(context)
+        self.now = zc.async_.clock.now()
+        self._queues = queues_of(self._connection, filters.get("queue"))
+        self._agent = filters.get("agent")
+        self._uuid = filters.get("uuid")
+        check_uuid(self._queues, self._uuid)
+        self._tests = list(_tests(filters, self.now))
+        self._oldest = _oldest(filters, self.now)
+
+    # -- numbers
+
+    def count(self, states: set[str]) -> int:
+        """How many jobs are in some states."""
+        number = 0
+        ended = states.intersection(ENDED)
+        for name, queue in self._queues:
+            places = self._places(name, queue)
+            if "pending" in states:
+                number += self._count_pending(name, queue, places)
+            number += sum(1 for _job in self._claimed(places, states))
+            if ended:
+                number += self._count_ended(places, ended.copy().pop())
+        return number
+
+    def _count_pending(self, name: str, queue: Any, places: list[Place]) -> int:
+        takers = self._takers(places)
+        if takers or self._tests:
+            return sum(1 for _job in self._pending(name, queue, takers))
+        if takers is not None:
+            return 0
+        with reading(f"queue {show(name)}"):
+            return len(queue)
+
+    def _count_ended(self, places: list[Place], state: str) -> int:
+        if state != "completed" or self._tests:
+            return sum(1 for place in places for _job in self._ended_of(place, state))
+        number = 0
+        for place in places:
+            with reading(place):
+                number += len(place.agent.completed) + len(_unfiled(place))
+        return number
+
+    # -- jobs
+
+    def jobs(self, states: set[str], in_order: bool = True) -> Iterator[Any]:
+        """The jobs in some states: queue by queue, those that wait, that agents have, that ended.
+
+        `in_order`: completed ones the newest first, though several agents had them.
+        """
+        ended = states.intersection(ENDED)
+        for name, queue in self._queues:
+            places = self._places(name, queue)
+            if "pending" in states:
+                yield from self._pending(name, queue, self._takers(places))
+            yield from self._claimed(places, states)
+            for state in ended:
+                yield from self._ended(places, state, in_order)
+
+    def first_pending(self) -> Iterator[Any]:
+        """The first of the waiting jobs of each queue."""
+        for name, queue in self._queues:
+            takers = self._takers(self._places(name, queue))
+            yield from itertools.islice(self._pending(name, queue, takers), 1)
+
+    def newest_completed(self) -> Any:
+        """The job that completed last, or None."""
+        places = [place for name, queue in self._queues for place in self._places(name, queue)]
+        return next(self._ended(places, "completed", True), None)
+
+    def _places(self, name: str, queue: Any) -> list[Place]:
+        return places_of(name, queue, self._agent, self._uuid)
+
+    def _accepts(self, job: Any) -> bool:
+        return all(test(job) for test in self._tests)
+
+    def _pending(
+        self, name: str, queue: Any, takers: list[Callable[[Any], Any]] | None
+    ) -> Iterator[Any]:
+        """The waiting jobs. `takers`: see `_takers`."""
+        if takers == []:
+            return
+        for batch in self._in_batches(f"queue {show(name)}", waiting_in_batches(queue, BATCH)):
+            for job in batch:
+                if self._accepts(job) and _is_taken(job, takers):
+                    yield job
+
+    def _in_batches(self, what: object, batches: Iterator[list[Any]]) -> Iterator[list[Any]]:
+        """Lists of jobs, which are dropped from memory when so many have been looked at."""
+        kept = 0
+        while True:
+            with reading(what):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+            kept += len(batch)
+            if kept >= BATCH:
+                self._connection.cacheMinimize()
+                kept = 0
+
+    def _takers(self, places: list[Place]) -> list[Callable[[Any], Any]] | None:
+        """The filters of the agents that questions about waiting jobs name; None: all are taken."""
+        if self._agent is None and self._uuid is None:
+            return None
+        takers, choosers = [], []
+        for place in places:
+            with reading(place):
+                if not IFilterAgent.providedBy(place.agent):
+                    choosers.append(place)
+                    continue
+                accepts = place.agent.filter
+                if accepts is None:
+                    return None
+                takers.append(accepts)
+        if choosers:
+            raise BadQuestionError(
+                f"{choosers[0]} has no filter but a chooser, which cannot tell which of the "
+                "pending jobs it would take: leave out pending, or ask about other agents"
+            )
+        return takers
+
+    def _claimed(self, places: list[Place], states: set[str]) -> Iterator[Any]:
+        wanted = {status for state, status in CLAIMED.items() if state in states}
+        for place in places if wanted else ():
+            for job in _in_books(place, wanted):
+                if not job.is_suspended() and self._accepts(job):
+                    yield job
+
+    def _ended(self, places: list[Place], state: str, in_order: bool) -> Iterator[Any]:
+        sources = [self._ended_of(place, state) for place in places]
+        if not in_order:
+            return itertools.chain.from_iterable(sources)
+        return heapq.merge(*sources, key=_when, reverse=True)
+
+    def _ended_of(self, place: Place, state: str) -> Iterator[Any]:
+        """The completed jobs of an agent, the newest first."""
+        for batch in self._in_batches(place, self._history(place)):
+            for job in batch:
+                if is_readable(job) and _has_ended(job, state) and self._accepts(job):
+                    yield job
+
+    def _history(self, place: Place) -> Iterator[list[Any]]:
+        completed = place.agent.completed
+        oldest = self._oldest
+        jobs = iter(completed) if oldest is None else completed.iter(None, oldest)
+        yield _unfiled(place)
+        size = 1
+        while batch := list(itertools.islice(jobs, size)):
+            size = min(2 * size, BATCH)
+            prefetch(batch)
+            yield batch
+
+
+def _when(job: Any) -> datetime.datetime:
+    """When a completed job was so."""
+    return job.initial_callbacks_end or datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
+
+def _in_books(place: Place, statuses: Container[str]) -> list[Any]:
+    """The jobs of some statuses in the books that dispatchers keep of an agent."""
+    with reading(place):
+        jobs = place.agents.books_of(place.name).running.jobs
+        return [job for job in jobs if is_readable(job) and job.status in statuses]
+
+
+def _unfiled(place: Place) -> list[Any]:
+    """The jobs that have completed, and that no poll has put into the history yet."""
+    return sorted(_in_books(place, {COMPLETED}), key=_when, reverse=True)
+
+
+def _has_ended(job: Any, state: str) -> bool:
+    if job.status != COMPLETED:
+        return False
+    return state == "completed" or is_failure(job.result) == (state == "failed")
+
+
+def check_states(states: Iterable[str]) -> set[str]:
+    """The names of states that a question gives. Raises `BadQuestionError`."""
+    found = set(states)
+    unknown = sorted(found.difference(STATES))
+    if unknown:
+        raise BadQuestionError(f"{quoted(unknown[0])} is no state: give {', '.join(STATES)}")
+    if not found:
+        raise BadQuestionError(f"give the states that jobs may be in: {', '.join(STATES)}")
+    if len(found.intersection(ENDED)) > 1:
+        raise BadQuestionError(
+            f"give one of {', '.join(ENDED)}: completed jobs are those that succeeded or failed"
+        )
+    return found
+
+
+def _check_filters(filters: Filters) -> None:
+    for key, value in filters.items():
+        if key not in Filters.__annotations__:
+            raise TypeError(f"there is no filter {show(key)}: see zc.async_.monitordb.Filters")
+        if key in _TIMES and not (value is None or isinstance(value, Span)):
+            raise TypeError(f"{key} is a zc.async_.monitordb.Span, not {show(value)}")
+
+
+def _is_taken(job: Any, takers: list[Callable[[Any], Any]] | None) -> bool:
+    # Those of the system are run by any dispatcher.
+    return takers is None or job.is_of_system or any(_takes(taker, job) for taker in takers)
+
+
+def _takes(taker: Callable[[Any], Any], job: Any) -> bool:
+    try:
+        return bool(taker(job))
+    except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+        raise
+    except Exception:
+        # So claims take it, too.
+        return False
+
+
+def _tests(filters: Filters, now: datetime.datetime) -> Iterator[Callable[[Any], bool]]:
+    globs = filters.get("callable")
+    if globs is not None:
+        yield _calls(globs.split(","))
+    spans = {key: span for key, span in filters.items() if isinstance(span, Span)}
+    for key, span in spans.items():
+        yield _lies_in(span, _TIMES[key], now)
+
+
+def _calls(globs: list[str]) -> Callable[[Any], bool]:
+    def test(job: Any) -> bool:
+        stored = job.stored_callable
+        if stored is None:
+            return False
+        name = callables.stored_name(stored)
+        bare = name.rpartition(".")[2]
+        return any(fnmatch.fnmatchcase(name if "." in glob else bare, glob) for glob in globs)
+
+    return test
+
+
+def _lies_in(span: Span, attribute: str, now: datetime.datetime) -> Callable[[Any], bool]:
+    since, before = (_ago(interval, now) for interval in span)
+
+    def test(job: Any) -> bool:
+        moment = getattr(job, attribute)
+        return (
+            moment is not None
+            and (since is None or moment >= since)
+            and (before is None or moment <= before)
+        )
+
+    return test
+
+
+def _ago(interval: datetime.timedelta | None, now: datetime.datetime) -> datetime.datetime | None:
+    if interval is None:
+        return None
+    try:
+        return now - interval
+    except OverflowError:
+        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
+
+def _oldest(filters: Filters, now: datetime.datetime) -> datetime.datetime | None:
+    """Before this time no job can have come into the history; None if that is not known.
+
+    What was to begin, began or ended since then has come there later.
+    """
+    spans = (span for span in filters.values() if isinstance(span, Span))
+    starts = [_ago(span.since, now - CLOCKS) for span in spans if span.since is not None]
+    return max((start for start in starts if start is not None), default=None)
