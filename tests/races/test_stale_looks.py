@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 PATIENCE = 30
 CLIENT_PATIENCE = 0.5
 
+#: Deferreds that jobs returned; the last one is fired when the server is back.
 fired = []
 
 
