@@ -6,7 +6,7 @@ import persistent
 import pytest
 import zope.interface
 
-from tests.monitoring.database.conftest import World, shown
+from tests.monitoring.database.world import World, shown
 from tests.unit import calls
 from zc.async_ import monitordb
 from zc.async_.commands import BadQuestionError, NotThereError

@@ -10,7 +10,7 @@ from ZODB.FileStorage import FileStorage
 from ZODB.interfaces import IDatabase
 from ZODB.utils import u64
 
-from tests.monitoring.database.conftest import shown
+from tests.monitoring.database.world import shown
 from tests.unit import calls
 from zc.async_ import monitordb
 from zc.async_.commands import BadQuestionError, NotThereError
