@@ -69,8 +69,7 @@ class Search:
             if "pending" in states:
                 number += self._count_pending(name, queue, places)
             number += sum(1 for _job in self._claimed(places, states))
-            if ended:
-                number += self._count_ended(places, ended.copy().pop())
+            number += sum(self._count_ended(places, state) for state in ended)
         return number
 
     def _count_pending(self, name: str, queue: Any, places: list[Place]) -> int:
