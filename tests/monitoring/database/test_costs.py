@@ -15,7 +15,7 @@ from tests.monitoring.asking import Answer, ask, told
 from tests.unit import calls
 from zc.async_.clock import microseconds
 from zc.async_.job import Job
-from zc.async_.monitordb import asyncdb, finding
+from zc.async_.monitordb import asyncdb, filtering, finding
 
 #: Jobs that wait, and as many that have completed.
 FEW, MANY = 2_000, 100_000
@@ -143,8 +143,8 @@ def test_filters_read_all_jobs_and_keep_few_in_memory(database, monkeypatch):
 
         return looking
 
-    calls_of = finding._calls
-    monkeypatch.setattr(finding, "_calls", lambda globs: accepts(calls_of(globs)))
+    calls_of = filtering._calls
+    monkeypatch.setattr(filtering, "_calls", lambda globs: accepts(calls_of(globs)))
     count = database.jobs
     for line, number in {
         "count pending callable:add": count,

@@ -1,18 +1,22 @@
 """`asyncdb status`, `asyncdb UUIDs`: queues, dispatchers and agents."""
 
 import datetime
+import uuid
 
+import pytest
 import transaction
 import ZODB
 import zope.component
 from ZODB.interfaces import IDatabase
 
+import zc.async_.testing
 from tests.monitoring.database.test_selecting import OwnAgent, choose, is_of_add
 from tests.unit import calls
 from zc.async_ import monitordb
+from zc.async_.dispatcher import Dispatcher
 from zc.async_.interfaces import KEY
 from zc.async_.process import liveness
-from zc.async_.queue import Queue
+from zc.async_.queue import Queue, Queues
 
 
 class BrokenAgent(OwnAgent):
@@ -85,9 +89,9 @@ def test_only_active_dispatchers_are_told_of(world, client, uuid_1, uuid_2, aske
 
 def test_dispatchers_of_several_queues(world, client, uuid_1, uuid_2, asked):
     mail = client.root[KEY]["mail"] = Queue()
-    for uuid in (uuid_1, uuid_2):
-        mail.dispatchers.register(uuid)
-        mail.dispatchers[uuid].activate()
+    for one in (uuid_1, uuid_2):
+        mail.dispatchers.register(one)
+        mail.dispatchers[one].activate()
     client.commit()
     assert asked.value("UUIDs") == sorted([str(uuid_1), str(uuid_2)])
     assert list(asked.value("status queue:mail")) == ["mail"]
@@ -181,6 +185,35 @@ def test_a_process_without_a_database_says_what_to_do(asked):
     text = asked.error("status")
     assert "zc.async_.configure.start(db)" in text
     assert "zope.component.provideUtility(db, ZODB.interfaces.IDatabase)" in text
+
+
+def test_the_dispatcher_s_database_is_asked(asked, make_database, clock):
+    own, other = make_database("own"), make_database("other")
+    zope.component.getGlobalSiteManager().unregisterUtility(provided=IDatabase)
+    reactor = zc.async_.testing.Reactor()
+    Dispatcher(own, reactor, uuid=uuid.UUID(int=1))
+    assert list(asked.value("status")) == ["own"]
+    Dispatcher(other, reactor, uuid=uuid.UUID(int=2))
+    # Neither is that of the process.
+    assert "no dispatcher of its own UUID" in asked.error("status")
+    Dispatcher(other, reactor)
+    assert list(asked.value("status")) == ["other"]
+
+
+@pytest.fixture
+def make_database():
+    made = []
+
+    def make_database(name):
+        made.append(ZODB.DB(None))
+        with made[-1].transaction() as connection:
+            connection.root()[KEY] = Queues()
+            connection.root()[KEY][name] = Queue()
+        return made[-1]
+
+    yield make_database
+    for database in made:
+        database.close()
 
 
 def test_a_database_that_is_closed_says_so(asked):

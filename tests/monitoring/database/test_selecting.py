@@ -6,7 +6,7 @@ import persistent
 import pytest
 import zope.interface
 
-from tests.monitoring.database.conftest import World, shown
+from tests.monitoring.database.world import World, shown
 from tests.unit import calls
 from zc.async_ import monitordb
 from zc.async_.commands import BadQuestionError, NotThereError
@@ -112,6 +112,15 @@ def test_jobs_that_have_completed_and_are_in_no_history_yet(world, asked):
     assert asked.value("count completed") == asked.value("count succeeded") == 2
     assert asked.value("jobs completed") == shown(job, old)
     assert asked.value("lastcompleted")["repr"] == repr(job)
+
+
+def test_a_job_that_waits_for_another_is_in_no_list(world, asked):
+    outer, inner = world.active(), world.pending()
+    outer.wait_for_job(inner)
+    world.client.commit()
+    assert list(world.agent) == []
+    assert asked.value("jobs pending active") == shown(inner)
+    assert asked.value("count active") == 0
 
 
 # -- figures
@@ -356,13 +365,13 @@ def test_nextpending_is_the_first_in_order(world, asked, clock):
 
 
 def test_nextpending_of_several_queues_was_to_begin_first(world, asked, clock):
-    mail = world.client.root[KEY]["a mail"] = Queue()
+    mail = world.client.root[KEY]["mail"] = Queue()
+    first = mail.put(calls.nothing)
     world.client.commit()
-    first = world.pending()
     clock.advance(seconds=1)
-    mail.put(calls.nothing)
-    world.client.commit()
+    second = world.pending()
     assert asked.value("nextpending")["repr"] == repr(first)
+    assert asked.value("jobs pending") == shown(second, first)
 
 
 def test_lastcompleted_of_several_agents(world, client, uuid_2, asked, clock):

@@ -10,7 +10,7 @@ from ZODB.FileStorage import FileStorage
 from ZODB.interfaces import IDatabase
 from ZODB.utils import u64
 
-from tests.monitoring.database.conftest import shown
+from tests.monitoring.database.world import shown
 from tests.unit import calls
 from zc.async_ import monitordb
 from zc.async_.commands import BadQuestionError, NotThereError
@@ -176,7 +176,7 @@ def test_a_queue_in_a_second_database(tmp_path, asked):
         try:
             job = IQueue(connection).put(calls.nothing)
             transaction.commit()
-            told = [oid_of(job), "async"]
+            told, repr_of_job = [oid_of(job), "async"], repr(job)
         finally:
             transaction.abort()
             connection.close()

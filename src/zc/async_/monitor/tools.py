@@ -31,6 +31,7 @@ def perform(connection: Any, *arguments: str) -> None:
 
 # As clients call it.
 perform.__name__ = perform.__qualname__ = "async"
+perform.__module__ = "zc.async_.monitor"
 
 
 def register() -> None:

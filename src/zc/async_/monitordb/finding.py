@@ -5,19 +5,18 @@ batches, each asked of the storage at once, and drop what was read from memory a
 """
 
 import datetime
-import fnmatch
 import heapq
 import itertools
-import uuid as uuid_module
 from collections.abc import Callable, Container, Iterable, Iterator
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.commands import BadQuestionError
-from zc.async_.commands.words import Span, quoted
+from zc.async_.commands.words import quoted
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED, IFilterAgent
 from zc.async_.job import is_failure
+from zc.async_.monitordb.filtering import Filters, check_filters, oldest_of, tests_of
 from zc.async_.monitordb.reading import (
     Place,
     check_uuid,
@@ -28,52 +27,17 @@ from zc.async_.monitordb.reading import (
     reading,
 )
 from zc.async_.queue import waiting_in_batches
-from zc.async_.storing import callables
 from zc.twist.showing import show
 
 #: Jobs that are read at once, and that are dropped from memory together. The first batches are
 #: smaller: often the first job is all that is wanted.
 BATCH = 256
 
-#: By how much the clocks of processes may differ: jobs are in the history by the time at which
-#: their dispatcher saw that they had completed.
-CLOCKS = datetime.timedelta(minutes=5)
-
 #: The states of jobs that agents have, by the names that questions use.
 CLAIMED = {"assigned": ASSIGNED, "active": ACTIVE, "callbacks": CALLBACKS}
 #: Of these, one may be asked for.
 ENDED = ("completed", "succeeded", "failed")
 STATES = ("pending", *CLAIMED, *ENDED)
-
-#: What filters of times look at.
-_TIMES = {
-    "requested_start": "begin_after",
-    "start": "active_start",
-    "end": "active_end",
-    "callbacks_completed": "initial_callbacks_end",
-}
-
-
-class Filters(TypedDict, total=False):
-    """What jobs may be chosen by.
-
-    `callable`: globs for what a job calls, joined by commas. One with a dot is for the whole dotted
-    name, one without for the last part of it.
-    `queue`, `agent`: globs for names. Of pending jobs, `agent` and `uuid` leave those that the
-    filter of such an agent would take.
-    `uuid`: of a dispatcher.
-    `requested_start`, `start`, `end`, `callbacks_completed`: spans of the time of `begin_after`,
-    `active_start`, `active_end`, `initial_callbacks_end` of a job. One that has none is left out.
-    """
-
-    callable: str | None
-    queue: str | None
-    agent: str | None
-    uuid: uuid_module.UUID | None
-    requested_start: Span | None
-    start: Span | None
-    end: Span | None
-    callbacks_completed: Span | None
 
 
 class Search:
@@ -84,15 +48,15 @@ class Search:
 
         And TypeError for what is no filter.
         """
-        _check_filters(filters)
+        check_filters(filters)
         self._connection = utils.connection_of(context)
         self.now = zc.async_.clock.now()
         self._queues = queues_of(self._connection, filters.get("queue"))
         self._agent = filters.get("agent")
         self._uuid = filters.get("uuid")
         check_uuid(self._queues, self._uuid)
-        self._tests = list(_tests(filters, self.now))
-        self._oldest = _oldest(filters, self.now)
+        self._tests = list(tests_of(filters, self.now))
+        self._oldest = oldest_of(filters, self.now)
 
     # -- numbers
 
@@ -105,8 +69,7 @@ class Search:
             if "pending" in states:
                 number += self._count_pending(name, queue, places)
             number += sum(1 for _job in self._claimed(places, states))
-            if ended:
-                number += self._count_ended(places, ended.copy().pop())
+            number += sum(self._count_ended(places, state) for state in ended)
         return number
 
     def _count_pending(self, name: str, queue: Any, places: list[Place]) -> int:
@@ -276,14 +239,6 @@ def check_states(states: Iterable[str]) -> set[str]:
     return found
 
 
-def _check_filters(filters: Filters) -> None:
-    for key, value in filters.items():
-        if key not in Filters.__annotations__:
-            raise TypeError(f"there is no filter {show(key)}: see zc.async_.monitordb.Filters")
-        if key in _TIMES and not (value is None or isinstance(value, Span)):
-            raise TypeError(f"{key} is a zc.async_.monitordb.Span, not {show(value)}")
-
-
 def _is_taken(job: Any, takers: list[Callable[[Any], Any]] | None) -> bool:
     # Those of the system are run by any dispatcher.
     return takers is None or job.is_of_system or any(_takes(taker, job) for taker in takers)
@@ -297,57 +252,3 @@ def _takes(taker: Callable[[Any], Any], job: Any) -> bool:
     except Exception:
         # So claims take it, too.
         return False
-
-
-def _tests(filters: Filters, now: datetime.datetime) -> Iterator[Callable[[Any], bool]]:
-    globs = filters.get("callable")
-    if globs is not None:
-        yield _calls(globs.split(","))
-    spans = {key: span for key, span in filters.items() if isinstance(span, Span)}
-    for key, span in spans.items():
-        yield _lies_in(span, _TIMES[key], now)
-
-
-def _calls(globs: list[str]) -> Callable[[Any], bool]:
-    def test(job: Any) -> bool:
-        stored = job.stored_callable
-        if stored is None:
-            return False
-        name = callables.stored_name(stored)
-        bare = name.rpartition(".")[2]
-        return any(fnmatch.fnmatchcase(name if "." in glob else bare, glob) for glob in globs)
-
-    return test
-
-
-def _lies_in(span: Span, attribute: str, now: datetime.datetime) -> Callable[[Any], bool]:
-    since, before = (_ago(interval, now) for interval in span)
-
-    def test(job: Any) -> bool:
-        moment = getattr(job, attribute)
-        return (
-            moment is not None
-            and (since is None or moment >= since)
-            and (before is None or moment <= before)
-        )
-
-    return test
-
-
-def _ago(interval: datetime.timedelta | None, now: datetime.datetime) -> datetime.datetime | None:
-    if interval is None:
-        return None
-    try:
-        return now - interval
-    except OverflowError:
-        return datetime.datetime.min.replace(tzinfo=datetime.UTC)
-
-
-def _oldest(filters: Filters, now: datetime.datetime) -> datetime.datetime | None:
-    """Before this time no job can have come into the history; None if that is not known.
-
-    What was to begin, began or ended since then has come there later.
-    """
-    spans = (span for span in filters.values() if isinstance(span, Span))
-    starts = [_ago(span.since, now - CLOCKS) for span in spans if span.since is not None]
-    return max((start for start in starts if start is not None), default=None)

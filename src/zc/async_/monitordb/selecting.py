@@ -20,7 +20,8 @@ from zc.async_.commands import BadQuestionError
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, PENDING
 from zc.async_.job import is_failure
 from zc.async_.monitordb import single
-from zc.async_.monitordb.finding import Filters, Search, check_states
+from zc.async_.monitordb.filtering import Filters
+from zc.async_.monitordb.finding import Search, check_states
 from zc.twist.showing import show
 
 _COUNTED = {PENDING: "pending", ASSIGNED: "assigned", ACTIVE: "active", CALLBACKS: "callbacks"}

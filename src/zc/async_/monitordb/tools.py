@@ -112,8 +112,9 @@ def count(connection: Any, *states: str, **options: Any) -> Any:
     The answer is a number. "asyncdb count completed uuid:THIS" tells how many jobs this process has
     completed, as long as they are known.
 
-    Pending jobs and completed ones are numbered at once, however many there are, if queue:, agent:
-    and uuid: are the only filters. succeeded, failed and all other filters look into each job.
+    Pending and completed jobs are counted at once, however many there are, if queue:, agent: and
+    uuid: are the only filters, and no agent that is named has a filter of its own. succeeded,
+    failed and all other filters look into each job.
     """
     return selecting.count(connection, *states, **options)
 
