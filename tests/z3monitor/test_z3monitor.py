@@ -287,7 +287,7 @@ def test_dbinfo_tells_of_loads_stores_and_caches(db, configured):
     assert (loads, stores, connections) == (1, 1, 1)
     assert objects >= loaded >= 1
     db.cacheMinimize()
-    assert [int(number) for number in ask("dbinfo").split()][3:] == [objects, 0]
+    assert int(ask("dbinfo").split()[4]) == 0
 
 
 def test_dbinfo_counts_for_so_long_as_it_is_asked(db, configured):

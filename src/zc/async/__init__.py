@@ -60,9 +60,17 @@ class _AliasLoader(importlib.abc.Loader):
         """Restore the spec of `module`; its code has run already."""
         module.__spec__ = self._real_spec
 
+    def _loader_of_code(self) -> Any:
+        """The real loader; one of files, if the real loader does not tell of the code it loads."""
+        spec = self._real_spec
+        if hasattr(spec.loader, "get_code") or spec.origin is None:
+            return spec.loader
+        # pytest's, which loads the modules of each distribution that has a plug-in for it.
+        return importlib.machinery.SourceFileLoader(spec.name, spec.origin)
+
     def get_code(self, name: str) -> CodeType | None:
         """Return the code of the real module; `python -m` runs it."""
-        loader: Any = self._real_spec.loader
+        loader = self._loader_of_code()
         code: CodeType | None = loader.get_code(self._real_spec.name)
         return code
 
@@ -72,13 +80,13 @@ class _AliasLoader(importlib.abc.Loader):
 
     def get_source(self, name: str) -> str | None:
         """Return the source of the real module, for tracebacks and debuggers."""
-        loader: Any = self._real_spec.loader
+        loader = self._loader_of_code()
         source: str | None = loader.get_source(self._real_spec.name)
         return source
 
     def get_filename(self, name: str) -> str:
         """Return the path of the real module's file."""
-        loader: Any = self._real_spec.loader
+        loader = self._loader_of_code()
         filename: str = loader.get_filename(self._real_spec.name)
         return filename
 
