@@ -117,7 +117,6 @@ def test_the_testing_document_does_what_it_says(module, caplog):
 
 
 def test_the_monitoring_document_does_what_it_says(module, caplog):
-    module.get_poll = zc.async_.testing.get_poll
     run_document("docs/monitoring.rst", module)
     look_at_what_came_of_it("docs/monitoring.rst", caplog)
 

@@ -1,5 +1,6 @@
 """The site of a job: which objects can be one, and whether it is still there."""
 
+import sys
 from typing import Any
 
 import persistent
@@ -30,11 +31,11 @@ class UnloadableSiteError(MissingSiteError, POSKeyError):
 
 
 def as_site(site: Any) -> Any:
-    """A site without its security proxy, as it can be stored.
+    """A site without its security proxy and acquisition wrappers, as it can be stored.
 
     None stays so. Raises TypeError for what is no site, and `UnstorableError`.
     """
-    site = removeSecurityProxy(site)
+    site = _unwrapped(removeSecurityProxy(site))
     if site is None:
         return None
     if not callable(getattr(site, "getSiteManager", None)):
@@ -47,6 +48,13 @@ def as_site(site: Any) -> Any:
         )
     storable.check("the site", site)
     return site
+
+
+def _unwrapped(site: Any) -> Any:
+    """A site without the wrappers of Zope's acquisition, in which requests have it."""
+    acquisition = sys.modules.get("Acquisition")
+    # What nobody has imported has wrapped nothing.
+    return site if acquisition is None else acquisition.aq_base(site)
 
 
 def is_in_tree(site: Any) -> bool:
