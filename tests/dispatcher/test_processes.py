@@ -34,6 +34,7 @@ def add_entries(client, count):
     return entries
 
 
+@pytest.mark.slow
 def test_two_processes_run_each_job_once(zeo, tmp_path, client, wait_for, see):
     ledger = tmp_path / "ledger"
     entries = add_entries(client, 200)
@@ -105,6 +106,7 @@ def test_a_quota_is_never_overfilled(zeo, tmp_path, client, wait_for):
     assert 1 <= most <= size
 
 
+@pytest.mark.slow
 def test_a_terminated_process_hands_back_its_work(zeo, tmp_path, client, wait_for, see):
     path = tmp_path / "begun"
     with worker(zeo, tmp_path, "one", size=1) as one:

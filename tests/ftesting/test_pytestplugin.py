@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 TESTS = """\
 import os
 import threading
@@ -87,6 +89,7 @@ def test_it_has_stayed():
 """
 
 
+@pytest.mark.slow
 def test_a_dispatcher_runs_jobs_and_nothing_is_left(tmp_path):
     folder = tmp_path / "application"
     folder.mkdir()

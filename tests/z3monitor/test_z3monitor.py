@@ -367,6 +367,7 @@ class Around:
         return getattr(self.base, name)
 
 
+@pytest.mark.slow
 def test_the_client_of_a_zeo_server_is_told_of(configured, tmp_path):
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(server(tmp_path))
@@ -387,6 +388,7 @@ def test_the_client_of_a_zeo_server_is_told_of(configured, tmp_path):
         database.storage = database.storage.base
 
 
+@pytest.mark.slow
 def test_a_client_without_a_server_is_not_connected(configured, tmp_path):
     with server(tmp_path) as running:
         address = running.address

@@ -159,6 +159,7 @@ def test_filters_read_all_jobs_and_keep_few_in_memory(database, monkeypatch):
         assert max(kept, default=0) < 4 * finding.BATCH
 
 
+@pytest.mark.slow
 def test_a_list_is_written_as_it_is_read(database):
     class Counting(Answer):
         length = 0
