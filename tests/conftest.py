@@ -22,6 +22,7 @@ os.environ.setdefault("ZC_ASYNC_UUID", os.path.join(_folder.name, "uuid.txt"))
 # A shell has the commands that it runs in the background ignore it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+import hypothesis  # noqa: E402
 import ZODB  # noqa: E402
 import zope.testing.cleanup  # noqa: E402
 from ZODB.FileStorage import FileStorage  # noqa: E402
@@ -36,6 +37,18 @@ import zc.async_.testing  # noqa: E402
 
 #: Real seconds that threads of dispatchers are given to end after a test.
 PATIENCE = 5
+
+# A busy machine is no fault of a test: examples may take their time, to be made as well as to be
+# tried. All examples of a test have the fixtures that it was given.
+hypothesis.settings.register_profile(
+    "patient",
+    deadline=None,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,
+        hypothesis.HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -324,11 +324,7 @@ def open_clients():
         yield clients
 
 
-@hypothesis.settings(
-    max_examples=200,
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
-)
+@hypothesis.settings(max_examples=200)
 @hypothesis.given(BYTES, BEHAVIOURS)
 def test_whatever_clients_send_and_do_others_are_answered(address, open_clients, text, behaviour):
     """Two hundred here, two thousand with the slow tests."""
@@ -336,11 +332,7 @@ def test_whatever_clients_send_and_do_others_are_answered(address, open_clients,
 
 
 @pytest.mark.slow
-@hypothesis.settings(
-    max_examples=2000,
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
-)
+@hypothesis.settings(max_examples=2000)
 @hypothesis.given(BYTES, BEHAVIOURS)
 def test_whatever_many_clients_send_and_do_others_are_answered(
     address, open_clients, text, behaviour

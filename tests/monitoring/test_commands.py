@@ -125,7 +125,6 @@ def test_a_client_that_goes_away_closes_what_was_opened(command):
 
 
 @hypothesis.given(st.text(max_size=50))
-@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 def test_whatever_is_asked_something_is_answered(command, text):
     assert ask(command, text)
     assert ask(command, f"echo {text}")

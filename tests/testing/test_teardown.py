@@ -142,14 +142,17 @@ def test_a_grace_period_is_waited_for(on_virtual, reactor, put, gate):
     assert zc.async_.testing.wait_for_result(job) == "waited"
 
 
-def test_a_thread_that_its_pool_has_dropped_is_waited_for(on_real, put, impatient, gate):
+def test_a_thread_that_its_pool_has_dropped_is_waited_for(on_real, put, monkeypatch, gate):
     job = put(work.wait)
     zc.async_.testing.wait_for_start(job)
     (worker,) = [thread for thread in threads() if thread.name.endswith("/main")]
     # As when the reactor hears that a thread ends before that has ended.
     worker.pool.ended(worker)
-    with pytest.raises(TearDownDispatcherError, match="failed to stop"):
-        tear_down_dispatcher(on_real)
+    with monkeypatch.context() as impatient:
+        impatient.setattr(zc.async_.testing.teardown, "PATIENCE_WITH_JOBS", 0.01)
+        impatient.setattr(zc.async_.dispatcher.leaving, "LAST_MOMENT", 0)
+        with pytest.raises(TearDownDispatcherError, match="failed to stop"):
+            tear_down_dispatcher(on_real)
     gate.set()
     tear_down_dispatcher(on_real)
     assert not worker.is_alive()

@@ -47,11 +47,7 @@ def to_backlog(client):
 
 def examples(count):
     """Has Hypothesis try so many examples, all with the fixtures that the test was given."""
-    return hypothesis.settings(
-        max_examples=count,
-        deadline=None,
-        suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture],
-    )
+    return hypothesis.settings(max_examples=count)
 
 
 @contextlib.contextmanager

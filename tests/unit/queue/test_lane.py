@@ -275,7 +275,7 @@ def test_puts_at_the_same_time_do_not_conflict_with_each_other_or_with_claims(cl
     assert len({job._p_oid for job in claimed}) == len(claimed)
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=60)
 @hypothesis.given(
     st.lists(
         st.tuples(

@@ -139,6 +139,4 @@ class QueueMachine(RuleBasedStateMachine):
 TestQueueAgainstAModel = QueueMachine.TestCase
 
 
-TestQueueAgainstAModel.settings = hypothesis.settings(
-    max_examples=30, stateful_step_count=25, deadline=None
-)
+TestQueueAgainstAModel.settings = hypothesis.settings(max_examples=30, stateful_step_count=25)
