@@ -1,4 +1,7 @@
-"""Quotas limit how many jobs of a kind run at once."""
+"""Quotas limit how many jobs of a kind run at once.
+
+Claims ask `zc.async_.queue.places.Places` whether a quota has a free place.
+"""
 
 from collections.abc import Iterator
 from typing import Any

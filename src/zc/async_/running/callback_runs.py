@@ -3,6 +3,7 @@
 Each callback is a transaction of its own. The callbacks of a callback come before the next one. A
 callback that is to be tried later holds up those after it, but no worker: the job is left alone
 until a job of the system goes on with it. The same happens while another worker is at a callback.
+Late callbacks, of jobs that were completed already, are performed by such a job, too.
 """
 
 import functools
