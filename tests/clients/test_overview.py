@@ -149,8 +149,9 @@ def test_the_page_shows_what_waits_is_at_work_and_has_completed(application, sho
     limited.quota_names = ["mail"]
     put(application, limited)
     later = put(application, work.answer, datetime.timedelta(days=1))
-    composed = put(application, serial(work.wait))
+    # Before the part of the composed job takes the other place of the agent.
     bad = put(application, work.fail)
+    composed = put(application, serial(work.wait))
     for job in (limited, composed):
         wait_for_start(job, PATIENCE)
     shows(

@@ -25,7 +25,8 @@ class UserJob(zc.async_.z3.Job):
 
     def setUp(self):
         before = super().setUp(), getSecurityManager()
-        folder = self._p_jar.root()["Application"].unrestrictedTraverse(self.user_folder)
+        # Not by the connection of the job, which may be that of another database.
+        folder = self.site._p_jar.root()["Application"].unrestrictedTraverse(self.user_folder)
         newSecurityManager(None, folder.getUserById(self.user_id).__of__(folder))
         return before
 
