@@ -66,6 +66,9 @@ class Elsewhere:
             connection.close()
 
 
+_NOWHERE = Elsewhere(None, False, ())
+
+
 class _Steps:
     """What waits for a coroutine, and makes each step of it in a context."""
 
@@ -91,11 +94,28 @@ class _Steps:
         return self._make(self._coroutine.throw, *error)
 
     def close(self) -> None:
-        self._make(self._coroutine.close)
+        begun = []
+
+        def close() -> None:
+            begun.append(True)
+            self._coroutine.close()
+
+        try:
+            self._make(close)
+        except Exception:
+            # It is closed in any case. Python does that with what nobody waits for any more, and
+            # perhaps when the database has been closed: there is nobody who could be told.
+            if begun:
+                raise
 
     def __del__(self) -> None:
-        # Also of one that never began, whose outer one says so.
-        self._coroutine.close()
+        # Also of one that never began: its outer one says so.
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Close the coroutine nowhere, and not as whoever this thread happens to be."""
+        with _NOWHERE.established():
+            self._coroutine.close()
 
     def _make(self, step: Callable[..., Any], *args: Any) -> Any:
         if self._is_there():
@@ -111,7 +131,7 @@ class _Steps:
                     outcome = end
         except BaseException:
             # Of its own, and then it has ended, or of the context, and then it cannot go on.
-            self._coroutine.close()
+            self._abandon()
             raise
         raise outcome
 
