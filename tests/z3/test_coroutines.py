@@ -8,6 +8,7 @@ import pytest
 import transaction
 import ZODB
 from twisted.internet.defer import CancelledError, Deferred
+from ZODB.FileStorage import FileStorage
 
 import zc.async_.job
 import zc.async_.testing
@@ -146,6 +147,28 @@ def test_a_site_that_goes_while_it_waits_is_named(
     fire()
     completed(job)
     assert job.result.check(MissingSiteError)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_site_that_is_packed_away_while_it_waits_is_named(tmp_path, is_known):
+    """Whether or not the connection still knows that there was one."""
+    database = ZODB.DB(FileStorage(str(tmp_path / "content.fs")))
+    connection = database.open()
+    site = connection.root()["site"] = world.Site("news", "anna")
+    transaction.commit()
+    outer = wait_in(site)
+    del connection.root()["site"]
+    transaction.commit()
+    kept = [site] if is_known else []
+    del site
+    connection.close()
+    database.cacheMinimize()
+    database.pack()
+    with pytest.raises(MissingSiteError, match=r"tests\.z3\.world\.Site \(oid "):
+        outer.send(None)
+    assert context() == NOWHERE
+    assert len(kept) == is_known
+    database.close()
 
 
 def test_a_change_that_nobody_would_commit_fails_the_job(

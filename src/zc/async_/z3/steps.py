@@ -10,10 +10,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import transaction
+from ZODB.POSException import POSKeyError
 
 from zc.async_ import utils
 from zc.async_.interfaces import AsyncError
 from zc.async_.running import participants
+from zc.async_.z3 import sites
 from zc.async_.z3.surroundings import Surroundings, establish
 
 
@@ -34,6 +36,7 @@ class Elsewhere:
         if site is not None and self._site is None:
             self._database = site._p_jar.db()
             self._oid = site._p_oid
+            self._name = utils.custom_repr(site)
 
     @contextlib.contextmanager
     def established(self) -> Iterator[None]:
@@ -53,13 +56,17 @@ class Elsewhere:
             return
         connection = self._database.open(manager := transaction.TransactionManager())
         try:
-            yield connection.get(self._oid)
+            try:
+                site = connection.get(self._oid)
+            except POSKeyError as error:
+                raise sites.unloadable(self._name, error) from error
+            yield site
             if participants.are_there(manager.get()):
-                name = utils.custom_repr(connection.get(self._oid))
                 raise UncommittedError(
-                    f"a coroutine has changed something by the connection that its site, {name}, "
-                    "was loaded by, and not committed it before the next await or its end: commit "
-                    "by site._p_jar.transaction_manager, or put a job that makes the change"
+                    "a coroutine has changed something by the connection that its site, "
+                    f"{self._name}, was loaded by, and not committed it before the next await or "
+                    "its end: commit by site._p_jar.transaction_manager, or put a job that makes "
+                    "the change"
                 )
         finally:
             manager.abort()
