@@ -3,6 +3,8 @@
 import importlib
 import operator
 import pickle
+import re
+import sys
 
 import pytest
 import zope.component
@@ -11,6 +13,7 @@ import zope.interface
 import zope.location.interfaces
 import zope.security.interfaces
 import zope.security.management
+from ZODB.broken import find_global
 from ZODB.POSException import POSKeyError
 from zope.authentication.interfaces import IAuthentication
 from zope.interface.verify import verifyClass, verifyObject
@@ -27,6 +30,7 @@ from zope.security.management import (
 from zope.security.simplepolicies import ParanoidSecurityPolicy
 
 import zc.async_.job
+import zc.async_.z3
 from tests.z3 import world
 from tests.z3.world import NOWHERE, context, happened, made
 from zc.async_.interfaces import COMPLETED, BadStatusError, IJob
@@ -42,6 +46,16 @@ def test_it_is_a_job_under_both_names_of_the_package():
     assert (Job.__module__, Job.__qualname__) == ("zc.async_.z3", "Job")
     assert issubclass(Job, zc.async_.job.Job)
     verifyClass(IJob, Job)
+
+
+def test_records_of_old_mean_the_same_class():
+    assert find_global("zc.async.z3", "Job") is Job
+
+
+def test_without_the_packages_of_the_extra_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "zope.authentication.interfaces", None)
+    with pytest.raises(ImportError, match=re.escape('pip install "zc.async[z3]"')):
+        importlib.reload(zc.async_.z3)
 
 
 def test_a_participation_is_what_interactions_take():

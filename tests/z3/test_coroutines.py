@@ -1,10 +1,14 @@
 """Coroutines and Deferreds of `zc.async_.z3` jobs: where their code runs."""
 
+import gc
 import threading
 import warnings
 
 import pytest
+import transaction
+import ZODB
 from twisted.internet.defer import CancelledError, Deferred
+from ZODB.FileStorage import FileStorage
 
 import zc.async_.job
 import zc.async_.testing
@@ -111,17 +115,26 @@ def test_a_principal_who_goes_while_it_waits_is_named(
     wait_for_deferred(job)
     site.forget("anna")
     client.manager.commit()
+    # That of another user who has the thread fire it.
+    world.enter(site, "bert")
     fire()
+    assert context() == ("news", ("bert",))
+    world.leave()
     completed(job)
     assert job.result.check(MissingPrincipalError)
     assert "'anna'" in job.result.getErrorMessage()
     # It was closed, and could clean up.
-    assert len(happened) == 1
+    assert happened == [NOWHERE]
     assert context() == NOWHERE
 
 
 def wait_for_deferred(job):
     zc.async_.testing.wait_until(lambda: deferreds, PATIENCE, f"{job} does not wait")
+
+
+def test_a_subclass_with_a_set_up_of_its_own_has_it_too(site, dispatcher, run):
+    job = made(site, ["anna"], world.look_at_once, kind=world.Told)
+    assert run(job) == (IN_NEWS, "welcome to news")
 
 
 def test_a_site_that_goes_while_it_waits_is_named(
@@ -134,6 +147,28 @@ def test_a_site_that_goes_while_it_waits_is_named(
     fire()
     completed(job)
     assert job.result.check(MissingSiteError)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_site_that_is_packed_away_while_it_waits_is_named(tmp_path, is_known):
+    """Whether or not the connection still knows that there was one."""
+    database = ZODB.DB(FileStorage(str(tmp_path / "content.fs")))
+    connection = database.open()
+    site = connection.root()["site"] = world.Site("news", "anna")
+    transaction.commit()
+    outer = wait_in(site)
+    del connection.root()["site"]
+    transaction.commit()
+    kept = [site] if is_known else []
+    del site
+    connection.close()
+    database.cacheMinimize()
+    database.pack()
+    with pytest.raises(MissingSiteError, match=r"tests\.z3\.world\.Site \(oid "):
+        outer.send(None)
+    assert context() == NOWHERE
+    assert len(kept) == is_known
+    database.close()
 
 
 def test_a_change_that_nobody_would_commit_fails_the_job(
@@ -231,6 +266,55 @@ def test_what_is_never_begun_leaves_no_warning():
         warnings.simplefilter("always")
         del outer
     assert told == []
+
+
+def wait_in(site):
+    """A coroutine that waits, and has been forgotten by those who could have it go on."""
+    elsewhere = steps.Elsewhere(site, False, ("anna",))
+    outer = steps.with_context(world.wait_in_a_block(), elsewhere, lambda: False)
+    outer.send(None)
+    deferreds.clear()
+    return outer
+
+
+def test_a_coroutine_that_is_forgotten_is_closed_in_the_context(site):
+    outer = wait_in(site)
+    world.enter(site, "bert")
+    del outer
+    gc.collect()
+    assert context() == ("news", ("bert",))
+    world.leave()
+    assert happened == [IN_NEWS]
+
+
+def test_one_whose_database_is_closed_is_closed_nowhere(base):
+    database = ZODB.DB(None)
+    connection = database.open()
+    site = connection.root()["site"] = world.Site("news", "anna")
+    transaction.commit()
+    outer = wait_in(site)
+    connection.close()
+    database.close()
+    world.enter(world.Site("other", "bert"), "bert")
+    del outer
+    gc.collect()
+    assert context() == ("other", ("bert",))
+    world.leave()
+    assert happened == [NOWHERE]
+
+
+def test_what_it_raises_when_it_is_closed_is_told(site):
+    async def raise_in_the_end():
+        try:
+            await Deferred()
+        finally:
+            raise ValueError("closed")
+
+    elsewhere = steps.Elsewhere(site, False, ())
+    outer = steps.with_context(raise_in_the_end(), elsewhere, lambda: False)
+    outer.send(None)
+    with pytest.raises(ValueError, match="closed"):
+        outer.close()
 
 
 def test_a_coroutine_is_closed_in_the_context(site):

@@ -52,6 +52,7 @@ def test_so_is_one_of_whom_a_simple_authentication_raises_a_key_error(
     site, dispatcher, fails, monkeypatch
 ):
     monkeypatch.setattr(world.Authentication, "getPrincipal", lambda self, key: self.known[key])
+    monkeypatch.delattr(world.Authentication, "unauthenticatedPrincipal")
     job = made(site, ["anna"], world.look)
     site.forget("anna")
     assert "'anna'" in fails(job, MissingPrincipalError)

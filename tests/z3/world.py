@@ -367,6 +367,8 @@ class Told(Job):
 
     def setUp(self):
         super().setUp()
+        # Who looks at that before the call does no harm.
+        assert callable(self.callable)
         return "told"
 
     def tearDown(self, setup_info):

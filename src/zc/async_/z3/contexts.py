@@ -19,7 +19,7 @@ class Context:
     def __init__(self, job: Any) -> None:
         self.job = job
         self.before = Surroundings()
-        #: Whether the callable was asked for, to be called in this context.
+        #: Whether the callable was called in this context.
         self.has_begun = False
         #: That the code of the site is missing, without which there is nothing to call.
         self.missing: MissingCallableError | None = None
@@ -68,7 +68,7 @@ def leave(job: Any) -> None:
 def to_call(job: Any, callable: Any) -> Any:
     """What is to be called for a job's callable.
 
-    Right after its context was entered, that is something which sees to it that a coroutine has the
+    Until that is done in its context, it is something which sees to it that a coroutine has the
     context, too, wherever it runs; else it is the callable itself. Raises `MissingCallableError` if
     there is no context since code is missing.
     """
@@ -76,13 +76,13 @@ def to_call(job: Any, callable: Any) -> Any:
     context = contexts[-1] if contexts else None
     if context is None or context.job is not job or context.has_begun:
         return callable
-    context.has_begun = True
     if context.missing is not None:
         raise context.missing
     return functools.partial(_call, context, callable)
 
 
 def _call(context: Context, callable: Any, /, *args: Any, **kwargs: Any) -> Any:
+    context.has_begun = True
     result = callable(*args, **kwargs)
     if inspect.iscoroutine(result):
         job = context.job

@@ -87,7 +87,7 @@ class Job(zc.async_.job.Job):
     @property
     def callable(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
-        # Whoever runs the job asks for it right after `setUp`.
+        # Whoever runs the job asks for it after `setUp`, and calls it.
         return contexts.to_call(self, super().callable)
 
     @callable.setter

@@ -96,9 +96,11 @@ def _of_nobody(components: Any, authentication: Any, principal_id: str) -> Any:
 
     Not each authentication finds them by their ids.
     """
+    # Simple authentications have nobody.
+    unauthenticated = getattr(authentication, "unauthenticatedPrincipal", lambda: None)
     known = [
         system_user,
-        None if authentication is None else authentication.unauthenticatedPrincipal(),
+        unauthenticated(),
         components.queryUtility(IUnauthenticatedPrincipal),
         components.queryUtility(IFallbackUnauthenticatedPrincipal),
     ]

@@ -68,6 +68,14 @@ def is_in_tree(site: Any) -> bool:
     return False
 
 
+def unloadable(name: str, error: POSKeyError) -> UnloadableSiteError:
+    """The error of a site, shown as `name`, of which this one says that a record is missing."""
+    return UnloadableSiteError(
+        f"the site {name} cannot be loaded: there is no object {error} in its database; restore "
+        "it, or put the job anew, with another site or None"
+    )
+
+
 def check_is_there(site: Any, was_in_tree: bool) -> None:
     """Raise `MissingSiteError` if a site has gone, `MissingCallableError` if its code has.
 
@@ -83,10 +91,7 @@ def check_is_there(site: Any, was_in_tree: bool) -> None:
         in_tree = not was_in_tree or is_in_tree(site)
         site.getSiteManager()
     except POSKeyError as error:
-        raise UnloadableSiteError(
-            f"the site {name} cannot be loaded: there is no object {error} in its database; "
-            "restore it, or put the job anew, with another site or None"
-        ) from error
+        raise unloadable(name, error) from error
     except ComponentLookupError as error:
         raise MissingSiteError(f"the site {name} has no site manager any more: {error}") from error
     if not in_tree:

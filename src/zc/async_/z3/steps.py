@@ -10,10 +10,12 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import transaction
+from ZODB.POSException import POSKeyError
 
 from zc.async_ import utils
 from zc.async_.interfaces import AsyncError
 from zc.async_.running import participants
+from zc.async_.z3 import sites
 from zc.async_.z3.surroundings import Surroundings, establish
 
 
@@ -34,6 +36,7 @@ class Elsewhere:
         if site is not None and self._site is None:
             self._database = site._p_jar.db()
             self._oid = site._p_oid
+            self._name = utils.custom_repr(site)
 
     @contextlib.contextmanager
     def established(self) -> Iterator[None]:
@@ -53,17 +56,24 @@ class Elsewhere:
             return
         connection = self._database.open(manager := transaction.TransactionManager())
         try:
-            yield connection.get(self._oid)
+            try:
+                site = connection.get(self._oid)
+            except POSKeyError as error:
+                raise sites.unloadable(self._name, error) from error
+            yield site
             if participants.are_there(manager.get()):
-                name = utils.custom_repr(connection.get(self._oid))
                 raise UncommittedError(
-                    f"a coroutine has changed something by the connection that its site, {name}, "
-                    "was loaded by, and not committed it before the next await or its end: commit "
-                    "by site._p_jar.transaction_manager, or put a job that makes the change"
+                    "a coroutine has changed something by the connection that its site, "
+                    f"{self._name}, was loaded by, and not committed it before the next await or "
+                    "its end: commit by site._p_jar.transaction_manager, or put a job that makes "
+                    "the change"
                 )
         finally:
             manager.abort()
             connection.close()
+
+
+_NOWHERE = Elsewhere(None, False, ())
 
 
 class _Steps:
@@ -91,11 +101,28 @@ class _Steps:
         return self._make(self._coroutine.throw, *error)
 
     def close(self) -> None:
-        self._make(self._coroutine.close)
+        begun = []
+
+        def close() -> None:
+            begun.append(True)
+            self._coroutine.close()
+
+        try:
+            self._make(close)
+        except Exception:
+            # It is closed in any case. Python does that with what nobody waits for any more, and
+            # perhaps when the database has been closed: there is nobody who could be told.
+            if begun:
+                raise
 
     def __del__(self) -> None:
-        # Also of one that never began, whose outer one says so.
-        self._coroutine.close()
+        # Also of one that never began: its outer one says so.
+        self._abandon()
+
+    def _abandon(self) -> None:
+        """Close the coroutine nowhere, and not as whoever this thread happens to be."""
+        with _NOWHERE.established():
+            self._coroutine.close()
 
     def _make(self, step: Callable[..., Any], *args: Any) -> Any:
         if self._is_there():
@@ -111,7 +138,7 @@ class _Steps:
                     outcome = end
         except BaseException:
             # Of its own, and then it has ended, or of the context, and then it cannot go on.
-            self._coroutine.close()
+            self._abandon()
             raise
         raise outcome
 
