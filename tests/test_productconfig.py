@@ -28,7 +28,7 @@ def section(request, monkeypatch):
     def with_zope(**values):
         config = types.ModuleType("App.config")
         sections = {"zc.async": {key.replace("_", "-"): text for key, text in values.items()}}
-        config.getConfiguration = lambda: types.SimpleNamespace(product_config=sections)
+        config._config = types.SimpleNamespace(product_config=sections)
         monkeypatch.setitem(sys.modules, "App.config", config)
 
     return with_appsetup if request.param == "zope.app.appsetup" else with_zope
@@ -45,7 +45,7 @@ def test_sections_of_others_and_none_at_all_are_defaults(monkeypatch):
     product.getProductConfiguration = {"zc.z3monitor": {"port": "9999"}}.get
     monkeypatch.setitem(sys.modules, "zope.app.appsetup.product", product)
     config = types.ModuleType("App.config")
-    config.getConfiguration = lambda: types.SimpleNamespace(product_config=None)
+    config._config = types.SimpleNamespace(product_config=None)
     monkeypatch.setitem(sys.modules, "App.config", config)
     assert read() == Options()
 
@@ -79,6 +79,10 @@ def test_all_keys(section):
         ("poll_interval", "nan"),
         ("poll_interval", ""),
         ("poll_interval", "9" * 5000 + "w"),
+        ("poll_interval", "500ms"),
+        ("poll_interval", "10x"),
+        ("poll_interval", "5s 3s"),
+        ("grace_period", ""),
         ("grace_period", "-1s"),
         ("agent_size", "three"),
         ("agent_size", "-1"),
@@ -112,8 +116,13 @@ def test_a_wrong_value_in_the_environment_is_named(monkeypatch):
 
 
 def test_a_console_is_no_worker_unless_it_is_told_so(section, monkeypatch):
-    monkeypatch.setitem(sys.modules, "Zope2.utilities.zconsole", types.ModuleType("zconsole"))
     section()
+    with monkeypatch.context() as as_program:
+        spec = types.SimpleNamespace(name="Zope2.utilities.zconsole")
+        as_program.setattr(sys.modules["__main__"], "__spec__", spec)
+        assert not read().dispatcher
+    assert read().dispatcher
+    monkeypatch.setitem(sys.modules, "Zope2.utilities.zconsole", types.ModuleType("zconsole"))
     assert not read().dispatcher
     section(dispatcher="on")
     assert read().dispatcher
@@ -158,10 +167,12 @@ def test_without_a_section_the_policies_are_as_they_were(opened, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["threaded_dispatcher_installer", "twisted_dispatcher_installer"])
-def test_no_dispatcher_is_started_if_the_section_says_so(opened, section, name):
+def test_no_dispatcher_is_started_if_the_section_says_so(opened, section, name, caplog):
+    caplog.set_level("INFO", "zc.async.events")
     section(dispatcher="off")
     getattr(zc.async_.subscribers, name)(opened)
     assert zc.async_.dispatcher.get() is None
+    assert "no dispatcher, as <product-config zc.async> has it" in caplog.text
 
 
 def test_a_wrong_value_is_an_error_when_the_database_opens(opened, section):

@@ -38,6 +38,18 @@ def test_a_thread_that_wakes_a_reactor_is_waited_for_before_its_wakers_are_close
     assert reactor.waker is None
 
 
+def test_a_thread_that_holds_the_lock_for_long_keeps_nobody_from_waking(monkeypatch):
+    monkeypatch.setattr("zc.twist.reactors.LONGEST_CLOSING", 0.01)
+    reactor = AnyReactor()
+    woken = []
+    with reactor.waking:
+        other = threading.Thread(target=lambda: woken.append(reactor.wakeUp()))
+        other.start()
+        other.join(60)
+        assert woken == [None]
+    close_wakers(reactor)
+
+
 def test_a_reactor_whose_wakers_are_closed_may_be_called():
     reactor = AnyReactor()
     close_wakers(reactor)

@@ -280,8 +280,9 @@ def test_whatever_it_does_the_thread_is_as_before(site, keep, call):
     assert context() == NOWHERE
 
 
-def test_a_subclass_that_fails_in_set_up_leaves_nothing(site, keep):
-    job = keep(made(site, ["anna"], world.look, kind=world.Careless))
+@pytest.mark.parametrize("kind", [world.Careless, world.Careful])
+def test_a_subclass_that_fails_in_set_up_leaves_nothing(site, keep, kind):
+    job = keep(made(site, ["anna"], world.look, kind=kind))
     assert job().getErrorMessage() == "setUp failed"
     assert happened == []
     assert context() == NOWHERE

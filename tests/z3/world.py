@@ -362,6 +362,20 @@ class Forgetful(Job):
         """Leave the context in place."""
 
 
+class Careful(Job):
+    """Has a `setUp` that fails, and a `tearDown` that does not count with that."""
+
+    def setUp(self):
+        before = super().setUp()
+        if local.getJob() is self:
+            raise ValueError("setUp failed")
+        return before, "more"
+
+    def tearDown(self, setup_info):
+        before, _more = setup_info
+        super().tearDown(before)
+
+
 class Told(Job):
     """Has a `setUp` that returns something of its own."""
 

@@ -165,6 +165,20 @@ def test_where_there_is_no_zope_app_no_port_is_opened(db, monkeypatch):
     assert zc.monitor.addresses() == []
 
 
+def test_zope_s_configuration_is_read_too_and_a_console_opens_no_port(db, monkeypatch):
+    config = types.ModuleType("App.config")
+    sections = {"zc.z3monitor": {"port": "0"}}
+    config._config = types.SimpleNamespace(product_config=sections)
+    monkeypatch.setitem(sys.modules, "App.config", config)
+    load()
+    with monkeypatch.context() as console:
+        console.setitem(sys.modules, "Zope2.utilities.zconsole", types.ModuleType("zconsole"))
+        open_database(db)
+        assert zc.monitor.addresses() == []
+    open_database(db)
+    assert len(zc.monitor.addresses()) == 1
+
+
 def test_a_port_that_another_process_has_is_told_of_and_the_application_goes_on(
     db, sections, caplog
 ):

@@ -19,7 +19,7 @@ import zope.component
 import zc.async_.dispatcher
 import zc.async_.subscribers
 from zc.async_ import utils
-from zc.async_.interfaces import AsyncError, DatabaseOpened
+from zc.async_.interfaces import AsyncError, DatabaseOpened, IDispatcherActivated
 from zc.async_.process import registry
 from zc.async_.testing import (
     TearDownDispatcherError,
@@ -39,11 +39,21 @@ ROOT_FUNCTION = "getRootFolder"
 dispatcher_installer = zc.async_.subscribers.ThreadedDispatcherInstaller(POLL_INTERVAL)
 
 
+class _Handler:
+    """Has an installer give the dispatcher its agents."""
+
+    def __init__(self, agent_installer: Callable[[Any], None]) -> None:
+        self._agent_installer = agent_installer
+
+    def __call__(self, event: Any) -> None:
+        self._agent_installer(event)
+
+
 class _SetUp(NamedTuple):
     """What a call of `setUp` began."""
 
     dispatcher: Any
-    agent_installer: Any
+    handler: Any
     log_handler: logging.Handler
 
 
@@ -87,16 +97,18 @@ def setUp(
         connection = _root_of(sys._getframe(1))
     db = utils.connection_of(connection).db()
     _check_is_free()
-    zope.component.provideHandler(agent_installer)
+    # An object of its own: the configuration may have registered the installer as well.
+    handler = _Handler(agent_installer)
+    zope.component.provideHandler(handler, (IDispatcherActivated,))
     opened = DatabaseOpened(db)
     try:
         queue_installer(opened)
         dispatcher_installer(opened)
     except BaseException:
-        zope.component.getGlobalSiteManager().unregisterHandler(agent_installer)
+        zope.component.getGlobalSiteManager().unregisterHandler(handler, (IDispatcherActivated,))
         raise
     dispatcher = zc.async_.dispatcher.get()
-    _present = _SetUp(dispatcher, agent_installer, print_logs(log_file, log_level))
+    _present = _SetUp(dispatcher, handler, print_logs(log_file, log_level))
     # In the first poll agents are made.
     get_poll(dispatcher, 0)
     get_poll(dispatcher)
@@ -140,6 +152,8 @@ def tearDown() -> None:
     tear_down_dispatcher(_present.dispatcher)
     if registry.get(_present.dispatcher.UUID) is _present.dispatcher:
         registry.pop(_present.dispatcher.UUID)
-    zope.component.getGlobalSiteManager().unregisterHandler(_present.agent_installer)
+    zope.component.getGlobalSiteManager().unregisterHandler(
+        _present.handler, (IDispatcherActivated,)
+    )
     logging.getLogger("zc.async").removeHandler(_present.log_handler)
     _present = None

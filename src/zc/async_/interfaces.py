@@ -546,7 +546,8 @@ class IJob(IAbstractJob):
     def tearDown(setup_info: Any) -> None:
         """Called after the commit or abort of each try with what `setUp` returned. For subclasses.
 
-        A failure in it is logged as CRITICAL and changes nothing.
+        If `setUp` raised, the argument is None. A failure in it is logged as CRITICAL and changes
+        nothing.
         """
 
 

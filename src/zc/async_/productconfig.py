@@ -36,6 +36,8 @@ SECTION = "zc.async"
 #: Whether this process runs jobs; see above.
 ENVIRONMENT_VARIABLE = "ZC_ASYNC_DISPATCHER"
 
+_CONSOLE = "Zope2.utilities.zconsole"
+
 
 class ProductConfigError(AsyncError, ValueError):
     """A value in `<product-config zc.async>`, or in the environment, is wrong."""
@@ -55,16 +57,29 @@ class Options:
     signal_handlers: bool = True
     #: Whether this process has a dispatcher.
     dispatcher: bool = True
+    #: Who says so, if it has none.
+    because: str = dataclasses.field(default="", compare=False)
 
 
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
-        seconds = stock_datatypes["timedelta"](text).total_seconds()
+        seconds = _with_units(text)
     if not 0 <= seconds < float("inf"):
         raise ValueError("a duration is not negative, nor without end")
     return seconds
+
+
+def _with_units(text: str) -> float:
+    units = [part[-1:] for part in text.split()]
+    if not units or len(set(units)) != len(units):
+        raise ValueError("a duration has a number for each of its units")
+    try:
+        return float(stock_datatypes["timedelta"](text).total_seconds())
+    except TypeError as error:
+        # What ZConfig raises for an unknown unit.
+        raise ValueError(str(error)) from error
 
 
 def _interval(text: str) -> float:
@@ -87,7 +102,7 @@ def _boolean(text: str) -> bool:
 
 #: By key: the datatype, and what can be given.
 _DATATYPES: dict[str, tuple[Callable[[str], Any], str]] = {
-    "poll-interval": (_interval, "a number of seconds, or 500ms, 5s, 1m 30s"),
+    "poll-interval": (_interval, "a number of seconds, or 0.5s, 5s, 1m 30s"),
     "agent-size": (_size, "a number of jobs, 0 or more"),
     "grace-period": (_seconds, "a number of seconds, or 10s, 1m 30s"),
     "signal-handlers": (_boolean, "on or off"),
@@ -101,20 +116,22 @@ def read() -> Options:
     Raises `ProductConfigError`, which names section, key and value, for a key that is unknown or a
     value that is wrong.
     """
-    options = _of_section(_section())
+    options = _of_section(section(SECTION) or {})
+    because = f"<product-config {SECTION}>"
     text = os.environ.get(ENVIRONMENT_VARIABLE)
     if text:
-        where = f"the environment variable {ENVIRONMENT_VARIABLE}"
-        options["dispatcher"] = _value(where, "dispatcher", text)
-    elif "dispatcher" not in options and "Zope2.utilities.zconsole" in sys.modules:
-        # A session or a script: it opens the database, too, and is no worker unless told so.
+        because = f"the environment variable {ENVIRONMENT_VARIABLE}"
+        options["dispatcher"] = _value(because, "dispatcher", text)
+    elif "dispatcher" not in options and is_console():
+        # It opens the database, too, and is no worker unless told so.
         options["dispatcher"] = False
-    return Options(**options)
+        because = "a console usually"
+    return Options(**options, because=because)
 
 
-def _of_section(section: Mapping[str, Any]) -> dict[str, Any]:
+def _of_section(values: Mapping[str, Any]) -> dict[str, Any]:
     options = {}
-    for key, text in section.items():
+    for key, text in values.items():
         if key not in _DATATYPES:
             known = ", ".join(_DATATYPES)
             raise ProductConfigError(
@@ -134,17 +151,24 @@ def _value(where: str, key: str, text: Any) -> Any:
         raise ProductConfigError(f"{where} is {show(text)}: give {examples}") from error
 
 
-def _section() -> Mapping[str, Any]:
-    """The section, whoever has read the file; empty if there is none.
+def section(name: str) -> Mapping[str, Any] | None:
+    """The section `<product-config NAME>`, whoever has read the file; None if there is none.
 
     Neither package is imported here: one that nobody has imported has read no file.
     """
     appsetup: Any = sys.modules.get("zope.app.appsetup.product")
-    if appsetup is not None and (found := appsetup.getProductConfiguration(SECTION)) is not None:
+    if appsetup is not None and (found := appsetup.getProductConfiguration(name)) is not None:
         return dict(found)
     zope: Any = sys.modules.get("App.config")
     if zope is not None:
-        sections = getattr(zope.getConfiguration(), "product_config", None) or {}
-        if (found := sections.get(SECTION)) is not None:
+        # Not by `getConfiguration`, which makes one where there is none.
+        sections = getattr(getattr(zope, "_config", None), "product_config", None) or {}
+        if (found := sections.get(name)) is not None:
             return dict(found)
-    return {}
+    return None
+
+
+def is_console() -> bool:
+    """Whether this process is a session or a script of Zope's `zconsole`."""
+    program = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return _CONSOLE in sys.modules or getattr(program, "name", None) == _CONSOLE

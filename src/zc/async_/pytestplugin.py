@@ -39,19 +39,21 @@ def zc_async_dispatcher(
 
     What the library needs is registered for the test, unless it is. See `zc.async_.ftesting`.
     """
-    # Read when the library is imported: no file in the working directory, please.
-    folder = tmp_path_factory.mktemp("zc-async")
-    os.environ.setdefault("ZC_ASYNC_UUID", str(folder / "uuid.txt"))
-    import zc.async_.dispatcher
-    import zc.async_.ftesting
+    with pytest.MonkeyPatch.context() as environment:
+        if not os.environ.get("ZC_ASYNC_UUID"):
+            # Read when the library is imported: no file in the working directory, please.
+            folder = tmp_path_factory.mktemp("zc-async")
+            environment.setenv("ZC_ASYNC_UUID", str(folder / "uuid.txt"))
+        import zc.async_.dispatcher
+        import zc.async_.ftesting
 
     with _configured():
-        connection = zc_async_db.open()
         try:
-            zc.async_.ftesting.setUp(connection)
-        finally:
-            connection.close()
-        try:
+            connection = zc_async_db.open()
+            try:
+                zc.async_.ftesting.setUp(connection)
+            finally:
+                connection.close()
             yield zc.async_.dispatcher.get()
         finally:
             zc.async_.ftesting.tearDown()
@@ -72,12 +74,15 @@ def _configured() -> Iterator[None]:
     adapters = set(registry.registeredAdapters())
     utilities = set(registry.registeredUtilities())
     zc.async_.configure.base()
+    # What the test registers stays, as it would without this fixture.
+    adapters = set(registry.registeredAdapters()) - adapters
+    utilities = set(registry.registeredUtilities()) - utilities
     try:
         yield
     finally:
-        for adapter in set(registry.registeredAdapters()) - adapters:
+        for adapter in adapters:
             registry.unregisterAdapter(
                 adapter.factory, adapter.required, adapter.provided, adapter.name
             )
-        for utility in set(registry.registeredUtilities()) - utilities:
+        for utility in utilities:
             registry.unregisterUtility(utility.component, utility.provided, utility.name)

@@ -176,6 +176,10 @@ multidb_queue_installer = QueueInstaller(db_name="async")
 class ThreadedDispatcherInstaller:
     """Starts a dispatcher on its own reactor, in its own thread."""
 
+    # For subclasses that do not call `__init__`.
+    signal_handlers: bool | None = True
+    enabled: bool | None = True
+
     def __init__(
         self,
         poll_interval: float | None = 5,
@@ -251,6 +255,8 @@ class TwistedDispatcherInstaller:
 
     #: Signals are the reactor's business.
     signal_handlers = False
+    #: For subclasses that do not call `__init__`.
+    enabled: bool | None = True
 
     def __init__(
         self,
@@ -306,6 +312,10 @@ class _Options:
             return option if argument is None else argument
 
         self.enabled: bool = either(installer.enabled, said.dispatcher)
+        if not self.enabled:
+            utils.log.info(
+                "this process has no dispatcher, as %s has it", said.because or "its installer"
+            )
         self.poll_interval: float = either(installer.poll_interval, said.poll_interval)
         self.grace_period: float = either(installer.shutdown_grace_period, said.grace_period)
         self.signal_handlers: bool = either(installer.signal_handlers, said.signal_handlers)

@@ -13,6 +13,10 @@ except ImportError:
 __all__ = ["AnyReactor", "close_wakers"]
 
 
+#: Seconds for which a thread that wakes a reactor waits for one that closes its wakers.
+LONGEST_CLOSING = 0.5
+
+
 class AnyReactor(_Reactor):
     """A reactor of Twisted that other threads may wake even while its wakers are being closed."""
 
@@ -24,8 +28,14 @@ class AnyReactor(_Reactor):
 
     def wakeUp(self) -> None:
         """Wake the thread of the reactor, from any other."""
-        with self.waking:
+        # Closing takes no time. Who holds the lock for longer is a thread that a signal handler
+        # keeps, or one that there is not any more in a process that was forked.
+        held = self.waking.acquire(timeout=LONGEST_CLOSING)
+        try:
             super().wakeUp()
+        finally:
+            if held:
+                self.waking.release()
 
 
 def close_wakers(reactor: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ZConfig.datatypes import inet_connection_address, port_number
 
+from zc.async_ import productconfig
 from zc.monitor import Address
 from zc.monitor.interfaces import MonitorError
 
@@ -29,14 +30,9 @@ class ConfigurationError(MonitorError, ValueError):
 def find() -> Mapping[str, Any] | None:
     """The section of the configuration that the process has read; None if there is none.
 
-    That is known to `zope.app.appsetup`, where an application uses it.
+    Zope knows it, or `zope.app.appsetup`.
     """
-    try:
-        from zope.app.appsetup.product import getProductConfiguration
-    except ImportError:
-        return None
-    found: Mapping[str, Any] | None = getProductConfiguration(NAME)
-    return found
+    return productconfig.section(NAME)
 
 
 def address_of(section: Mapping[str, Any]) -> Address | None:

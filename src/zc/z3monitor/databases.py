@@ -32,10 +32,15 @@ class NoDatabaseError(MonitorError, LookupError):
     """There is no database of this name, or it is none that a command can tell of."""
 
 
-def note_opened(database: Any) -> None:
-    """Have commands find a database and those of its group, and have their activity counted."""
+def note_opened(database: Any, count: bool = True) -> None:
+    """Have commands find a database and those of its group.
+
+    `count`: whether their activity is counted, for `dbinfo`.
+    """
     global _opened
     _opened = weakref.ref(database)
+    if not count:
+        return
     utilities = [one for _name, one in zope.component.getUtilitiesFor(IDatabase)]
     for one in [*utilities, *database.databases.values()]:
         if one.getActivityMonitor() is None:

@@ -5,6 +5,7 @@ import threading
 from typing import Any
 
 import zc.monitor
+from zc.async_ import productconfig
 from zc.monitor.interfaces import CannotStartError
 from zc.z3monitor import configuration, databases
 
@@ -24,10 +25,11 @@ def start(event: Any) -> None:
 
     Raises `zc.z3monitor.ConfigurationError`.
     """
-    databases.note_opened(event.database)
     section = configuration.find()
     address = None if section is None else configuration.address_of(section)
-    if address is not None:
+    databases.note_opened(event.database, address is not None)
+    # A console must not take the port from a server that is about to start.
+    if address is not None and not productconfig.is_console():
         _open(address)
 
 

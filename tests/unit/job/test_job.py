@@ -625,3 +625,23 @@ def test_jobs_of_several_queues_know_theirs(client):
     job = second.put(calls.nothing)
     assert job.queue is second
     assert job.queue.name == "second"
+
+
+class Checked(Job):
+    """A job whose class has more to do when the callable is set."""
+
+    @property
+    def callable(self):
+        return Job.callable.fget(self)
+
+    @callable.setter
+    def callable(self, value):
+        if value is calls.happen:
+            raise ValueError("not this one")
+        Job.callable.fset(self, value)
+
+
+def test_a_subclass_may_have_a_callable_of_its_own():
+    assert Checked(calls.nothing).callable is calls.nothing
+    with pytest.raises(ValueError, match="not this one"):
+        Checked(calls.happen)

@@ -102,6 +102,60 @@ def test_a_transaction_conflicts_that_comes_to_know_what_has_the_oid_of_its_new_
     assert [list(job.args) for job in queue_in(connect())] == [[2]]
 
 
+@pytest.fixture
+def taken(db, connect):
+    """A client, and what puts a job that gets the oid of an object which it reads afterwards."""
+    other = connect()
+    box = other.connection.root()["box"] = PersistentMapping({"taken": PersistentMapping()})
+    other.manager.commit()
+    client = connect()
+
+    def put():
+        rewind(db, p64(u64(box["taken"]._p_oid) - 1))
+        queue_in(client).put(Job(operator.add, 2))
+
+    client.put_taken = put
+    client.look = lambda: client.connection.root()["box"]["taken"]
+    return client
+
+
+def test_a_job_is_checked_that_is_put_after_a_hook_of_somebody_else_was_registered(taken):
+    queue_in(taken).put(Job(operator.add, 1))
+    taken.manager.get().addBeforeCommitHook(taken.look)
+    taken.put_taken()
+    with pytest.raises(ConflictError):
+        taken.manager.commit()
+
+
+def test_a_job_is_checked_that_is_put_by_a_hook(taken):
+    queue_in(taken).put(Job(operator.add, 1))
+    taken.manager.get().addBeforeCommitHook(lambda: (taken.put_taken(), taken.look()))
+    with pytest.raises(ConflictError):
+        taken.manager.commit()
+
+
+def test_a_job_is_checked_that_is_put_after_a_hook_has_failed(taken):
+    def fail():
+        raise ZeroDivisionError
+
+    taken.manager.get().addBeforeCommitHook(fail)
+    queue_in(taken).put(Job(operator.add, 1))
+    with pytest.raises(ZeroDivisionError):
+        taken.manager.commit()
+    # The hooks are gone, and the transaction goes on.
+    taken.put_taken()
+    taken.look()
+    with pytest.raises(ConflictError):
+        taken.manager.commit()
+
+
+def test_many_jobs_of_a_transaction_are_checked_by_one_hook(connect):
+    client = connect()
+    for number in range(10):
+        queue_in(client).put(Job(operator.add, number))
+    assert len(list(client.manager.get().getBeforeCommitHooks())) == 1
+
+
 def test_nothing_is_checked_of_a_job_that_was_taken_back_before_the_commit(db, connect):
     client = connect()
     client.connection.root()["any"] = 1

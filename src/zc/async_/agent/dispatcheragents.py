@@ -134,6 +134,11 @@ class DispatcherAgents(Located, PersistentMapping):
             self._ledgers = {**self._ledgers, name: ledger}
         return ledger
 
+    def known_books(self, name: str) -> Any:
+        """As `books_of`, without making any: None if there are none yet."""
+        agent = self[name]
+        return agent if isinstance(agent, Agent) else self._ledgers.get(name)
+
     def _drop_ledger(self, name: str) -> None:
         if name in self._ledgers:
             self._ledgers = {key: value for key, value in self._ledgers.items() if key != name}

@@ -5,6 +5,7 @@ Each function takes a text, and returns what it means or raises `BadQuestionErro
 
 import datetime
 import re
+import sys
 import uuid as uuid_module
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -115,7 +116,8 @@ def number(text: str) -> int:
     """How many, at least one."""
     if not _WHOLE.fullmatch(text) or not int(text):
         raise BadQuestionError(f"{quoted(text)} is no number: give an integer of at least 1")
-    return int(text)
+    # More than there can be of anything.
+    return min(int(text), sys.maxsize)
 
 
 def name(text: str) -> str:

@@ -50,7 +50,11 @@ class Job(Call, Life):
     """See `zc.async_.interfaces.IJob`."""
 
     def __init__(self, callable: Any, /, *args: Any, **kwargs: Any) -> None:
-        self.stored_callable = callables.to_stored(callable)
+        if type(self).callable is Call.callable:
+            self.stored_callable = callables.to_stored(callable)
+        else:
+            # A subclass has more to do.
+            self.callable = callable
         if args:
             self.stored_args = list(args)
         if kwargs:
@@ -122,6 +126,9 @@ class Job(Call, Life):
 
     def tearDown(self, setup_info: Any) -> None:
         """See `zc.async_.interfaces.IJob`."""
+
+    def leave_thread(self) -> None:
+        """Leave nothing of a try in the thread, even if a subclass's setUp or tearDown raised."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """See `zc.async_.interfaces.IJob`."""
@@ -195,7 +202,10 @@ _attributes = frozenset(dir(Job))
 
 
 def as_job(item: Any) -> Job:
-    """`item` as a job: itself, its adapter to `IJob`, or a `Job` of it."""
+    """`item` as a job: itself, its adapter to `IJob`, or a `Job` of it.
+
+    Functions are adapted by components alone.
+    """
     if isinstance(item, Job):
         return item
     if type(item) is types.FunctionType:

@@ -68,8 +68,7 @@ class Life(Callbacks):
     def note_claimed(self) -> None:
         """From PENDING to NEW: a claim has taken the job out of its queue.
 
-        With the cursor of the lane, or the backlog; and with the list of an agent, which
-        `assign_to` follows for.
+        With the cursor of the lane, or the backlog. `assign_to` follows.
         """
         self.note_removed()
         if self.given_up_places is not None:

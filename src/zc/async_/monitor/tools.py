@@ -68,7 +68,7 @@ def jobs(**options: Any) -> Any:
     return reports.jobs(**options)
 
 
-@command.tool(words.one_oid, database=words.some_name, uuid=words.uuid)
+@command.tool(words.one_oid, database=words.name, uuid=words.uuid)
 def job(oid: int, **options: Any) -> Any:
     """Tell what the dispatcher knows of a job that it was given.
 

@@ -209,7 +209,8 @@ def _when(job: Any) -> datetime.datetime:
 def _in_books(place: Place, statuses: Container[str]) -> list[Any]:
     """The jobs of some statuses in the books that dispatchers keep of an agent."""
     with reading(place):
-        jobs = place.agents.books_of(place.name).running.jobs
+        books = place.agents.known_books(place.name)
+        jobs = () if books is None else books.running.jobs
         return [job for job in jobs if is_readable(job) and job.status in statuses]
 
 

@@ -28,8 +28,10 @@ def connected() -> Iterator[tuple[Any]]:
         manager.get().doom()
         yield (connection,)
     finally:
-        manager.abort()
-        connection.close()
+        try:
+            manager.abort()
+        finally:
+            connection.close()
 
 
 def database_of_process() -> Any:

@@ -150,7 +150,7 @@ The answer has
 - "callbacks": a list of jobs."""
 
 
-@command.tool(words.one_job, database=words.some_name)
+@command.tool(words.one_job, database=words.name)
 @_explain(_JOB_HELP)
 def job(connection: Any, oid: int | str, **options: Any) -> Any:
     """Tell about one job.
@@ -189,7 +189,7 @@ def lastcompleted(connection: Any, **options: Any) -> Any:
     return selecting.lastcompleted(connection, **options)
 
 
-@command.tool(words.one_job, database=words.some_name, detail=words.one_of(*single.DETAILS))
+@command.tool(words.one_job, database=words.name, detail=words.one_of(*single.DETAILS))
 def traceback(connection: Any, oid: int | str, **options: Any) -> Any:
     """Tell the traceback of a job that failed.
 

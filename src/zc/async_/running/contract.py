@@ -45,6 +45,9 @@ class RunnableJob(Protocol):
     def tearDown(self, setup_info: Any) -> None:
         """See `zc.async_.interfaces.IJob`."""
 
+    def leave_thread(self) -> None:
+        """Leave nothing in the thread, whatever setUp and tearDown did. Raises nothing."""
+
     # -- where it is
 
     @property

@@ -255,3 +255,5 @@ class _Run:
         except BaseException:
             utils.log.critical("tearDown of %r failed", self.job, exc_info=True)
             self.manager.abort()
+        finally:
+            self.job.leave_thread()

@@ -1,6 +1,6 @@
 """How things are stored: callables by name, growing sequences, oids, and unstorable objects.
 
-Imports nothing about jobs, though it searches a job for objects that cannot be stored.
+Knows nothing about jobs.
 """
 
 from zc.async_.storing import callables, growing, oids, originals, storable

@@ -128,7 +128,7 @@ def _resolve(name: str) -> Any:
 
 def _is_global(name: str, callable: Any) -> bool:
     module = sys.modules.get(callable.__module__)
-    if getattr(module, callable.__qualname__, None) is callable:
+    if module is not None and vars(module).get(callable.__qualname__) is callable:
         # The usual case. `import_module` takes time even for a module that is imported already.
         return True
     try:

@@ -202,11 +202,11 @@ def check_before_commit(obj: Any) -> None:
     jar = obj._p_jar
     guarded = jar.new_oid
     transaction = jar.transaction_manager.get()
-    # One hook for all objects: there may be thousands. It may have run already, if another hook
-    # puts jobs.
-    if not guarded.added or guarded.transaction is not transaction:
+    # One hook for thousands, but none for what is added after somebody else's: that one may load
+    # what is to be found, and a hook that fails takes all hooks away.
+    last = transaction._before_commit[-1:]
+    if not last or last[0][0] is not _check or last[0][1][1] is not guarded.added:
         guarded.added = []
-        guarded.transaction = transaction
         transaction.addBeforeCommitHook(_check, (jar, guarded.added))
     guarded.added.append(obj)
 

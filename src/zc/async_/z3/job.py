@@ -101,3 +101,7 @@ class Job(zc.async_.job.Job):
     def tearDown(self, setup_info: Any) -> None:
         """See `zc.async_.interfaces.IJob`."""
         contexts.leave(self)
+
+    def leave_thread(self) -> None:
+        """Take the context down, though a subclass did not come to it."""
+        contexts.leave(self)

@@ -69,8 +69,10 @@ class Elsewhere:
                     "the change"
                 )
         finally:
-            manager.abort()
-            connection.close()
+            try:
+                manager.abort()
+            finally:
+                connection.close()
 
 
 _NOWHERE = Elsewhere(None, False, ())
