@@ -24,16 +24,20 @@ class UserJob(zc.async_.z3.Job):
         self.user_folder = aq_parent(aq_inner(user)).getPhysicalPath()
 
     def setUp(self):
-        before = super().setUp(), getSecurityManager()
+        before = super().setUp()
+        security = getSecurityManager()
         # Not by the connection of the job, which may be that of another database.
-        folder = self.site._p_jar.root()["Application"].unrestrictedTraverse(self.user_folder)
+        root = self.site._p_jar.root()["Application"]
+        folder = root.unrestrictedTraverse(self.user_folder)
         newSecurityManager(None, folder.getUserById(self.user_id).__of__(folder))
-        return before
+        return before, security
 
     def tearDown(self, setup_info):
-        before, security_manager = setup_info
-        setSecurityManager(security_manager)
-        super().tearDown(before)
+        # None if setUp has failed.
+        if setup_info is not None:
+            before, security = setup_info
+            setSecurityManager(security)
+            super().tearDown(before)
 
 
 def report(number):
