@@ -110,8 +110,13 @@ def test_a_queue_in_another_database_is_served(
     client.manager.commit()
     job = client.queue.put(client.root["counter"].increase)
     client.manager.commit()
-    # Of two databases, one finishes a commit after the other.
-    settled(client, reactor, job, lambda: client.root["counter"].count)
+
+    def has_all_ended():
+        # Of two databases, one finishes a commit after the other; and then the thread reports.
+        reported_result = dispatcher.getJobInfo(*reported(job))["result"]
+        return client.root["counter"].count and reported_result is not None
+
+    settled(client, reactor, job, has_all_ended)
     assert seconds() == 0
     assert job._p_jar.db() is two_databases["async"]
     assert client.root["counter"].count == 1
