@@ -53,7 +53,7 @@ def test_no_descriptor_is_left_open(db, queue):
     assert descriptors() <= before
 
 
-def test_a_poll_that_is_under_way_in_a_thread_is_waited_for(db, queue, reactor):
+def test_a_poll_that_is_under_way_in_a_thread_is_waited_for(db, queue, reactor, put):
     dispatcher = zc.async_.dispatcher.Dispatcher(db, reactor)
 
     def choose_when_stopped(agent):
@@ -67,6 +67,8 @@ def test_a_poll_that_is_under_way_in_a_thread_is_waited_for(db, queue, reactor):
     zc.async_.testing.get_poll(dispatcher, 0)
     with pytest.MonkeyPatch.context() as context:
         context.setattr(zc.async_.agent.Agent, "claimJob", choose_when_stopped)
+        # Else the poll may find that nothing has changed, and ask no agent.
+        put(work.answer)
         reactor.time_flies(dispatcher.poll_interval)
         assert begun.wait(30)
         tear_down_dispatcher(dispatcher)
