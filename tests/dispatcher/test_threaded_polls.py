@@ -6,20 +6,32 @@ import threading
 import pytest
 
 from tests.dispatcher import choosers, work
+from zc.async_.dispatcher.schedule import LONGEST_GATHERING
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
 
 
 @pytest.fixture
-def threaded(make_dispatcher, install_agent, reactor, settle):
+def rests(reactor):
+    """Whether a dispatcher makes no poll, after the time for which one waits for idle workers."""
+
+    def rests(dispatcher):
+        reactor.time_flies(LONGEST_GATHERING)
+        return not dispatcher._schedule.polling
+
+    return rests
+
+
+@pytest.fixture
+def threaded(make_dispatcher, install_agent, reactor, settle, rests):
     """A dispatcher that polls in threads of its reactor."""
     install_agent()
     dispatcher = make_dispatcher()
     dispatcher.activate(threaded=True)
     reactor.time_flies(0)
-    settle(lambda: dispatcher.polls and not dispatcher._schedule.polling)
+    settle(lambda: dispatcher.polls and rests(dispatcher))
     yield dispatcher
     work.gate.set()
-    settle(lambda: not dispatcher._schedule.polling or not dispatcher.poller)
+    settle(lambda: rests(dispatcher) or not dispatcher.poller)
 
 
 def test_polls_can_be_made_in_threads(threaded, put, settle, client, reactor):
@@ -33,7 +45,9 @@ def test_polls_can_be_made_in_threads(threaded, put, settle, client, reactor):
     settle(all_completed)
 
 
-def test_the_reactor_s_thread_is_not_held_up_by_a_poll(threaded, put, set_agent, settle, reactor):
+def test_the_reactor_s_thread_is_not_held_up_by_a_poll(
+    threaded, put, set_agent, settle, reactor, rests
+):
     set_agent(threaded, chooser=choosers.choose_and_wait)
     put(work.answer)
     settle(lambda: "poll" in work.happened)
@@ -44,7 +58,7 @@ def test_the_reactor_s_thread_is_not_held_up_by_a_poll(threaded, put, set_agent,
     reactor.time_passes()
     assert threaded._schedule.wanted
     work.gate.set()
-    settle(lambda: not threaded._schedule.polling)
+    settle(lambda: rests(threaded))
 
 
 def test_a_stop_waits_for_a_poll_in_a_thread_and_hands_back_what_it_claimed(
@@ -69,7 +83,7 @@ def test_a_stop_does_not_wait_for_a_poll_that_has_not_begun(
     """It waits for some workers to become idle."""
     running = [put(work.wait) for _ in range(3)]
     settle(lambda: reactor.time_flies(0.02) or len(work.happened) == 3)
-    settle(lambda: not threaded._schedule.polling)
+    settle(lambda: rests(threaded))
     job = put(work.answer)
     reactor.time_passes()
     assert threaded._schedule.polling
