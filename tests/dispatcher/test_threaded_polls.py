@@ -78,7 +78,7 @@ def test_a_stop_waits_for_a_poll_in_a_thread_and_hands_back_what_it_claimed(
 
 
 def test_a_stop_does_not_wait_for_a_poll_that_has_not_begun(
-    threaded, put, begun, settle, agents_of, reactor, client
+    threaded, put, begun, settle, agents_of, reactor, client, rests
 ):
     """It waits for some workers to become idle."""
     running = [put(work.wait) for _ in range(3)]
@@ -94,12 +94,12 @@ def test_a_stop_does_not_wait_for_a_poll_that_has_not_begun(
 
 
 def test_a_poll_in_a_thread_that_is_ended_is_not_the_last(
-    threaded, put, set_agent, settle, reactor, client, monkeypatch
+    threaded, put, set_agent, settle, reactor, client, monkeypatch, rests
 ):
     monkeypatch.setattr(threading, "excepthook", lambda args: work.happened.append("ended"))
     set_agent(threaded, chooser=choosers.choose_and_leave)
     job = put(work.answer)
-    settle(lambda: "leave" in work.happened and not threaded._schedule.polling)
+    settle(lambda: "leave" in work.happened and rests(threaded))
 
     def has_completed():
         reactor.time_flies(1)
@@ -110,7 +110,7 @@ def test_a_poll_in_a_thread_that_is_ended_is_not_the_last(
 
 
 def test_by_default_polls_are_made_in_threads_on_the_installed_reactor(
-    make_dispatcher, reactor, monkeypatch, settle
+    make_dispatcher, reactor, monkeypatch, settle, rests
 ):
     dispatcher = make_dispatcher()
     dispatcher.activate()
@@ -121,4 +121,4 @@ def test_by_default_polls_are_made_in_threads_on_the_installed_reactor(
     other.activate()
     assert other._schedule.threaded is True
     reactor.time_flies(0)
-    settle(lambda: other.polls and not other._schedule.polling)
+    settle(lambda: other.polls and rests(other))
