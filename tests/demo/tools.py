@@ -79,7 +79,9 @@ def wait_for_size(process, path, size):
 def what_counts(output):
     """The lines of an output that do not depend on how a run went, from the first figure on."""
     output = re.sub(r", [\d,]+ written", "", output)
-    lines = output[output.index("files ") :].splitlines()
+    # Not before: a demonstration that is gone on with, or is complete, begins with other words.
+    first = re.search(r"^files +[\d,]+ ", output, re.MULTILINE)
+    lines = output[first.start() :].splitlines()
     return [line for line in lines if not line.startswith(("jobs", "retries"))]
 
 
