@@ -19,6 +19,9 @@ SERVER, CLIENTS = "server", "clients"
 #: What nobody did: the machine stood still. See `tests.torture.stalls`.
 STALL = "stall"
 
+#: Nor this: a worker was started for the first time. It is busy with imports while its jobs begin.
+START = "start"
+
 #: What can be done to whom: shortest and longest duration (seconds), and weight.
 WORKER_BREAKAGES = {
     "kill": (0.0, 0.0, 16),

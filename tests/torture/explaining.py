@@ -14,6 +14,7 @@ from tests.torture.breaking import (
     SERVER,
     SERVER_BREAKAGES,
     STALL,
+    START,
     Outage,
 )
 from tests.torture.faults import Fault
@@ -40,6 +41,7 @@ SILENT = AWAY | {
     "suspend for short",
     "terminate",
     STALL,
+    START,
 }
 
 

@@ -140,6 +140,7 @@ class Torture:
             name: Worker(name, self._folder, self._proxies[name].address, settings)
             for name, settings in {**WORKERS, **STEADY_WORKERS}.items()
         }
+        self._started = time.time()
         for worker in self._workers.values():
             worker.start()
             stack.callback(worker.leave)
@@ -161,6 +162,10 @@ class Torture:
         ]
         self._watcher = Watcher(database)
         self._breaker = breaking.Breaker(self._server, self._workers, self._proxies)
+        self._breaker.outages += [
+            breaking.Outage(breaking.START, name, self._started, time.time())
+            for name in self._workers
+        ]
         self._stalls = StallWatch(self._folder, self._breaker.outages)
         planned = breaking.plan(
             self._options.seed,

@@ -585,6 +585,16 @@ def test_a_machine_that_stands_still_explains_that_a_worker_is_silent(tmp_path):
     assert list(explaining.unexplained([met_by("worker-1", dead)], outages)) == []
 
 
+def test_the_first_start_of_a_worker_explains_for_some_time_that_it_is_silent():
+    started = breaking.Outage(breaking.START, "worker-1", 60.0, 85.0)
+    dead = "dispatcher 1 was taken for dead, and is not: its process was paused"
+    assert list(explaining.unexplained([met_by("worker-1", dead)], [started])) == []
+    earlier = started._replace(ended=75.0)
+    assert len(list(explaining.unexplained([met_by("worker-1", dead)], [earlier]))) == 1
+    of_another = started._replace(target="worker-2")
+    assert len(list(explaining.unexplained([met_by("worker-1", dead)], [of_another]))) == 1
+
+
 def test_stalls_are_looked_for_until_nobody_wants_it_any_more(tmp_path):
     watch = StallWatch(tmp_path, [])
     watch.start()
