@@ -10,6 +10,9 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Zope has an environment of its own, made by `make test-all`.
+ZOPE_VENV := $(VENV:%/=%)-zope
+ZOPE_STAMP := $(ZOPE_VENV)/.installed
 PYTHON ?=
 ARGS ?=
 # How many processes share the tests, which wait for half of their time; "0" for none but this one.
@@ -54,6 +57,17 @@ $(STAMP): pyproject.toml setup.py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
 	@touch $@
 
+# Of the same interpreter, which may be another one where $(VENV) was made anew.
+$(ZOPE_STAMP): $(STAMP) pyproject.toml setup.py tests/zope/requirements.txt
+	@version='import sys; print(sys.version)'; \
+	if [ "$$($(ZOPE_VENV)/bin/python -c "$$version" 2>/dev/null)" != "$$($(BIN)/python -c "$$version")" ]; then \
+		echo "making $(ZOPE_VENV), with Zope, for tests/zope"; \
+		$(BIN)/python -m venv --clear $(ZOPE_VENV); \
+	fi
+	$(ZOPE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[z3]' \
+		--requirement tests/zope/requirements.txt
+	@touch $@
+
 .PHONY: demo
 demo: $(STAMP) ## see it work
 	@$(BIN)/zc-async demo $(ARGS)
@@ -63,7 +77,8 @@ test: $(STAMP) ## the quick tests
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: test-all
-test-all: $(STAMP) ## every test, with coverage
+test-all: export ZC_ASYNC_TEST_ZOPE := $(abspath $(ZOPE_VENV))/bin/python
+test-all: $(STAMP) $(ZOPE_STAMP) ## every test, with coverage
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --cov --cov-append --cov-report=term
 
@@ -83,6 +98,6 @@ torture: $(STAMP) ## break everything while jobs run, for SECONDS=120; ARGS="--s
 
 .PHONY: clean
 clean: ## remove .venv and everything made
-	rm -rf $(VENV) .venv-3.* build dist .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(ZOPE_VENV) .venv-3.* build dist .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	rm -rf src/*.egg-info bench.json .tox bin develop-eggs eggs parts .installed.cfg
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
