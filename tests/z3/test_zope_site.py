@@ -1,4 +1,4 @@
-"""Jobs in sites of `zope.site`, where that is installed."""
+"""Jobs in sites of `zope.site`."""
 
 import pytest
 import zope.component
@@ -7,15 +7,12 @@ from zope.authentication.interfaces import IAuthentication
 from zope.location.interfaces import ILocation
 from zope.location.traversing import LocationPhysicallyLocatable
 from zope.security.management import newInteraction
+from zope.site.folder import Folder, rootFolder
+from zope.site.site import LocalSiteManager
 
 from tests.z3 import world
 from tests.z3.world import happened
 from zc.async_.z3 import Job, MissingSiteError, Participation
-
-pytest.importorskip("zope.site")
-
-from zope.site.folder import Folder, rootFolder
-from zope.site.site import LocalSiteManager
 
 
 @pytest.fixture
