@@ -37,7 +37,7 @@ def section(request, monkeypatch):
 def test_without_a_section_there_are_defaults(monkeypatch):
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
     assert read() == Options()
-    assert Options() == Options(5, 3, 0, True, True)
+    assert Options() == Options(5, 3, 30, True, True)
 
 
 def test_sections_of_others_and_none_at_all_are_defaults(monkeypatch):
@@ -157,13 +157,19 @@ def test_the_policies_go_by_the_section(opened, section):
     dispatcher.shutdown_grace_period = 0
 
 
-def test_without_a_section_the_policies_are_as_they_were(opened, monkeypatch):
+def test_without_a_section_the_policies_have_the_defaults(opened, monkeypatch):
     monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
     zc.async_.subscribers.threaded_dispatcher_installer(opened)
     dispatcher = zc.async_.dispatcher.get()
     assert dispatcher.poll_interval == 5
-    assert dispatcher.shutdown_grace_period == 0
+    assert dispatcher.shutdown_grace_period == 30
     assert dispatcher in zc.async_.subscribers.signal_handlers
+
+
+def test_an_installer_in_python_gives_jobs_no_time_at_the_end(opened, monkeypatch):
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+    zc.async_.subscribers.ThreadedDispatcherInstaller()(opened)
+    assert zc.async_.dispatcher.get().shutdown_grace_period == 0
 
 
 @pytest.mark.parametrize("name", ["threaded_dispatcher_installer", "twisted_dispatcher_installer"])

@@ -1,5 +1,6 @@
 """Signals and the end of the interpreter, in real processes."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -262,7 +263,9 @@ def test_a_program_that_ends_with_an_error_stops_the_dispatcher(program, activat
     assert not activated()
 
 
-def test_jobs_are_given_their_grace_period_at_the_end(program, tmp_path, activated):
+@pytest.fixture
+def work(tmp_path):
+    """A module of programs, with a job that waits."""
     (tmp_path / "work.py").write_text(
         "import os, threading\n"
         "begun, go_on = threading.Event(), threading.Event()\n"
@@ -271,6 +274,9 @@ def test_jobs_are_given_their_grace_period_at_the_end(program, tmp_path, activat
         "    go_on.wait(60)\n"
         "    return 'done'\n"
     )
+
+
+def test_jobs_are_given_their_grace_period_at_the_end(program, work, activated):
     process = program(
         """
         import transaction
@@ -284,7 +290,6 @@ def test_jobs_are_given_their_grace_period_at_the_end(program, tmp_path, activat
         job = zc.async_.interfaces.IQueue(connection).put(work.work)
         transaction.commit()
         work.begun.wait(60)
-        deactivate = dispatcher.deactivate
 
         def let_go_on():
             # Once the dispatcher has been told to stop, and not before.
@@ -303,3 +308,39 @@ def test_jobs_are_given_their_grace_period_at_the_end(program, tmp_path, activat
     )
     assert ended(process) == (0, "done completed-status\n", "")
     assert not activated()
+
+
+def test_a_second_interrupt_ends_the_grace_period(program, work, tmp_path, activated):
+    process = program(
+        """
+        import transaction
+        sys.path.insert(0, os.getcwd())
+        import work
+
+        start()
+        dispatcher = zc.async_.dispatcher.get()
+        dispatcher.shutdown_grace_period = 3600
+        connection = db.open()
+        zc.async_.interfaces.IQueue(connection).put(work.work)
+        transaction.commit()
+        work.begun.wait(60)
+
+        def be_impatient():
+            while dispatcher.activated:
+                time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        threading.Thread(target=be_impatient, daemon=True).start()
+        os.kill(os.getpid(), signal.SIGINT)
+        wait()
+        """
+    )
+    status, _out, err = ended(process)
+    assert status == -signal.SIGINT
+    assert err.endswith("KeyboardInterrupt\n")
+    assert not activated()
+    # The job was handed back: whoever comes next is to ask its policy.
+    database = ZODB.DB(FileStorage(str(tmp_path / "data.fs")))
+    with contextlib.closing(database), database.transaction() as connection:
+        (interruption,) = connection.root()[KEY][""]
+        assert interruption.callable.__name__ == "handleInterrupt"

@@ -409,7 +409,7 @@ def test_a_stop_waits_until_all_is_handed_back(db, look, started):
 
 
 def test_a_dispatcher_that_does_not_stop_is_told_of(db, started, monkeypatch, caplog):
-    zc.async_.subscribers.threaded_dispatcher_installer(DatabaseOpened(db))
+    ThreadedDispatcherInstaller()(DatabaseOpened(db))
     dispatcher = started()
     with monkeypatch.context() as context:
         context.setattr(dispatcher.reactor, "stop", lambda: None)

@@ -85,6 +85,29 @@ def test_a_job_that_does_not_end_within_the_grace_period_is_interrupted(
     assert [job.callable for job in client.queue] == [job.handleInterrupt]
 
 
+def test_a_grace_period_may_be_ended_early(patient, begin, client, reactor):
+    job = begin(work.wait)
+    reactor.stop()
+    assert reactor.running
+    patient.end_grace_period()
+    reactor.time_flies(0)
+    assert not reactor.running
+    client.manager.begin()
+    assert job.status == ACTIVE
+    assert [job.callable for job in client.queue] == [job.handleInterrupt]
+
+
+def test_a_grace_period_that_was_ended_before_the_stop_is_none(patient, begin, client, reactor):
+    job = begin(work.wait)
+    patient.end_grace_period()
+    reactor.time_flies(0)
+    assert patient.activated
+    reactor.stop()
+    assert not reactor.running
+    client.manager.begin()
+    assert [job.callable for job in client.queue] == [job.handleInterrupt]
+
+
 def test_a_grace_period_is_not_waited_for_when_nothing_runs(
     patient, put, reactor, completed, settle
 ):

@@ -324,6 +324,12 @@ class IDispatcher(Interface):
     def deactivate() -> Any:
         """Stop claiming, wait the grace period for running jobs, and hand back the rest."""
 
+    def end_grace_period() -> None:
+        """Give running jobs no more time, and hand them back, if a stop waits for them.
+
+        A later stop gives them none either. For any thread.
+        """
+
     def getStatistics(
         at: Moment = None,
         before: Moment = None,

@@ -5,14 +5,14 @@
     <product-config zc.async>
       poll-interval 5s
       agent-size 3
-      grace-period 0s
+      grace-period 30s
       signal-handlers on
       dispatcher on
     </product-config>
 
 Those are the defaults. Durations are numbers of seconds, or in ZConfig's units (``1m 30s``). The
 installers of `zc.async_.subscribers` read the section when the database opens; their arguments go
-before it.
+before it. A dispatcher that is started in Python gives running jobs no time unless it is told to.
 
 ``dispatcher off`` has the process put jobs and run none. The environment variable
 `ZC_ASYNC_DISPATCHER` (``on`` or ``off``) goes before the section. A process of Zope's ``zconsole``,
@@ -52,7 +52,7 @@ class Options:
     #: Places of the agent 'main', if the dispatcher has none yet.
     agent_size: int = 3
     #: Seconds that running jobs are given at a stop.
-    grace_period: float = 0
+    grace_period: float = 30
     #: Whether the dispatcher stops at SIGINT and SIGTERM.
     signal_handlers: bool = True
     #: Whether this process has a dispatcher.

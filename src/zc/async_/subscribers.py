@@ -11,6 +11,7 @@ import inspect
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -32,6 +33,9 @@ from zc.twist.showing import show
 
 #: How long (real seconds) to wait for the stop of a dispatcher, after the grace period of its jobs.
 PATIENCE = 3
+
+#: Seconds between two looks at a dispatcher that is about to end.
+LOOK_INTERVAL = 0.01
 
 
 # --------------------------------------------------------------------------------------------------
@@ -346,7 +350,10 @@ def stop(dispatcher: Any, seconds: float = PATIENCE) -> None:
     thread = dispatcher.thread
     if not _ask_to_stop(dispatcher):
         return
-    thread.join(dispatcher.shutdown_grace_period + seconds)
+    end = time.monotonic() + dispatcher.shutdown_grace_period + seconds
+    # Not by `join`: up to Python 3.12, one that a signal interrupts takes the thread for ended.
+    while thread.is_alive() and time.monotonic() < end:
+        time.sleep(LOOK_INTERVAL)
     if thread.is_alive():
         utils.log.critical(
             "dispatcher %s did not stop; a sibling will clean up after it", dispatcher.UUID
@@ -421,10 +428,16 @@ def _handle_signal(number: int, frame: Any) -> None:
     dispatchers = list(signal_handlers)
     # First of all, so that another signal of an impatient user takes effect.
     restore_signal_handlers()
-    for dispatcher in dispatchers:
-        _ask_to_stop(dispatcher)
-    for dispatcher in dispatchers:
-        stop(dispatcher)
+    try:
+        for dispatcher in dispatchers:
+            _ask_to_stop(dispatcher)
+        for dispatcher in dispatchers:
+            stop(dispatcher)
+    except BaseException:
+        # Another signal: nor does the end of the process wait for jobs then.
+        for dispatcher in dispatchers:
+            dispatcher.end_grace_period()
+        raise
     default = _default_handlers()[number]
     if callable(default):
         default(number, frame)

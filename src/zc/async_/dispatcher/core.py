@@ -122,6 +122,11 @@ class Dispatcher(Reports):
         self.activated = False
         return self._leaving.begin()
 
+    def end_grace_period(self) -> None:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        self.shutdown_grace_period = 0
+        self.reactor.callFromThread(self._leaving.end_grace)
+
     def stop_on_reactor(self) -> Deferred | None:
         """As `deactivate`, for a reactor that goes on: it is left as if nothing had been there.
 

@@ -77,7 +77,7 @@ class Leaving:
         if not self._may_leave():
             self.stopped = Deferred()
             if self._grace:
-                self._schedule.timers.set("grace", grace_period, self._end_grace)
+                self._schedule.timers.set("grace", grace_period, self.end_grace)
             return self.stopped
         self._leave()
         return None
@@ -86,7 +86,8 @@ class Leaving:
         working = any(pool.busy for pool in self._pools.all())
         return not self._schedule.polling and not (self._grace and working)
 
-    def _end_grace(self) -> None:
+    def end_grace(self) -> None:
+        """Do not wait for running jobs any longer."""
         self._grace = False
         self.leave_if_possible()
 
