@@ -429,14 +429,13 @@ def _handle_signal(number: int, frame: Any) -> None:
     # First of all, so that another signal of an impatient user takes effect.
     restore_signal_handlers()
     try:
-        for dispatcher in dispatchers:
-            _ask_to_stop(dispatcher)
-        for dispatcher in dispatchers:
-            stop(dispatcher)
+        _stop_all(dispatchers)
     except BaseException:
-        # Another signal: nor does the end of the process wait for jobs then.
+        # Another signal: jobs get no more time. They are handed back, before whoever handles the
+        # exception closes the database.
         for dispatcher in dispatchers:
             dispatcher.end_grace_period()
+        _stop_all(dispatchers)
         raise
     default = _default_handlers()[number]
     if callable(default):
@@ -445,6 +444,13 @@ def _handle_signal(number: int, frame: Any) -> None:
         # It was not restored if another handler replaced this one and has called it.
         signal.signal(number, default)
         os.kill(os.getpid(), number)
+
+
+def _stop_all(dispatchers: list[Any]) -> None:
+    for dispatcher in dispatchers:
+        _ask_to_stop(dispatcher)
+    for dispatcher in dispatchers:
+        stop(dispatcher)
 
 
 def restore_signal_handlers(dispatcher: Any = None) -> None:
