@@ -27,9 +27,10 @@ def instance(python, tmp_path):
     instance.close()
 
 
-@pytest.fixture
-def site(python, tmp_path):
-    """A new site of zope.app.wsgi."""
-    site = Site(python, tmp_path / "site")
-    yield site
-    site.close()
+@pytest.fixture(params=["Zope", "zope.app.wsgi"])
+def server(request, python, tmp_path):
+    """A new server of either kind."""
+    kind = Instance if request.param == "Zope" else Site
+    server = kind(python, tmp_path / "served")
+    yield server
+    server.close()

@@ -1,5 +1,6 @@
 """Servers of web applications in processes of their own, and what they answer."""
 
+import contextlib
 import os
 import re
 import signal
@@ -11,6 +12,10 @@ from base64 import b64encode
 from pathlib import Path
 
 import pytest
+import ZODB
+from ZODB.FileStorage import FileStorage
+
+from zc.async_.interfaces import COMPLETED, KEY
 
 HERE = Path(__file__).parent
 
@@ -21,10 +26,17 @@ PATIENCE = 120
 class Server:
     """A process that serves an application."""
 
+    #: The user of requests, as jobs see him.
+    user = "admin"
+    #: In the folder: what configures the process, and the database.
+    conf_name = "zope.conf"
+    database_name = "main.fs"
+
     def __init__(self, python, folder):
         """`python`: that of an environment with Zope; `folder`: what belongs to the application."""
         self.python = python
         self.folder = folder
+        self.conf = folder / self.conf_name
         self.output = folder.with_suffix(".log")
         self.output.touch()
         self.environment = {
@@ -38,6 +50,11 @@ class Server:
     def arguments(self):
         """What starts the process."""
         raise NotImplementedError
+
+    def add_to_conf(self, text):
+        """Add something to zope.conf."""
+        with self.conf.open("a", encoding="utf-8") as file:
+            file.write("\n" + text)
 
     def start(self, **environment):
         """Start the process, and wait until it serves."""
@@ -82,11 +99,17 @@ class Server:
             error.close()
             return error.code
 
+    def told(self, job_id):
+        """The status of a job and its result, as text with a bar between them."""
+        return self.get(f"site/@@result?id={job_id}")
+
+    def wait_for_status(self, job_id, status):
+        """Wait until a job has a status; return what is told of it then."""
+        return self.wait_for(lambda: (told := self.told(job_id)).startswith(status) and told)
+
     def result(self, job_id):
         """The result of a job, once it has ended."""
-        path = f"site/@@result?id={job_id}"
-        self.wait_for(lambda: "completed" in str(self.get(path)))
-        return self.get(path).partition("|")[2]
+        return self.wait_for_status(job_id, COMPLETED).partition("|")[2]
 
     def stop(self, number=signal.SIGTERM):
         """Have the process end as a supervisor does; return its exit code."""
@@ -98,6 +121,18 @@ class Server:
             process.kill()
             process.wait()
             raise
+
+    def look(self, look):
+        """What a function finds in the queue, while no process has the database."""
+        storage = FileStorage(str(self.folder / self.database_name), read_only=True)
+        with contextlib.closing(ZODB.DB(storage)) as database, database.transaction() as connection:
+            return look(connection.root()[KEY][""])
+
+    def active(self):
+        """Of each dispatcher that the database knows, whether it is active in the queue there."""
+        return self.look(
+            lambda queue: [bool(each.activated) for each in queue.dispatchers.values()]
+        )
 
     def close(self):
         """End whatever runs."""
@@ -122,6 +157,9 @@ SITE_ZCML = """\
 class Instance(Server):
     """An instance of Zope, under its WSGI server."""
 
+    conf_name = "etc/zope.conf"
+    database_name = "var/Data.fs"
+
     def __init__(self, python, folder):
         super().__init__(python, folder)
         self.command("mkwsgiinstance", "-d", str(folder), "-u", "admin:secret")
@@ -137,29 +175,38 @@ class Instance(Server):
         """Have the site include a policy."""
         (self.folder / "etc" / "site.zcml").write_text(SITE_ZCML.format(policy=policy), "utf-8")
 
-    def add_to_conf(self, text):
-        """Add something to zope.conf."""
-        with (self.folder / "etc" / "zope.conf").open("a", encoding="utf-8") as file:
-            file.write("\n" + text)
+    def command(self, name, *arguments, told=None, **environment):
+        """Run a command of the environment to its end; return what it prints.
 
-    def command(self, name, *arguments, **environment):
-        """Run a command of the environment to its end; return what it prints."""
+        `told`: what it finds at its standard input.
+        """
         done = subprocess.run(
             [str(self.python.parent / name), *arguments],
             env={**self.environment, **environment},
+            input=told,
             capture_output=True,
             text=True,
             timeout=PATIENCE,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
         return done.stdout
 
-    def console(self, code, **environment):
-        """Run a script with `zconsole`, with `app` as the root; return the lines it prints."""
+    def run(self, code, **environment):
+        """Run a script with `zconsole run`, with `app` as the root; return the lines it prints."""
         script = self.folder / "script.py"
         script.write_text(code, "utf-8")
-        conf = str(self.folder / "etc" / "zope.conf")
-        return self.command("zconsole", "run", conf, str(script), **environment).splitlines()
+        return self.command(
+            "zconsole", "run", str(self.conf), str(script), **environment
+        ).splitlines()
+
+    def debug(self, statements, **environment):
+        """Type statements in a session of `zconsole debug`; return the lines that it prints."""
+        told = "".join(f"{statement}\n" for statement in statements)
+        printed = self.command("zconsole", "debug", str(self.conf), told=told, **environment)
+        first, *rest = printed.splitlines()
+        assert "Starting debugger" in first
+        return rest
 
 
 #: What zope.app.wsgi is told.
@@ -181,15 +228,13 @@ site-definition {site}
 class Site(Server):
     """A site of zope.app.wsgi, under waitress."""
 
+    user = "wsgi.admin"
+
     def __init__(self, python, folder):
         super().__init__(python, folder)
         folder.mkdir()
         site = HERE / "wsgi_application" / "site.zcml"
-        (folder / "zope.conf").write_text(ZOPE_CONF.format(site=site, folder=folder), "utf-8")
+        self.conf.write_text(ZOPE_CONF.format(site=site, folder=folder), "utf-8")
 
     def arguments(self):
-        return [
-            str(self.python),
-            *("-m", "wsgi_application.serve"),
-            str(self.folder / "zope.conf"),
-        ]
+        return [str(self.python), "-m", "wsgi_application.serve", str(self.conf)]

@@ -37,12 +37,12 @@ class Configured(Server):
         }
         texts = Path(HERE / "configurations")
         conf = (texts / f"{name}.conf").read_text("utf-8") % values
-        (folder / "zope.conf").write_text(conf, "utf-8")
+        self.conf.write_text(conf, "utf-8")
         (folder / "site.zcml").write_text((texts / f"{name}.zcml").read_text("utf-8"), "utf-8")
 
     def arguments(self):
         program = HERE / "by_configuration.py"
-        return [str(self.python), str(program), self.way, str(self.folder / "zope.conf")]
+        return [str(self.python), str(program), self.way, str(self.conf)]
 
 
 @pytest.fixture

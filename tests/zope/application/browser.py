@@ -2,6 +2,7 @@
 
 import os
 
+import outlasting
 import transaction
 import zope.component
 import zope.interface
@@ -43,8 +44,15 @@ class Put(BrowserView):
     """Puts a job, and tells its id."""
 
     def __call__(self):
-        job = IQueue(self.context).put(UserJob(report, 7))
-        return job.id
+        return IQueue(self.context).put(UserJob(report, 7)).id
+
+
+class PutOutlasting(BrowserView):
+    """Puts a job of the module `outlasting`, and tells its id."""
+
+    def __call__(self):
+        function = getattr(outlasting, self.request.form["function"])
+        return IQueue(self.context).put(UserJob(function)).id
 
 
 class Result(BrowserView):

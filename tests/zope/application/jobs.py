@@ -26,8 +26,8 @@ class UserJob(zc.async_.z3.Job):
     def setUp(self):
         before = super().setUp()
         security = getSecurityManager()
-        # Not by the connection of the job, which may be that of another database.
-        root = self.site._p_jar.root()["Application"]
+        # The job may be in another database, and so may the site, if it is in one that is mounted.
+        root = self.site._p_jar.get_connection("main").root()["Application"]
         folder = root.unrestrictedTraverse(self.user_folder)
         newSecurityManager(None, folder.getUserById(self.user_id).__of__(folder))
         return before, security

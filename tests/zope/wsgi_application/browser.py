@@ -2,6 +2,7 @@
 
 import os
 
+import outlasting
 import zope.component
 import zope.interface
 from persistent import Persistent
@@ -55,6 +56,14 @@ class Put(BrowserPage):
     def __call__(self):
         context = removeSecurityProxy(self.context)
         return IQueue(context).put(zc.async_.z3.Job(report, 7)).id
+
+
+class PutOutlasting(BrowserPage):
+    """Puts a job of the module `outlasting`, and tells its id."""
+
+    def __call__(self):
+        function = getattr(outlasting, self.request.form["function"])
+        return IQueue(removeSecurityProxy(self.context)).put(zc.async_.z3.Job(function)).id
 
 
 class Result(BrowserPage):
