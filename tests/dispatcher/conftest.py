@@ -20,6 +20,25 @@ from zc.async_.interfaces import COMPLETED, KEY, DatabaseOpened
 from zc.async_.process import registry
 from zc.async_.subscribers import AgentInstaller, QueueInstaller
 
+#: The fixtures that other folders have, too: `from tests.dispatcher.conftest import *`.
+__all__ = [
+    "agents_of",
+    "base",
+    "begun",
+    "clean_work",
+    "client",
+    "completed",
+    "connect",
+    "database",
+    "dispatcher",
+    "install_agent",
+    "make_dispatcher",
+    "put",
+    "settle",
+    "start_dispatcher",
+    "two_databases",
+]
+
 #: Real seconds that worker threads are given for what they were asked to do.
 PATIENCE = 20
 

@@ -9,45 +9,10 @@ import pytest
 import zc.async_.dispatcher
 import zc.async_.testing
 from tests.dispatcher import work
-from tests.dispatcher.conftest import (
-    PATIENCE,
-    agents_of,
-    base,
-    begun,
-    clean_work,
-    client,
-    completed,
-    connect,
-    database,
-    dispatcher,
-    install_agent,
-    make_dispatcher,
-    none_at_work,
-    put,
-    settle,
-    start_dispatcher,
-    two_databases,
-)
+from tests.dispatcher.conftest import *  # noqa: F403
+from tests.dispatcher.conftest import PATIENCE, none_at_work
 from zc.async_.dispatcher import Dispatcher
 from zc.async_.interfaces import COMPLETED
-
-__all__ = [
-    "agents_of",
-    "base",
-    "begun",
-    "clean_work",
-    "client",
-    "completed",
-    "connect",
-    "database",
-    "dispatcher",
-    "install_agent",
-    "make_dispatcher",
-    "put",
-    "settle",
-    "start_dispatcher",
-    "two_databases",
-]
 
 
 @pytest.fixture

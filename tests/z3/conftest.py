@@ -5,40 +5,8 @@ import zope.component.hooks
 import zope.interface
 import zope.location.interfaces
 
-from tests.dispatcher.conftest import (
-    agents_of,
-    base,
-    clean_work,
-    client,
-    completed,
-    connect,
-    database,
-    dispatcher,
-    install_agent,
-    make_dispatcher,
-    put,
-    settle,
-    start_dispatcher,
-    two_databases,
-)
+from tests.dispatcher.conftest import *  # noqa: F403
 from tests.z3 import world
-
-__all__ = [
-    "agents_of",
-    "base",
-    "clean_work",
-    "client",
-    "completed",
-    "connect",
-    "database",
-    "dispatcher",
-    "install_agent",
-    "make_dispatcher",
-    "put",
-    "settle",
-    "start_dispatcher",
-    "two_databases",
-]
 
 
 @pytest.fixture(autouse=True)
