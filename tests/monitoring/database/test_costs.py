@@ -46,6 +46,7 @@ AT_ONCE_TOOLS = [
     "jobs pending count:5",
     "jobs completed count:5",
     "UUIDs",
+    "unserved",
 ]
 
 
