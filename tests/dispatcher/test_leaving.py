@@ -1,6 +1,9 @@
 """How a dispatcher leaves, and can begin again."""
 
+import math
 import threading
+
+import pytest
 
 import zc.async_.testing
 from tests.dispatcher import work
@@ -85,27 +88,57 @@ def test_a_job_that_does_not_end_within_the_grace_period_is_interrupted(
     assert [job.callable for job in client.queue] == [job.handleInterrupt]
 
 
-def test_a_grace_period_may_be_ended_early(patient, begin, client, reactor):
+@pytest.fixture
+def endlessly_patient(install_agent, start_dispatcher):
+    """A dispatcher whose stop waits until all jobs have ended."""
+    install_agent()
+    return start_dispatcher(shutdown_grace_period=math.inf)
+
+
+def test_a_grace_period_may_be_without_end(endlessly_patient, begin, client, reactor, settle):
     job = begin(work.wait)
     reactor.stop()
+    reactor.time_flies(100_000)
     assert reactor.running
-    patient.end_grace_period()
-    reactor.time_flies(0)
-    assert not reactor.running
+    work.gate.set()
+    settle(lambda: not reactor.running)
     client.manager.begin()
-    assert job.status == ACTIVE
-    assert [job.callable for job in client.queue] == [job.handleInterrupt]
+    assert (job.status, job.result) == (COMPLETED, "waited")
 
 
-def test_a_grace_period_that_was_ended_before_the_stop_is_none(patient, begin, client, reactor):
+def test_a_grace_period_is_cut_short(endlessly_patient, begin, client, reactor):
     job = begin(work.wait)
-    patient.end_grace_period()
-    reactor.time_flies(0)
-    assert patient.activated
     reactor.stop()
+    reactor.time_flies(100)
+    endlessly_patient.limit_grace(30)
+    reactor.time_flies(20)
+    endlessly_patient.limit_grace(10)
+    reactor.time_flies(9)
+    assert reactor.running
+    reactor.time_flies(1)
     assert not reactor.running
     client.manager.begin()
     assert [job.callable for job in client.queue] == [job.handleInterrupt]
+
+
+def test_a_grace_period_is_ended_at_once(patient, begin, client, reactor):
+    job = begin(work.wait)
+    waited_for = patient.deactivate()
+    patient.limit_grace(0)
+    assert waited_for.called
+    client.manager.begin()
+    assert [job.callable for job in client.queue] == [job.handleInterrupt]
+
+
+def test_without_a_stop_there_is_no_grace_period_to_cut_short(
+    patient, begin, put, reactor, completed
+):
+    job = begin(work.wait)
+    patient.limit_grace(0)
+    reactor.time_flies(60)
+    assert patient.activated
+    work.gate.set()
+    completed(job, put(work.answer))
 
 
 def test_a_grace_period_is_not_waited_for_when_nothing_runs(

@@ -1,7 +1,7 @@
 """Jobs and callbacks that end the thread they run in."""
 
 from tests.dispatcher import work
-from tests.dispatcher.looking import seconds
+from tests.dispatcher.looking import idle, seconds
 
 
 def test_a_job_that_ends_its_thread_is_interrupted_and_runs_again(
@@ -22,3 +22,19 @@ def test_a_callback_that_ends_its_thread_is_performed_by_another(dispatcher, cli
     completed(job, callback)
     assert callback.result == "stayed"
     assert job.result == 42
+
+
+def test_jobs_that_ended_are_counted_once_they_have(dispatcher, put, begin, completed, settle):
+    assert dispatcher.jobs_ended == 0
+    completed(*[put(work.answer) for _ in range(10)], put(work.fail))
+    settle(lambda: dispatcher.jobs_ended == 11)
+    # One try of it ended its thread.
+    completed(put(work.leave))
+    settle(lambda: dispatcher.jobs_ended >= 12)
+    before = dispatcher.jobs_ended
+    job = begin(work.wait)
+    settle(lambda: idle(dispatcher) is False)
+    assert dispatcher.jobs_ended == before
+    work.gate.set()
+    completed(job)
+    settle(lambda: dispatcher.jobs_ended == before + 1)

@@ -312,7 +312,11 @@ class IDispatcher(Interface):
     )
     queues = Attribute("Maps the name of each queue to a mapping of agent names to worker pools.")
     shutdown_grace_period = Attribute(
-        "How long (float, seconds) a graceful stop waits for running jobs; 0 by default."
+        "How long (float, seconds) a graceful stop waits for running jobs; 0 by default. math.inf: "
+        "until they have ended."
+    )
+    jobs_ended = Attribute(
+        "How many jobs its threads have brought to an end, well or badly, since it was made."
     )
 
     def activate(threaded: bool | None = False) -> None:
@@ -328,10 +332,10 @@ class IDispatcher(Interface):
     def deactivate() -> Any:
         """Stop claiming, wait the grace period for running jobs, and hand back the rest."""
 
-    def end_grace_period() -> None:
-        """Give running jobs no more time, and hand them back, if a stop waits for them.
+    def limit_grace(seconds: float) -> None:
+        """Have a stop that is under way wait so long (seconds) from now for the running jobs.
 
-        A later stop gives them none either. For any thread.
+        0 interrupts them at once. Does nothing if no stop waits for jobs. For the reactor's thread.
         """
 
     def getStatistics(

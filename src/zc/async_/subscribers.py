@@ -452,7 +452,9 @@ def _handle_signal(number: int, frame: Any) -> None:
         # Another signal: jobs get no more time. They are handed back, before whoever handles the
         # exception closes the database.
         for dispatcher in dispatchers:
-            dispatcher.end_grace_period()
+            # A later stop gives them none either.
+            dispatcher.shutdown_grace_period = 0
+            dispatcher.reactor.callFromThread(dispatcher.limit_grace, 0)
         _stop_all(dispatchers)
         raise
     default = _default_handlers()[number]

@@ -127,10 +127,9 @@ class Dispatcher(Reports):
         self.activated = False
         return self._leaving.begin()
 
-    def end_grace_period(self) -> None:
-        """See `zc.async_.interfaces.IDispatcher`."""
-        self.shutdown_grace_period = 0
-        self.reactor.callFromThread(self._leaving.end_grace)
+    def limit_grace(self, seconds: float) -> None:
+        """See `zc.async_.interfaces.IDispatcher`. From the reactor's thread."""
+        self._leaving.limit_grace(seconds)
 
     def stop_on_reactor(self) -> Deferred | None:
         """As `deactivate`, for a reactor that goes on: it is left as if nothing had been there.

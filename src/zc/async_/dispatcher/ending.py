@@ -15,7 +15,7 @@ def join_workers(dispatcher: Any, seconds: float) -> list[str]:
     for worker in [one for one in threading.enumerate() if isinstance(one, Worker)]:
         if worker.dispatcher is not dispatcher:
             continue
-        worker.join(max(0, end - time.monotonic()))
+        worker.join(min(max(0, end - time.monotonic()), threading.TIMEOUT_MAX))
         task = worker.task
         if worker.is_alive():
             job = "(idle)" if task is None else task.info["call"]

@@ -3,6 +3,7 @@
 `ending` waits for the threads after that.
 """
 
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -77,7 +78,7 @@ class Leaving:
         if not self._may_leave():
             self.stopped = Deferred()
             if self._grace:
-                self._schedule.timers.set("grace", grace_period, self.end_grace)
+                self._set_grace(grace_period)
             return self.stopped
         self._leave()
         return None
@@ -86,8 +87,21 @@ class Leaving:
         working = any(pool.busy for pool in self._pools.all())
         return not self._schedule.polling and not (self._grace and working)
 
-    def end_grace(self) -> None:
-        """Do not wait for running jobs any longer."""
+    def _set_grace(self, seconds: float) -> None:
+        if seconds < math.inf:
+            self._schedule.timers.set("grace", seconds, self._end_grace)
+
+    def limit_grace(self, seconds: float) -> None:
+        """Give the running jobs so long from now, if they are being given their grace period."""
+        if self.stopped is None or not self._grace:
+            return
+        if seconds > 0:
+            self._set_grace(seconds)
+        else:
+            self._schedule.timers.cancel("grace")
+            self._end_grace()
+
+    def _end_grace(self) -> None:
         self._grace = False
         self.leave_if_possible()
 

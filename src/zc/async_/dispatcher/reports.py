@@ -8,6 +8,7 @@ import zc.async_.clock
 from zc.async_.dispatcher.pool import Pool
 from zc.async_.dispatcher.pools import Pools
 from zc.async_.dispatcher.records import PollInfo, Records, reported
+from zc.async_.dispatcher.returns import Returns
 
 
 class Reports:
@@ -20,6 +21,7 @@ class Reports:
     activated: Any
     _records: Records
     _pools: Pools
+    _returns: Returns
     #: When it was activated, by `zc.async_.clock.monotonic`.
     _activated_at: int
 
@@ -37,6 +39,11 @@ class Reports:
     def jobs(self) -> dict[tuple[int, str], dict[str, Any]]:
         """See `zc.async_.interfaces.IDispatcher`."""
         return self._records.jobs()
+
+    @property
+    def jobs_ended(self) -> int:
+        """See `zc.async_.interfaces.IDispatcher`."""
+        return self._returns.ended
 
     def getStatistics(
         self,

@@ -22,6 +22,8 @@ class Returns:
         self._added: collections.deque[tuple[Pool, Worker, Task]] = collections.deque()
         # Set by any thread that has appended; the reactor's thread waits for it and clears it.
         self._is_added = threading.Event()
+        #: How many jobs have ended. Any thread may read it.
+        self.ended = 0
         self.begin_anew()
 
     def begin_anew(self) -> None:
@@ -60,6 +62,8 @@ class Returns:
             self._records.job_ended(reported(other), outcome)
         if task.deferred is not None:
             self._await(pool, task)
+        elif not task.lost:
+            self.ended += 1
 
     # -- jobs that wait
 
