@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from zc.async_.demo import DEFAULT_QUERY
 from zc.async_.interfaces import AsyncError
+from zc.async_.worker import arguments as worker_arguments
 
 _DEMO = """\
 Make a full-text index of every text, Python and ReST file under FOLDER with jobs in a database: one
@@ -32,8 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     try:
-        _demo(options)
-        return 0
+        return int(options.run(options))
     except AsyncError as error:
         print(f"zc-async {options.command}: {error}", file=sys.stderr)
         return getattr(error, "status", 1)
@@ -78,12 +78,21 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_QUERY,
         help="what to search for when the index is made (default: %(default)s)",
     )
+    demo.set_defaults(run=_demo)
+    worker_arguments.add_parser(commands).set_defaults(run=_worker)
     return parser
 
 
-def _demo(options: argparse.Namespace) -> None:
+def _demo(options: argparse.Namespace) -> int:
     # Imported here so that help and errors in arguments come at once, and without the packages of
     # the extra.
     from zc.async_.demo import command
 
     command.run(options.folder, options.instance, options.query)
+    return 0
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from zc.async_.worker import command
+
+    return command.run(vars(options))

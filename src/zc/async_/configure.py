@@ -67,10 +67,11 @@ def base() -> None:
     """
     minimal()
     zope.component.provideAdapter(zc.twist.connection)
-    _provide_queue()
+    queue_adapters()
 
 
-def _provide_queue() -> None:
+def queue_adapters() -> None:
+    """Register what adapts persistent objects and connections to `IQueue`. After `minimal`."""
     for kind in (persistent.interfaces.IPersistent, ZODB.interfaces.IConnection):
         zope.component.provideAdapter(zc.async_.queue.getDefaultQueue, adapts=(kind,))
 
@@ -121,7 +122,7 @@ def start(
     )
     installer: Any = zc.async_.subscribers.QueueInstaller(db_name=db_name)
     installer.check(db)
-    _provide_queue()
+    queue_adapters()
     handler = zc.async_.subscribers.AgentInstaller(
         "main", chooser=agent_chooser, size=agent_size, filter=agent_filter
     )

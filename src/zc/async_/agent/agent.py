@@ -204,6 +204,8 @@ class Agent(Located, Books):
 
     #: The queue, if the agent was removed: its jobs go on, and may wait for other jobs.
     last_queue: Any = None
+    #: Whether the settings of `zc-async worker` name it, or did.
+    of_settings = False
     _filter: Any = None
     stored_chooser: Any = None
     _filter_version = 0

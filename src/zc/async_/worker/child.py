@@ -1,0 +1,185 @@
+"""The process of a worker: `python -m zc.async_.worker.child SOCKET LOCK`, started by a supervisor.
+
+SOCKET and LOCK are descriptors: of the connection with the supervisor, and of the lock of the slot,
+which lasts as long as this process.
+"""
+
+import contextlib
+import logging
+import math
+import os
+import signal
+import sys
+from typing import Any
+
+import twisted.internet.main
+import zope.component
+
+import zc.async_.configure
+from zc.async_.dispatcher import Reactor
+from zc.async_.interfaces import AsyncError, DatabaseOpened
+from zc.async_.subscribers import QueueInstaller
+from zc.async_.worker import SettingsError, databases, functions, logs, messages, zopeconf
+from zc.async_.worker.agents import AgentKeeper
+from zc.async_.worker.channel import Channel
+from zc.async_.worker.databases import is_out_of_reach
+from zc.async_.worker.dispatching import Dispatching
+from zc.async_.worker.settings import Settings
+from zc.async_.worker.vitals import Vitals
+
+#: Threads of the reactor: one polls, and the application may use others.
+REACTOR_THREADS = 20
+
+_log = logging.getLogger("zc.async.worker")
+
+
+class Worker:
+    """The life of the process. For the main thread, which becomes that of the reactor."""
+
+    def __init__(self, settings: Settings, channel: Channel, reactor: Any) -> None:
+        self._settings = settings
+        self._channel = channel
+        self._reactor = reactor
+        #: None before the databases are open.
+        self._dispatching: Dispatching | None = None
+        self._error: BaseException | None = None
+        #: How many signals to end there were.
+        self._signals = 0
+
+    def run(self) -> int:
+        """Work until the supervisor, or a signal, ends it; return the exit status."""
+        self._channel.listen(self._hear)
+        try:
+            database = self._open()
+            self._configure(database)
+        except (Exception, SystemExit) as error:
+            return self._tell(error)
+        self._dispatching = Dispatching(self._settings, database, self._reactor)
+        self._reactor.callWhenRunning(self._begin)
+        # The application may start processes by the reactor, which needs the handlers for that.
+        self._reactor.run(installSignalHandlers=True)
+        self._dispatching.close()
+        return 0 if self._error is None else self._tell(self._error)
+
+    # -- before it works
+
+    def _open(self) -> Any:
+        if self._settings.zope_conf is not None:
+            database = zopeconf.open_site(self._settings.zope_conf)
+            zc.async_.configure.minimal()
+            zc.async_.configure.queue_adapters()
+            return database
+        zc.async_.configure.base()
+        return databases.open_all(
+            self._settings.db, lambda text: self._channel.say(messages.WAITING, text=text)
+        )
+
+    def _configure(self, database: Any) -> None:
+        settings = self._settings
+        # Found first: an error leaves nothing half done.
+        keeper = AgentKeeper(settings)
+        setup = settings.setup and functions.find(settings.setup, "setup")
+        self._install_queues(database)
+        zope.component.provideHandler(keeper)
+        if setup:
+            try:
+                setup(database)
+            except (Exception, SystemExit) as error:
+                if is_out_of_reach(error):
+                    raise
+                raise SettingsError(
+                    f"setup ({settings.setup}) has raised {functions.told_with_place(error)}"
+                ) from error
+
+    def _install_queues(self, database: Any) -> None:
+        name = self._settings.queue_db
+        if name is not None and name not in database.databases:
+            known = ", ".join(map(repr, database.databases))
+            raise SettingsError(
+                f"queue-db is {name!r}, and there is no such database: there are {known}; name one "
+                "of these, or give another URI with database_name=NAME in its query"
+            )
+        installer: Any = QueueInstaller(self._settings.queues or ("",), db_name=name)
+        installer(DatabaseOpened(database))
+
+    def _tell(self, error: BaseException) -> int:
+        """Tell the supervisor why this cannot work."""
+        _log.debug("this worker cannot begin", exc_info=error)
+        again = isinstance(error, zopeconf.OutOfReachError) or is_out_of_reach(error)
+        is_for_people = isinstance(error, AsyncError | zopeconf.OutOfReachError)
+        text = messages.shortened(str(error)) if is_for_people else functions.told_with_place(error)
+        self._channel.say(messages.FAILED, text=text, again=again)
+        return 2
+
+    # -- on the reactor
+
+    def _begin(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+        try:
+            assert self._dispatching is not None
+            self._dispatching.begin()
+            Vitals(self._dispatching, self._channel, self._reactor).begin()
+        except Exception as error:
+            self._error = error
+            self._leave(0)
+
+    def _leave(self, seconds: float) -> None:
+        assert self._dispatching is not None
+        if self._dispatching.leave(seconds):
+            self._channel.say(messages.LEAVING)
+
+    # -- in other threads, and in the middle of anything
+
+    def _signalled(self, number: int, frame: Any) -> None:
+        self._signals += 1
+        grace = self._settings.grace if self._signals == 1 else 0
+        self._reactor.callFromThread(self._leave, grace)
+
+    def _hear(self, message: dict[str, Any] | None) -> None:
+        if message is not None and message["say"] == messages.DRAIN:
+            seconds = message["seconds"]
+            self._reactor.callFromThread(self._leave, math.inf if seconds is None else seconds)
+        elif message is None and self._dispatching is not None:
+            _log.warning("the supervisor is gone: this worker ends when its jobs have")
+            self._reactor.callFromThread(self._leave, self._settings.grace)
+        elif message is None:
+            # It has done nothing yet, and may be waiting for its database.
+            os._exit(1)
+
+
+def main(descriptor: int, lock: int) -> int:
+    """Work for a supervisor; return the exit status."""
+    # Who means all supervisors, by the name of the program, means no worker.
+    signal.signal(signal.SIGHUP, lambda _number, _frame: None)
+    channel = Channel(descriptor)
+    _keep(lock)
+    message = channel.receive()
+    if message is None:
+        return 1
+    settings = Settings.from_plain(message["settings"])
+    reactor = Reactor()
+    reactor.suggestThreadPoolSize(REACTOR_THREADS)
+    # Before the application can import another: what it has the reactor do is to be done.
+    twisted.internet.main.installReactor(reactor)
+    logs.start(f"worker-{message['number']}", settings.log_level)
+    return Worker(settings, channel, reactor).run()
+
+
+def _keep(lock: int) -> None:
+    """Hold the lock for this process, and not for those that its jobs start."""
+    os.set_inheritable(lock, False)
+
+    def close() -> None:
+        with contextlib.suppress(OSError):
+            os.close(lock)
+
+    os.register_at_fork(after_in_child=close)
+
+
+if __name__ == "__main__":
+    try:
+        status = main(*map(int, sys.argv[1:]))
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)
