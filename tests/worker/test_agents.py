@@ -138,6 +138,15 @@ def test_an_agent_that_the_settings_name_no_more_takes_no_jobs(activate):
     assert sizes(activate({"name": "a", "size": 2}))[""] == {"a": 2, "b": 0}
 
 
+def test_an_agent_that_is_named_again_takes_jobs_again(activate):
+    assert sizes(activate())[""] == {"main": 3}
+    assert sizes(activate({"name": "other", "size": 1}))[""] == {"main": 0, "other": 1}
+    assert sizes(activate())[""] == {"main": 3, "other": 0}
+    # One that an operator has paused stays so.
+    activate()[""]["main"].size = 0
+    assert sizes(activate())[""] == {"main": 0, "other": 0}
+
+
 def test_agents_of_the_application_are_left_alone(activate):
     found = activate()
     found[""]["own"] = Agent(size=9)

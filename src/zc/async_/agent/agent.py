@@ -204,8 +204,8 @@ class Agent(Located, Books):
 
     #: The queue, if the agent was removed: its jobs go on, and may wait for other jobs.
     last_queue: Any = None
-    #: Whether the settings of `zc-async worker` name it, or did.
-    of_settings = False
+    #: Whether the settings of `zc-async worker` name it; False if they did. None: it is not theirs.
+    of_settings: bool | None = None
     _filter: Any = None
     stored_chooser: Any = None
     _filter_version = 0

@@ -42,11 +42,16 @@ class _Wanted:
         agent = agents.get(self.name)
         if agent is None:
             agent = agents[self.name] = Agent(size=DEFAULT_SIZE)
-        if self.size is not None and agent.size != self.size:
-            agent.size = self.size
+        known = getattr(agent, "of_settings", None)
+        size = self.size
+        if size is None and known is False:
+            # Other settings have paused it, and no operator.
+            size = DEFAULT_SIZE
+        if size is not None and agent.size != size:
+            agent.size = size
         if self.is_choosy:
             self._apply_choice(agent)
-        if isinstance(agent, Agent) and not agent.of_settings:
+        if isinstance(agent, Agent) and not known:
             agent.of_settings = True
 
     def _apply_choice(self, agent: Any) -> None:
@@ -88,9 +93,9 @@ class AgentKeeper:
             one.apply(agents)
         names = {one.name for one in here}
         for name, agent in agents.items():
-            if name not in names and getattr(agent, "of_settings", False) and agent.size:
-                # With its history, and what it may still have, it is not removed.
-                agent.size = 0
+            if name not in names and getattr(agent, "of_settings", None):
+                # It has a history, so it is not removed.
+                agent.of_settings, agent.size = False, 0
 
 
 def _of(agent: settings.Agent, wanted: settings.Settings) -> _Wanted:

@@ -7,8 +7,9 @@ from twisted.python.log import PythonLoggingObserver
 
 from zc.async_.worker.values import level_number
 
-#: Names of loggers that say something of each job, and of each connection: only for "debug".
-_DETAILED = ("zc.async.trace", "twisted")
+#: Names of loggers that say something of each job, or of each attempt to connect: their INFO is for
+#: "debug".
+_DETAILED = ("zc.async.trace", "ZEO", "twisted")
 
 
 def start(who: str, level: str) -> None:
