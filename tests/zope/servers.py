@@ -238,3 +238,17 @@ class Site(Server):
 
     def arguments(self):
         return [str(self.python), "-m", "wsgi_application.serve", str(self.conf)]
+
+
+class Worker(Server):
+    """`zc-async worker` for the site of another server."""
+
+    def __init__(self, server, conf, *arguments):
+        super().__init__(server.python, server.folder)
+        self.output = server.folder.with_suffix(".worker.log")
+        self.output.touch()
+        self._arguments = [*("--zope-conf", conf), *("--state", server.folder / "state")]
+        self._arguments += arguments
+
+    def arguments(self):
+        return [str(self.python), *("-m", "zc.async_", "worker"), *map(str, self._arguments)]

@@ -36,7 +36,8 @@ _log = logging.getLogger("zc.async.worker")
 class Worker:
     """The life of the process. For the main thread, which becomes that of the reactor."""
 
-    def __init__(self, settings: Settings, channel: Channel, reactor: Any) -> None:
+    def __init__(self, number: int, settings: Settings, channel: Channel, reactor: Any) -> None:
+        self._number = number
         self._settings = settings
         self._channel = channel
         self._reactor = reactor
@@ -49,8 +50,13 @@ class Worker:
     def run(self) -> int:
         """Work until the supervisor, or a signal, ends it; return the exit status."""
         self._channel.listen(self._hear)
+        if self._settings.zope_conf is None:
+            self._start_logs()
         try:
             database = self._open()
+            if self._settings.zope_conf is not None:
+                # The site may have a log of its own.
+                self._start_logs()
             self._configure(database)
         except (Exception, SystemExit) as error:
             return self._tell(error)
@@ -62,6 +68,9 @@ class Worker:
         return 0 if self._error is None else self._tell(self._error)
 
     # -- before it works
+
+    def _start_logs(self) -> None:
+        logs.start(f"worker-{self._number}", self._settings.log_level)
 
     def _open(self) -> Any:
         if self._settings.zope_conf is not None:
@@ -162,8 +171,7 @@ def main(descriptor: int, lock: int) -> int:
     reactor.suggestThreadPoolSize(REACTOR_THREADS)
     # Before the application can import another: what it has the reactor do is to be done.
     twisted.internet.main.installReactor(reactor)
-    logs.start(f"worker-{message['number']}", settings.log_level)
-    return Worker(settings, channel, reactor).run()
+    return Worker(message["number"], settings, channel, reactor).run()
 
 
 def _keep(lock: int) -> None:

@@ -13,15 +13,20 @@ _DETAILED = ("zc.async.trace", "ZEO", "twisted")
 
 
 def start(who: str, level: str) -> None:
-    """Have records written. `who`: the process, for people. `level`: the name of one."""
+    """Have records written, unless the application has seen to that.
+
+    `who`: the process, for people. `level`: the name of one.
+    """
+    # Errors in what the reactor calls. Else they would be printed with a traceback.
+    PythonLoggingObserver("twisted").start()
+    if logging.getLogger().handlers:
+        return
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         logging.Formatter(f"%(asctime)s %(levelname)s {who}[%(process)d] %(name)s: %(message)s")
     )
     logging.getLogger().addHandler(handler)
     set_level(level)
-    # Errors in what the reactor calls. Else they would be printed with a traceback.
-    PythonLoggingObserver("twisted").start()
 
 
 def set_level(level: str) -> None:
