@@ -138,3 +138,15 @@ def test_names_that_are_no_text_can_be_written(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "stdout", out)
         assert demo(folder) == 0
     assert r"'\udcff.txt'" in (tmp_path / "out").read_text()
+
+
+@pytest.mark.parametrize("number", ["0", "two", ""])
+def test_a_wrong_number_of_processes(number, capsys):
+    assert demo("--processes", number) == 2
+    assert one_error(capsys) == (f"--processes is {number!r}: give a number of at least 1, or auto")
+
+
+def test_the_extra_of_worker_processes(capsys, monkeypatch):
+    monkeypatch.setattr(zc.async_.demo.command.importlib.util, "find_spec", lambda name: None)
+    assert demo("--processes", "2") == 1
+    assert one_error(capsys).endswith('pip install "zc.async[worker]"')

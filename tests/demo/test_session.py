@@ -12,6 +12,7 @@ import ZODB
 
 from tests.demo.tools import demo, figure, make_files, what_counts
 from zc.async_.demo import files, report, search, session, storage
+from zc.async_.demo.alone import Alone
 from zc.async_.demo.stopping import Stop
 from zc.async_.process.instanceuuid import getUUID
 
@@ -257,10 +258,10 @@ def crash(folder, instance, claimed):
     instance.mkdir()
     os.environ["ZC_ASYNC_UUID"] = str(instance / "uuid.txt")
     opened = storage.open_storage(str(instance))
-    made = session._Session(str(instance), opened)
+    made = session._Session(str(instance), Alone(opened))
     made.begin(str(folder), Stop())
     identity = getUUID()
-    made._commit(lambda: made._start_run(identity))
+    made._commit(made._start_run)
     made._commit(lambda: made._put_batch(made._demo.batches[0]))
     made._commit(lambda: claim(made._queue, identity, claimed))
     made.close()
@@ -298,7 +299,7 @@ def test_instance_with_a_new_identity_goes_on_too(
 def test_each_file_is_read_and_counted_once(folder, instance):
     assert demo(folder, "--instance", instance) == 0
     opened = storage.open_storage(str(instance))
-    made = session._Session(str(instance), opened)
+    made = session._Session(str(instance), Alone(opened))
     assert made._demo.read() == 50
     assert made._demo.index.documentCount() == 50
     assert len(made._queue) == 0

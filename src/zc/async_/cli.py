@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         default=DEFAULT_QUERY,
         help="what to search for when the index is made (default: %(default)s)",
     )
+    demo.add_argument(
+        "--processes",
+        metavar="N",
+        help="have worker processes do the jobs, with a ZEO server for them; auto: as many as "
+        "there are cores (default: this process does them)",
+    )
     demo.set_defaults(run=_demo)
     worker_arguments.add_parser(commands).set_defaults(run=_worker)
     return parser
@@ -88,7 +94,7 @@ def _demo(options: argparse.Namespace) -> int:
     # the extra.
     from zc.async_.demo import command
 
-    command.run(options.folder, options.instance, options.query)
+    command.run(options.folder, options.instance, options.query, options.processes)
     return 0
 
 

@@ -14,6 +14,8 @@ DATABASE = "demo.fs"
 LOG = "events.log"
 #: The file with the identity of the dispatcher.
 UUID = "uuid.txt"
+#: The folder with the identities of worker processes.
+WORKERS = "workers"
 
 #: The environment variable that tells `zc.async_.process.instanceuuid` the path of the identity.
 _UUID_VARIABLE = "ZC_ASYNC_UUID"
@@ -55,7 +57,7 @@ def not_an_instance(path: str) -> DemoError:
 
 def _is_ours(name: str) -> bool:
     """Whether this may be left over from an instance that was killed before it had a database."""
-    return name.startswith((DATABASE, LOG, UUID, ".uuid-"))
+    return name.startswith((DATABASE, LOG, UUID, WORKERS, ".uuid-"))
 
 
 @contextlib.contextmanager

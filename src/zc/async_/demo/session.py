@@ -1,55 +1,47 @@
 """One run of the demo in an instance: begin or go on, have the jobs done, report."""
 
 import contextlib
-import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import transaction
-import ZODB
 
 import zc.async_.clock
-import zc.async_.dispatcher
 import zc.async_.interfaces
-from zc.async_.agent import Agent
 from zc.async_.demo import DemoError, files, jobs, records, report
+from zc.async_.demo.alone import Alone
+from zc.async_.demo.crewed import Crewed
 from zc.async_.demo.folder import LOG, not_an_instance
 from zc.async_.demo.log import logging_to
 from zc.async_.demo.stopping import Stop, Stopped
 from zc.async_.demo.storage import Storage, open_storage, write_error
-from zc.async_.dispatcher import Reactor, Worker
 from zc.async_.interfaces import COMPLETED
-from zc.async_.process import getUUID
 from zc.async_.queue import Queue, Queues
-
-#: How many jobs run at the same time. Reading sometimes waits for the disk, the rest waits for the
-#: interpreter: six threads took longer than three, with more conflicts.
-WORKERS = 3
 
 #: Seconds between two looks at the progress of the jobs.
 LOOK_INTERVAL = 0.1
-
-#: How long (seconds) a stop of the demo waits for running jobs. The longest is a merge.
-GRACE = 30.0
 
 #: What to do after the demo was stopped, or could not write.
 SAME_INSTANCE = "run it again with the same --instance, and it goes on where it was"
 NEW_INSTANCE = "name a folder that has more with --instance"
 
-#: Objects in the cache of a connection: most of the index of the standard library, so that a merge
-#: does not read again the records that the one before it wrote.
-CACHE_SIZE = 20_000
 
-
-def run(folder: str | None, instance: str, temporary: bool, query: str, stop: Stop) -> None:
+def run(
+    folder: str | None,
+    instance: str,
+    temporary: bool,
+    query: str,
+    stop: Stop,
+    processes: int | None = None,
+) -> None:
     """Index and report.
 
     `folder`: a real path, or None for the instance's own or the standard library. `instance`: its
-    folder. `temporary`: whether that is temporary. Raises DemoError.
+    folder. `temporary`: whether that is temporary. `processes`: how many do the jobs; None: this
+    one. Raises DemoError.
     """
-    with logging_to(instance), _open(instance) as session:
+    with logging_to(instance), _open(instance, processes) as session:
         try:
             session.begin(folder, stop)
             session.work(stop)
@@ -57,17 +49,25 @@ def run(folder: str | None, instance: str, temporary: bool, query: str, stop: St
         except Stopped as stopped:
             hint = "" if temporary else f": {SAME_INSTANCE}"
             raise DemoError(f"{stopped}{hint}", stopped.status) from None
-        except OSError as error:
-            if session.storage.error is None:
+        except Exception:
+            # A client of a server sees others than that.
+            error = session.place.storage.error
+            if error is None:
                 raise
             remedy = NEW_INSTANCE if temporary else SAME_INSTANCE
             raise write_error(error, instance, remedy) from None
 
 
 @contextlib.contextmanager
-def _open(instance: str) -> Iterator["_Session"]:
+def _open(instance: str, processes: int | None) -> Iterator["_Session"]:
     storage = open_storage(instance)
-    session = _Session(instance, storage)
+    try:
+        session = _Session(instance, _place(storage, instance, processes))
+    except Exception as problem:
+        error = storage.error or problem
+        if isinstance(error, OSError):
+            raise write_error(error, instance) from None
+        raise
     try:
         yield session
     finally:
@@ -77,19 +77,21 @@ def _open(instance: str) -> Iterator["_Session"]:
             session.close()
 
 
-class _Session:
-    """The database of one run, and the steps of the run. Only for the main thread."""
+def _place(storage: Storage, instance: str, processes: int | None) -> Any:
+    """An `IPlace`."""
+    if processes is None:
+        return Alone(storage)
+    return Crewed(storage, instance, processes)
 
-    def __init__(self, instance: str, storage: Storage) -> None:
-        self.storage = storage
+
+class _Session:
+    """The steps of one run. Only for the main thread."""
+
+    def __init__(self, instance: str, place: Any) -> None:
+        self.place = place
         self._instance = instance
-        try:
-            # This writes the root if the database is new.
-            self._database = ZODB.DB(storage, cache_size=CACHE_SIZE)
-        except OSError as error:
-            raise write_error(error, instance) from None
         self._manager = transaction.TransactionManager()
-        self._connection = self._database.open(self._manager)
+        self._connection = place.database.open(self._manager)
         self._root = self._connection.root()
         self._display = report.Display()
 
@@ -103,13 +105,9 @@ class _Session:
 
     def close(self) -> None:
         """Close the database once no worker uses it."""
-        for thread in threading.enumerate():
-            # The only dispatcher of this process has told it to end.
-            if isinstance(thread, Worker):
-                thread.join()
         self._manager.abort()
         self._connection.close()
-        self._database.close()
+        self.place.close()
 
     # -- beginning
 
@@ -158,19 +156,15 @@ class _Session:
             return
         verb = "going on with" if demo.run else "indexing"
         self._display.say(f"{verb} {demo.length:,} files of {files.display(demo.folder)}")
-        identity = getUUID()
-        self._commit(lambda: self._start_run(identity))
-        with self._display, self._dispatcher(identity):
+        self._commit(self._start_run)
+        with self._display, self.place.working():
             self._put(stop)
             self._wait(stop)
         self._commit(self._sum_up)
 
-    def _start_run(self, identity: uuid.UUID) -> None:
-        dispatchers = self._queue.dispatchers
-        if identity not in dispatchers:
-            dispatchers.register(identity)
-            dispatchers[identity]["main"] = Agent(size=WORKERS)
-        for agents in dispatchers.values():
+    def _start_run(self) -> None:
+        self.place.register(self._queue)
+        for agents in self._queue.dispatchers.values():
             # Left over from a process that was killed. Siblings usually wait until its pings stop;
             # here the lock on the database says that no other process lives. Its jobs go back to
             # the queue, or their retry policies are asked about the interruption.
@@ -178,30 +172,6 @@ class _Session:
                 agents.deactivate()
         self._demo.run += 1
         self._demo.run_start = zc.async_.clock.microseconds()
-
-    @contextlib.contextmanager
-    def _dispatcher(self, identity: uuid.UUID) -> Iterator[None]:
-        """Run a dispatcher inside of the context; at the end, give its jobs time to end."""
-        reactor = Reactor()
-        dispatcher = zc.async_.dispatcher.Dispatcher(
-            self._database, reactor, uuid=identity, shutdown_grace_period=GRACE
-        )
-
-        def run_reactor() -> None:
-            dispatcher.activate()
-            reactor.run(installSignalHandlers=False)
-
-        thread = threading.Thread(target=run_reactor, name="zc.async demo", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            if self.storage.error is not None:
-                # Jobs that still run cannot be committed.
-                dispatcher.shutdown_grace_period = 0
-            reactor.callFromThread(reactor.stop)
-            thread.join()
-            zc.async_.dispatcher.pop(identity)
 
     def _put(self, stop: Stop) -> None:
         """Put the jobs of the batches that no run has put yet."""
@@ -224,8 +194,9 @@ class _Session:
 
     def _look(self, stop: Stop) -> None:
         stop.check()
-        if self.storage.error is not None:
-            raise self.storage.error
+        if self.place.storage.error is not None:
+            raise self.place.storage.error
+        self.place.check()
         self._manager.begin()
         self._display.show(self._demo)
 
@@ -236,7 +207,7 @@ class _Session:
         done = [job for batch in demo.batches for job in jobs.all_jobs(batch)]
         seconds = sum(demo.totals.times.values()) / 1_000_000
         retries = sum(map(jobs.count_retries, done))
-        demo.summary = records.Summary(len(done), retries, seconds, self.storage.getSize())
+        demo.summary = records.Summary(len(done), retries, seconds, self.place.storage.getSize())
 
     def finish(self, query: str) -> None:
         """Report. Raises DemoError if jobs failed. Does not write the database."""

@@ -4,8 +4,11 @@ It opens no database and imports nothing of the application, so hardly anything 
 signal. If it is killed, the workers notice, and end when their jobs have.
 """
 
+import contextlib
 import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 
@@ -66,6 +69,22 @@ class Supervisor:
         if self._error is not None:
             raise self._error
         return 1 if self._crew.has_killed else 0
+
+    def follow(self, descriptor: int) -> None:
+        """Kill all and end when somebody closes the other end of a pipe or socket. Before `run`."""
+
+        def wait() -> None:
+            with contextlib.suppress(OSError):
+                while os.read(descriptor, 1024):
+                    pass
+            self._reactor.callFromThread(self._kill)
+
+        threading.Thread(target=wait, name="zc.async followed", daemon=True).start()
+
+    def _kill(self) -> None:
+        self._ends = max(self._ends, 2)
+        self._crew.stop(0)
+        self._crew.kill()
 
     def end(self) -> None:
         """Have all end, as by a signal: by the second call at once. For the reactor's thread."""
