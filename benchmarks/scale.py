@@ -40,6 +40,8 @@ class Scale:
     #: Quotas for which jobs wait while claims and polls are timed: few and many.
     few_quotas: int
     many_quotas: int
+    #: Darts that each of some jobs throws to find out what pi is.
+    darts: int
 
 
 FULL = Scale(
@@ -62,6 +64,7 @@ FULL = Scale(
     quotas=2000,
     few_quotas=100,
     many_quotas=100_000,
+    darts=4_000_000,
 )
 
 QUICK = Scale(
@@ -84,4 +87,5 @@ QUICK = Scale(
     quotas=40,
     few_quotas=20,
     many_quotas=600,
+    darts=20_000,
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import zc.async_
+from tests.programs import run_program
 
 ROOT = Path(zc.async_.__file__).parent
 
@@ -15,6 +16,18 @@ FLOORS = ("process", "zeo", "storing", "running", "job", "agent", "queue", "disp
 
 #: What operators ask with, above the wings: what each may import besides these.
 QUESTIONS = {"commands": set(), "monitor": {"commands"}, "monitordb": {"commands"}}
+
+#: What the process of a worker has, beside what its supervisor has.
+IN_WORKERS = {
+    "agents",
+    "channel",
+    "child",
+    "databases",
+    "dispatching",
+    "functions",
+    "vitals",
+    "zopeconf",
+}
 
 #: What any wing may import: the contract, the clock, small things.
 GROUND = {"interfaces", "clock", "dates", "utils", "warners", "threadlocal"}
@@ -87,6 +100,31 @@ def test_what_operators_ask_with_knows_nothing_that_stands_beside_it(name):
             assert words[0] in known, f"{path} imports from {words[0]}"
             if words[0] in QUESTIONS[name]:
                 assert words[1:] in ([], ["values"], ["words"]), f"{path} imports past the face"
+
+
+def test_the_supervisor_of_workers_knows_no_wing_and_nothing_of_its_workers():
+    for path in files("worker"):
+        if path.stem in IN_WORKERS:
+            continue
+        for words, name in of_this_package(path):
+            assert words[0] in {"worker", "interfaces"}, f"{path} imports from {words[0]}"
+            # A module, or what the face has itself.
+            assert not {*words[1:], name} & IN_WORKERS, f"{path} imports {words}, {name}"
+
+
+def test_the_supervisor_of_workers_makes_no_identity_of_its_own(tmp_path):
+    place = tmp_path / "place"
+    place.mkdir()
+    done = run_program(
+        place,
+        """
+        import sys
+        import zc.async_.cli, zc.async_.worker.supervisor
+        print([name for name in sys.modules if name.startswith("zc.async_.process")])
+        """,
+    )
+    assert done.stdout == "[]\n", done.stderr
+    assert list(place.iterdir()) == []
 
 
 @pytest.mark.parametrize("wing", FLOORS)
