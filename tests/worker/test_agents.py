@@ -105,6 +105,16 @@ def test_several_agents_with_queues_filters_and_choosers(activate):
     assert found[""]["chosen"].chooser is choose
 
 
+def test_an_agent_gets_the_labels_that_the_settings_name_and_keeps_others(activate):
+    def labels(**values):
+        return activate({"name": "main", **values})[""]["main"].labels
+
+    assert labels() == ()
+    assert labels(labels=("eu", "gpu")) == ("eu", "gpu")
+    assert labels() == ("eu", "gpu")
+    assert labels(labels=()) == ()
+
+
 def test_an_agent_gets_another_filter_or_chooser_or_none(activate):
     def one(**values):
         agent = activate({"name": "main", **values})[""]["main"]

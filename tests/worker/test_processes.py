@@ -86,6 +86,25 @@ def test_jobs_are_run_by_all_processes(work, put, wait_for, tmp_path, client):
     assert "Traceback" not in supervisor.said()
 
 
+def needing(*labels):
+    job = Job(supervisors.burn, 0.01)
+    job.needs = labels
+    return job
+
+
+def test_jobs_are_run_where_there_is_what_they_need(work, put, wait_for, client):
+    supervisor = work("--processes", "2", "--threads", "1", "--labels", "gpu, eu")
+    uuids = supervisor.uuids()
+    (nowhere,) = put(needing("gpu", "us"))
+    anywhere = put(*[needing("gpu", "eu") for _ in range(5)])
+    there = put(*[needing(uuids[2], "gpu") for _ in range(20)])
+    wait_for(*anywhere, *there)
+    assert {job.agent.parent.UUID for job in there} == {uuids[2]}
+    assert supervisor.end() == 0
+    client.manager.begin()
+    assert nowhere.status == PENDING
+
+
 def test_a_process_that_is_killed_is_started_again_and_its_jobs_run_again(
     work, note, wait_for, see, begun, client, ledger
 ):

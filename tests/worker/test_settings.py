@@ -49,6 +49,7 @@ def test_defaults(monkeypatch, tmp_path):
         processes=1,
         threads=None,
         queues=None,
+        labels=(),
         state=str(tmp_path / "zc-async-worker"),
         grace=30,
         max_jobs=None,
@@ -72,6 +73,7 @@ queue-db = "async"
 processes = 4
 threads = 10
 queues = ["", "mail"]
+labels = ["gpu", "eu"]
 setup = "shop.jobs:configure"
 state = "state"
 grace = "2m"
@@ -88,6 +90,7 @@ name = "main"
 name = "mail"
 size = 1
 queues = ["mail"]
+labels = ["printer"]
 filter = "shop.jobs:is_short"
 
 [[agents]]
@@ -106,6 +109,7 @@ def test_a_file_can_say_all(write, tmp_path):
         processes=4,
         threads=10,
         queues=("", "mail"),
+        labels=("eu", "gpu"),
         setup="shop.jobs:configure",
         state=str(tmp_path / "state"),
         grace=120,
@@ -116,7 +120,7 @@ def test_a_file_can_say_all(write, tmp_path):
         log_level="warning",
         agents=(
             Agent("main"),
-            Agent("mail", 1, ("mail",), filter="shop.jobs:is_short"),
+            Agent("mail", 1, ("mail",), ("printer",), "shop.jobs:is_short"),
             Agent("chosen", chooser="shop.jobs:choose"),
         ),
     )
@@ -129,6 +133,7 @@ def test_the_command_line_can_say_the_same_and_goes_before_the_file(write):
         "processes": "1",
         "threads": "7",
         "queues": ",mail, print",
+        "labels": "gpu, us",
         "setup": "shop:setup",
         "state": "/srv/state",
         "grace": "90",
@@ -141,7 +146,7 @@ def test_the_command_line_can_say_the_same_and_goes_before_the_file(write):
     assert said.keys() | {"zope_conf"} == {key.field for key in KEYS}
     found = settings.read(said, write(FILE))
     assert (found.db, found.processes, found.threads) == (("file:///srv/Data.fs",), 1, 7)
-    assert found.queues == ("", "mail", "print")
+    assert (found.queues, found.labels) == (("", "mail", "print"), ("gpu", "us"))
     assert (found.setup, found.state, found.queue_db) == ("shop:setup", "/srv/state", "other")
     assert (found.grace, found.poll_interval, found.hang_timeout) == (90, 0.5, 3600)
     assert (found.max_jobs, found.max_memory, found.log_level) == (5, 500 << 20, "debug")
@@ -213,6 +218,13 @@ def test_a_wrong_argument_is_named_with_what_can_be_given(refused, field, value,
         ("queues = 3", "queues is 3: give the names of queues"),
         ("queues = []", "queues is []: give"),
         ("queues = ['a', 3]", "queues is ['a', 3]: give"),
+        ("labels = 3", "labels is 3: give labels with commas"),
+        ("labels = 'a,,b'", "labels is 'a,,b': give"),
+        ("labels = ['a b']", "labels is ['a b']: give"),
+        (
+            "[[agents]]\nname = 'x'\nlabels = [3]",
+            "labels of [[agents]] number 1 is [3]: give a list",
+        ),
         ("db = []", "db is []: give"),
         ("db = [3]", "db is [3]: give"),
         ("max-memory = -5", "max-memory is -5: give"),

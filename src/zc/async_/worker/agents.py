@@ -34,6 +34,8 @@ class _Wanted:
     queues: tuple[str, ...] | None
     #: Whether the settings speak of what it takes.
     is_choosy: bool
+    #: None: those that it has.
+    labels: tuple[str, ...] | None = None
     filter: Callable[..., Any] | None = None
     chooser: Callable[..., Any] | None = None
 
@@ -49,6 +51,8 @@ class _Wanted:
             size = DEFAULT_SIZE
         if size is not None and agent.size != size:
             agent.size = size
+        if self.labels is not None and agent.labels != self.labels:
+            agent.labels = self.labels
         if self.is_choosy:
             self._apply_choice(agent)
         if isinstance(agent, Agent) and not known:
@@ -115,5 +119,10 @@ def _of(agent: settings.Agent, wanted: settings.Settings) -> _Wanted:
     size = wanted.threads if agent.size is None else agent.size
     queues = wanted.queues if agent.queues is None else agent.queues
     return _Wanted(
-        agent.name, DEFAULT_SIZE if size is None else size, queues, is_choosy=True, **found
+        agent.name,
+        DEFAULT_SIZE if size is None else size,
+        queues,
+        is_choosy=True,
+        labels=agent.labels,
+        **found,
     )

@@ -39,6 +39,7 @@ class Dispatching:
             self._settings.poll_interval,
             shutdown_grace_period=self._settings.grace,
             enabled=True,
+            labels=self._settings.labels,
         )
         installer(DatabaseOpened(self._database))
         self._dispatcher = zc.async_.dispatcher.get()

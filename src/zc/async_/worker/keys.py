@@ -82,6 +82,13 @@ KEYS = (
         "A,B",
     ),
     Key(
+        "labels",
+        values.labels,
+        "labels with commas between them, or a list of them; each is printable, and has no spaces",
+        "what the workers have, such as gpu,eu: they also run the jobs that need it",
+        "A,B",
+    ),
+    Key(
         "setup",
         values.function,
         "MODULE:FUNCTION",
@@ -145,6 +152,7 @@ AGENT_KEYS = (
     Key("name", values.text, "a name"),
     Key("size", values.size, "a number of jobs, 0 or more"),
     Key("queues", values.names, "a list of names of queues"),
+    Key("labels", values.labels, "a list of labels, which are printable and have no spaces"),
     Key("filter", values.function, '"MODULE:FUNCTION", a function of a job'),
     Key("chooser", values.function, '"MODULE:FUNCTION", a function of an agent'),
 )

@@ -33,6 +33,8 @@ class Agent:
     size: int | None = None
     #: None: those of `Settings.queues`.
     queues: tuple[str, ...] | None = None
+    #: Besides those of `Settings.labels`. None: those that it has.
+    labels: tuple[str, ...] | None = None
     #: MODULE:FUNCTION, as `chooser`; at most one of them is given.
     filter: str | None = None
     chooser: str | None = None
@@ -51,6 +53,7 @@ class Settings:
     threads: int | None = None
     #: None: all.
     queues: tuple[str, ...] | None = None
+    labels: tuple[str, ...] = ()
     setup: str | None = None
     #: An absolute path.
     state: str = ""

@@ -16,6 +16,8 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _SIZE = re.compile(r"(\d+(?:\.\d*)?)\s*([kmgt]?)(?:i?b)?", re.ASCII | re.IGNORECASE)
 _BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
+_LABEL = re.compile(r"[^ ,]{1,200}")
+
 _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 #: The names of levels, from the most to the least.
@@ -43,6 +45,21 @@ def names(value: Any) -> tuple[str, ...]:
     if not found or not all(isinstance(name, str) for name in found):
         raise ValueError(value)
     return tuple(dict.fromkeys(name.strip() for name in found))
+
+
+def labels(value: Any) -> tuple[str, ...]:
+    """Labels, as a list, which may be empty, or with commas between them."""
+    if isinstance(value, str):
+        value = [label.strip() for label in value.split(",")]
+    found = _list(value)
+    if not all(map(_is_label, found)):
+        raise ValueError(value)
+    return tuple(sorted(set(found)))
+
+
+def _is_label(value: Any) -> bool:
+    # That of `zc.async_.job.as_labels`, which is not for the supervisor: it opens no database.
+    return isinstance(value, str) and value.isprintable() and _LABEL.fullmatch(value) is not None
 
 
 def _list(value: Any) -> list[Any]:
