@@ -123,6 +123,15 @@ def test_agents_of_ones_own(connection):
     assert set(poll) == {"reports"}
 
 
+def test_an_installer_that_the_application_has_registered_stays(connection):
+    installer = zc.async_.subscribers.agent_installer
+    zope.component.provideHandler(installer)
+    zc.async_.ftesting.setUp(connection)
+    zc.async_.ftesting.tearDown()
+    registered = zope.component.getGlobalSiteManager().registeredHandlers()
+    assert [each.handler for each in registered] == [installer]
+
+
 def test_critical_messages_are_told_until_the_end(connection):
     output = io.StringIO()
     zc.async_.ftesting.setUp(connection, log_file=output)

@@ -9,6 +9,7 @@ there are fixtures: see `zc.async_.pytestplugin`.
 All functions are for the thread of the test.
 """
 
+import functools
 import logging
 import sys
 from collections.abc import Callable
@@ -37,16 +38,6 @@ POLL_INTERVAL = 0.1
 ROOT_FUNCTION = "getRootFolder"
 
 dispatcher_installer = zc.async_.subscribers.ThreadedDispatcherInstaller(POLL_INTERVAL)
-
-
-class _Handler:
-    """Has an installer give the dispatcher its agents."""
-
-    def __init__(self, agent_installer: Callable[[Any], None]) -> None:
-        self._agent_installer = agent_installer
-
-    def __call__(self, event: Any) -> None:
-        self._agent_installer(event)
 
 
 class _SetUp(NamedTuple):
@@ -98,7 +89,7 @@ def setUp(
     db = utils.connection_of(connection).db()
     _check_is_free()
     # An object of its own: the configuration may have registered the installer as well.
-    handler = _Handler(agent_installer)
+    handler = functools.partial(agent_installer)
     zope.component.provideHandler(handler, (IDispatcherActivated,))
     opened = DatabaseOpened(db)
     try:
