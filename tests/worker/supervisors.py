@@ -185,6 +185,20 @@ def is_short(job):
     return job.args[-1] == "short"
 
 
+def choose_unless_told(agent):
+    """A chooser that hangs as long as there is a file, which it then makes no use of any more."""
+    path = os.environ["HANG_IF"]
+    if os.path.exists(path):
+        os.unlink(path)
+        threading.Event().wait(PATIENCE)
+    return agent.queue.claim()
+
+
+def close_database():
+    """Close the database that the dispatcher works for."""
+    zc.async_.local.getDispatcher().db.close()
+
+
 def name(*args):
     """The process and the agent."""
     return os.getpid(), zc.async_.local.getAgentName()

@@ -250,12 +250,36 @@ def test_a_worker_whose_polls_are_overdue_is_silent(stage):
     assert stage[1].told == []
 
 
-def test_a_worker_that_is_about_to_end_is_killed_too_if_it_is_silent(stage):
+def test_a_worker_that_has_been_given_a_time_has_it_even_if_it_is_silent(stage):
     stage.crew.stop(3600)
-    stage.pass_time(100)
+    stage.pass_time(3600 + PATIENCE - 1, alive=False)
     assert stage[1].told == [3600]
-    stage.pass_time(125, alive=False)
+    stage.pass_time(1, alive=False)
     assert stage[1].told == [3600, "kill"]
+
+
+def test_one_that_is_replaced_without_a_limit_is_killed_if_it_is_silent():
+    stage = Stage(max_jobs=1).up()
+    stage[1].is_alive(jobs=1)
+    stage.pass_time(1000)
+    assert stage[1].told == [WITHOUT_LIMIT]
+    stage.pass_time(125, alive=False)
+    assert stage[1].told == [WITHOUT_LIMIT, "kill"]
+    stage[1].end(-9)
+    assert stage.states()[0] is STARTING
+
+
+def test_one_that_comes_up_when_it_was_just_told_to_end_is_still_being_replaced():
+    stage = Stage(processes=2)
+    stage.crew.begin()
+    stage.crew.reload(stage.settings(processes=2))
+    assert stage[1].told == ["terminate"]
+    stage[1].ready()
+    stage[2].ready()
+    assert stage[2].told == []
+    stage[1].end()
+    stage[1].ready()
+    assert stage[2].told == [30.0]
 
 
 def test_silence_can_be_allowed():
@@ -506,7 +530,7 @@ def test_none_is_killed_before_its_grace_is_over(stage, logged):
     stage.pass_time(1)
     assert [stage[number].told for number in (1, 2, 3, 4)] == [[30, "kill"]] * 4
     assert stage.crew.has_killed
-    assert "has not ended, and is killed" in logged.text
+    assert "has not ended: it is killed" in logged.text
 
 
 def test_a_second_order_interrupts_at_once_and_gives_time_to_hand_back(stage):

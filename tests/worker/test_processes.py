@@ -408,6 +408,34 @@ def test_a_worker_that_hangs_is_killed_and_replaced(work, put, wait_for):
     assert supervisor.end() == 0
 
 
+def test_a_worker_whose_polls_hang_is_killed_and_replaced(work, put, wait_for, tmp_path):
+    config = tmp_path / "worker.toml"
+    config.write_text(
+        "[[agents]]\nname = 'main'\nchooser = 'tests.worker.supervisors:choose_unless_told'"
+    )
+    obstacle = tmp_path / "obstacle"
+    supervisor = work(
+        *("--config", config, "--hang-timeout", "4", "--poll-interval", "0.5"),
+        environment={"HANG_IF": str(obstacle)},
+    )
+    obstacle.touch()
+    (job,) = put(Job(supervisors.burn, 0))
+    supervisor.wait_for("has given no sign of life for ")
+    wait_for(job)
+    assert job.result == supervisor.pids()[1]
+    assert len(supervisor.starts(1)) == 2
+    assert supervisor.end() == 0
+
+
+def test_a_worker_whose_dispatcher_ends_by_itself_is_replaced(work, put, wait_for, see):
+    supervisor = work()
+    put(Job(supervisors.close_database))
+    supervisor.wait_for("worker 1 is up", 2)
+    (job,) = put(Job(supervisors.burn, 0))
+    wait_for(job)
+    assert supervisor.end() == 0
+
+
 def test_a_database_out_of_reach_at_the_start_is_waited_for(start, tmp_path):
     address = "127.0.0.1", storages._free_port()
     uri = "zeo://{}:{}?wait_timeout=1".format(*address)

@@ -1,7 +1,7 @@
-"""The process of a worker: `python -m zc.async_.worker.child SOCKET LOCK`, started by a supervisor.
+"""The process of a worker: `python -m zc.async_.worker.child NUMBER SOCKET LOCK`.
 
-SOCKET and LOCK are descriptors: of the connection with the supervisor, and of the lock of the slot,
-which lasts as long as this process.
+A supervisor starts it. NUMBER is that of the worker. SOCKET and LOCK are descriptors: of the
+connection with the supervisor, and of the lock of the slot, which lasts as long as this process.
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import math
 import os
 import signal
 import sys
+import threading
 from typing import Any
 
 import twisted.internet.main
@@ -25,6 +26,7 @@ from zc.async_.worker.channel import Channel
 from zc.async_.worker.databases import is_out_of_reach
 from zc.async_.worker.dispatching import Dispatching
 from zc.async_.worker.settings import Settings
+from zc.async_.worker.slot import PATIENCE
 from zc.async_.worker.vitals import Vitals
 
 #: Threads of the reactor: one polls, and the application may use others.
@@ -128,12 +130,12 @@ class Worker:
         try:
             assert self._dispatching is not None
             self._dispatching.begin()
-            Vitals(self._dispatching, self._channel, self._reactor).begin()
+            Vitals(self._dispatching, self._channel, self._reactor, self._leave).begin()
         except Exception as error:
             self._error = error
             self._leave(0)
 
-    def _leave(self, seconds: float) -> None:
+    def _leave(self, seconds: float = 0) -> None:
         assert self._dispatching is not None
         if self._dispatching.leave(seconds):
             self._channel.say(messages.LEAVING)
@@ -149,15 +151,21 @@ class Worker:
         if message is not None and message["say"] == messages.DRAIN:
             seconds = message["seconds"]
             self._reactor.callFromThread(self._leave, math.inf if seconds is None else seconds)
-        elif message is None and self._dispatching is not None:
-            _log.warning("the supervisor is gone: this worker ends when its jobs have")
-            self._reactor.callFromThread(self._leave, self._settings.grace)
         elif message is None:
-            # It has done nothing yet, and may be waiting for its database.
-            os._exit(1)
+            self._end_without_supervisor()
+
+    def _end_without_supervisor(self) -> None:
+        if self._dispatching is not None:
+            grace = self._settings.grace
+            _log.warning("the supervisor is gone: this worker ends when its jobs have")
+            self._reactor.callFromThread(self._leave, grace)
+            # Nobody else would end it if it hangs, and the next supervisor waits for that.
+            threading.Event().wait(min(grace + PATIENCE, threading.TIMEOUT_MAX))
+        # Or it has done nothing yet, and may be waiting for its database.
+        os._exit(1)
 
 
-def main(descriptor: int, lock: int) -> int:
+def main(number: int, descriptor: int, lock: int) -> int:
     """Work for a supervisor; return the exit status."""
     # Who means all supervisors, by the name of the program, means no worker.
     signal.signal(signal.SIGHUP, lambda _number, _frame: None)
@@ -171,7 +179,7 @@ def main(descriptor: int, lock: int) -> int:
     reactor.suggestThreadPoolSize(REACTOR_THREADS)
     # Before the application can import another: what it has the reactor do is to be done.
     twisted.internet.main.installReactor(reactor)
-    return Worker(message["number"], settings, channel, reactor).run()
+    return Worker(number, settings, channel, reactor).run()
 
 
 def _keep(lock: int) -> None:

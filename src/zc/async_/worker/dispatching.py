@@ -52,6 +52,10 @@ class Dispatching:
         agents = list(polls[0].values()) if polls else []
         return bool(agents) and None not in agents
 
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself, as when somebody closes its database."""
+        return not self._is_leaving and not self._dispatcher.activated
+
     @property
     def jobs_ended(self) -> int:
         """How many jobs have ended."""

@@ -5,7 +5,7 @@ A message is a dict whose "say" is one of these:
 ==========  ================  ===================================================================
 say         who, with what    means
 ==========  ================  ===================================================================
-BEGIN       supervisor        the settings to work with (`settings`, `number` of the worker)
+BEGIN       supervisor        the settings to work with (`settings`)
 DRAIN       supervisor        claim no more, give jobs so long (`seconds`; None: no limit) and end
 WAITING     worker            the database is out of reach: it waits (`text`)
 READY       worker            its dispatcher has polled

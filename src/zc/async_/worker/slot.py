@@ -82,10 +82,9 @@ class Slot:
     ) -> None:
         """Make a slot in which nothing runs.
 
-        `number`: from 1. `crew`: a `zc.async_.worker.crew.Crew`. `clock`: see
-        `twisted.internet.interfaces.IReactorTime`. `spawn`: starts the process of a number and
-        settings for a listener, and returns an `IWorkerProcess`; or raises `SlotTakenError` or
-        OSError.
+        `number`: from 1. `crew`: a `Crew`. `clock`: an `IReactorTime`. `spawn`: starts the process
+        of a number and settings for a listener, and returns an `IWorkerProcess`; or raises
+        `SlotTakenError` or OSError.
         """
         self.number = number
         self.state = State.OFF
@@ -138,7 +137,7 @@ class Slot:
             self._died(f"cannot be started: {error.strerror or error}")
         else:
             self._told_taken = False
-            _log.info("worker %d is process %d", self.number, self._process.pid)
+            _log.info("worker %d is process %d", self.number, self._pid)
 
     def replace(self, seconds: float, why: str) -> None:
         """Have the process end when its jobs have, or after so long, and start another."""
@@ -183,11 +182,18 @@ class Slot:
 
     def _lose_patience(self) -> None:
         self._timer = None
-        _log.error(
-            "worker %d (process %d) has not ended, and is killed", self.number, self._process.pid
-        )
         self._crew.killed_one()
-        self._process.kill()
+        self._kill("has not ended")
+
+    def _kill(self, why: str) -> None:
+        if not self._killed:
+            self._killed = True
+            _log.error("worker %d (process %d) %s: it is killed", self.number, self._pid, why)
+            self._process.kill()
+
+    @property
+    def _pid(self) -> int:
+        return int(self._process.pid)
 
     # -- whether it lives
 
@@ -204,15 +210,11 @@ class Slot:
     def look(self) -> None:
         """Kill the process if it has been silent for too long."""
         limit = 0.0 if self._settings is None else self._settings.hang_timeout
-        if limit and self.silence() > limit and not self._killed:
-            self._killed = True
-            _log.error(
-                "worker %d (process %d) has given no sign of life for %d s, and is killed",
-                self.number,
-                self._process.pid,
-                self.silence(),
-            )
-            self._process.kill()
+        if self.state is State.DRAINING and self._timer is not None:
+            # It has been given a time, and nothing ends it before that.
+            return
+        if limit and self.silence() > limit:
+            self._kill(f"has given no sign of life for {self.silence():.0f} s")
 
     # -- what the process says
 
@@ -237,9 +239,10 @@ class Slot:
     def _is_ready(self) -> None:
         self._alive_at = self._up_since = self._clock.seconds()
         self.waits_for = ""
-        self.is_replaced = False
+        # Else it was told to end in the last moment.
         if self.state is State.STARTING:
             self.state = State.UP
+            self.is_replaced = False
             _log.info("worker %d is up", self.number)
             self._crew.came_up()
 

@@ -60,8 +60,9 @@ class Spawner:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             descriptors = theirs.fileno(), lock
+            arguments = map(str, (number, *descriptors))
             popen = subprocess.Popen(
-                [sys.executable, "-m", "zc.async_.worker.child", *map(str, descriptors)],
+                [sys.executable, "-m", "zc.async_.worker.child", *arguments],
                 stdin=subprocess.DEVNULL,
                 env=self._environment(number),
                 pass_fds=descriptors,
@@ -75,7 +76,7 @@ class Spawner:
             self._reactor.adoptStreamConnection(
                 ours.fileno(), socket.AF_UNIX, _OneConnection(process)
             )
-        process.say(messages.BEGIN, number=number, settings=settings.to_plain())
+        process.say(messages.BEGIN, settings=settings.to_plain())
         return process
 
     def _environment(self, number: int) -> dict[str, str]:

@@ -18,7 +18,15 @@ class Vitals:
     This is done on its reactor: if that hangs, there is silence.
     """
 
-    def __init__(self, dispatching: Dispatching, channel: Channel, reactor: Any) -> None:
+    def __init__(
+        self,
+        dispatching: Dispatching,
+        channel: Channel,
+        reactor: Any,
+        leave: Callable[[], None],
+    ) -> None:
+        """`leave`: called if the dispatcher has ended though nobody told it to."""
+        self._leave = leave
         self._dispatching = dispatching
         self._channel = channel
         self._reactor = reactor
@@ -30,7 +38,9 @@ class Vitals:
         if not self._is_ready and self._dispatching.is_ready():
             self._is_ready = True
             self._channel.say(messages.READY)
-        if self._is_ready:
+        if self._dispatching.has_ended():
+            self._leave()
+        elif self._is_ready:
             self._say_alive()
         interval = INTERVAL if self._is_ready else FIRST_INTERVAL
         self._reactor.callLater(interval, self.begin)
