@@ -1,6 +1,8 @@
 """The storage of an instance when writing fails."""
 
 import errno
+import gc
+import sys
 
 import pytest
 import transaction
@@ -71,6 +73,21 @@ class FailLate(Bystander):
 
     def commit(self, transaction):
         self.storage.error = OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_storage_that_is_abandoned_leaves_nothing_to_be_written(tmp_path, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    storage = open_storage(str(tmp_path))
+    with file_limit(1000):
+        storage._file.seek(2000)
+        # In the memory of Python still.
+        storage._file.write(b"x")
+        storage.abandon()
+        storage._lock_file.close()
+        del storage
+        gc.collect()
+    assert told == []
 
 
 def test_error_of_the_last_step_counts_too(storage, root, monkeypatch):

@@ -65,6 +65,7 @@ def _open(instance: str, processes: int | None) -> Iterator["_Session"]:
         session = _Session(instance, _place(storage, instance, processes))
     except Exception as problem:
         error = storage.error or problem
+        storage.abandon()
         if isinstance(error, OSError):
             raise write_error(error, instance) from None
         raise
@@ -72,9 +73,11 @@ def _open(instance: str, processes: int | None) -> Iterator["_Session"]:
         yield session
     finally:
         # Jobs that cannot be committed never release their connections, and a storage with an error
-        # cannot be closed properly. In this case the end of the process closes all.
+        # cannot be closed properly. In this case the end of the process closes the rest.
         if storage.error is None:
             session.close()
+        else:
+            storage.abandon()
 
 
 def _place(storage: Storage, instance: str, processes: int | None) -> Any:

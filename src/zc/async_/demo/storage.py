@@ -66,6 +66,17 @@ class Storage(ZODB.FileStorage.FileStorage):
             self.error = self.error or error
             raise
 
+    def abandon(self) -> None:
+        """Close the files after an error, without what could not be written. For any thread.
+
+        Python would try to write it when it collects the files, and from 3.13 on say that it
+        cannot, with a traceback.
+        """
+        with self._lock:
+            for file in (self._file, self._tfile):
+                with contextlib.suppress(OSError):
+                    file.close()
+
 
 def open_storage(instance: str) -> Storage:
     """Open the database in the folder of an instance, made if it is missing.
