@@ -405,7 +405,7 @@ def test_the_table_has_a_line_for_each_kind_and_for_what_is_of_none():
     assert lines[1] == ["plain", "2", "1", "0", ".", ".", "1", *"......"]
     assert lines[2][:3] == ["(no", "single", "job)"]
     assert lines[2][-1] == "1"
-    assert lines[3] == ["all", "2", "1", "0", ".", ".", "1", *"....", "1"]
+    assert lines[3] == ["all", "2", "1", "0", ".", ".", "1", *".....", "1"]
 
 
 # -- that what is spoilt is told, and nothing ends in a traceback
