@@ -25,6 +25,7 @@ IN_WORKERS = {
     "databases",
     "dispatching",
     "functions",
+    "life",
     "vitals",
     "zopeconf",
 }

@@ -141,6 +141,18 @@ def test_without_a_stop_there_is_no_grace_period_to_cut_short(
     completed(job, put(work.answer))
 
 
+def test_what_was_said_before_a_stop_cuts_nothing_short(
+    endlessly_patient, begin, put, reactor, settle
+):
+    begin(work.wait)
+    endlessly_patient.limit_grace(5)
+    reactor.stop()
+    reactor.time_flies(10)
+    assert reactor.running
+    work.gate.set()
+    settle(lambda: not reactor.running)
+
+
 def test_a_grace_period_is_not_waited_for_when_nothing_runs(
     patient, put, reactor, completed, settle
 ):

@@ -1,6 +1,7 @@
 """Real supervisors with real workers, and what their jobs call."""
 
 import contextlib
+import multiprocessing
 import os
 import re
 import signal
@@ -199,6 +200,15 @@ def close_database():
     zc.async_.local.getDispatcher().db.close()
 
 
+def terminated_fork():
+    """Fork a process, and have it end as `multiprocessing` does; return how it ended."""
+    process = multiprocessing.get_context("fork").Process(target=threading.Event().wait)
+    process.start()
+    process.terminate()
+    process.join(PATIENCE)
+    return process.exitcode
+
+
 def name(*args):
     """The process and the agent."""
     return os.getpid(), zc.async_.local.getAgentName()
@@ -227,6 +237,12 @@ def fail_if_told(database):
     """Fail, if there is a file."""
     if os.path.exists(os.environ["FAIL_IF"]):
         raise ValueError("there is that file")
+
+
+def fail_without_printer(database):
+    """Fail as long as there is no file, because another server is out of reach."""
+    if not os.path.exists(os.environ["PRINTER"]):
+        raise ConnectionRefusedError(111, "Connection refused")
 
 
 def leave(database):

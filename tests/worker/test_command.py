@@ -136,6 +136,19 @@ def test_a_file_that_another_process_has(refused, tmp_path, db):
 
 
 @pytest.mark.slow
+def test_an_identity_that_makes_no_sense(refused, tmp_path):
+    (tmp_path / "state").mkdir()
+    path = tmp_path / "state" / "worker-1.uuid"
+    path.write_text("who knows")
+    text, status = refused("--db", f"file://{tmp_path}/Data.fs")
+    assert text == (
+        f"zc.async UUID file {str(path)!r} has no UUID in its first line, which is 'who knows'. "
+        "Put the instance's UUID back there, or delete the file to get a new identity."
+    )
+    assert status == 2
+
+
+@pytest.mark.slow
 def test_wrong_filters_of_agents_are_told(refused, tmp_path):
     config = tmp_path / "worker.toml"
     config.write_text("[[agents]]\nname = 'a'\nfilter = 'tests.worker.supervisors:nothing'")

@@ -164,6 +164,11 @@ def test_a_worker_of_an_earlier_supervisor_is_waited_for(logged):
     stage.pass_time(0.5)
     stage[2].ready()
     assert stage.events.seen == ["up"]
+    # Whoever has it the next time is told of as well.
+    stage.taken = {2}
+    stage[2].end(-9)
+    stage.pass_time(10)
+    assert logged.text.count("of an earlier supervisor") == 2
 
 
 # -- deaths
@@ -208,12 +213,14 @@ def test_deaths_are_told_with_the_reason(stage, logged):
     assert "was ended by signal 99" in logged.text
 
 
-def test_a_worker_that_was_told_to_end_by_somebody_else_is_replaced_at_once(stage, logged):
+def test_a_worker_that_was_told_to_end_by_somebody_else_is_replaced_soon(stage, logged):
+    stage.pass_time(60)
     stage[2].say(messages.LEAVING)
     assert stage.states()[1] is DRAINING
     stage[2].end(0)
+    stage.pass_time(0.5)
     assert stage.states()[1] is STARTING
-    assert not [record for record in logged.records if record.levelno > logging.INFO]
+    assert not [record for record in logged.records if record.levelno > logging.WARNING]
 
 
 # -- whether they live
@@ -365,6 +372,38 @@ def test_a_worker_that_is_in_a_pause_is_started_at_once_with_new_settings(stage)
     assert stage.draining() == {}
     stage[3].ready()
     assert stage.draining() == {1: 30.0}
+
+
+def test_with_new_settings_earlier_deaths_do_not_count(stage):
+    for _ in range(6):
+        stage[3].end(-9)
+        stage.pass_time(60)
+    stage[3].ready()
+    stage.crew.reload(stage.settings())
+    stage[3].end(-9)
+    stage.pass_time(0.5)
+    assert stage.states()[2] is STARTING
+
+
+def test_an_error_is_told_again_if_new_settings_have_it_too(stage, logged):
+    for _ in range(2):
+        stage.crew.reload(stage.settings())
+        if stage.draining():
+            stage[1].end()
+        stage[1].fail("no such function")
+    assert logged.text.count("no such function") == 2
+
+
+def test_one_that_is_in_a_pause_when_its_turn_comes_is_started_at_once(stage):
+    stage.crew.reload(stage.settings(threads=2))
+    stage[2].end(-9)
+    assert stage.states()[1] is PAUSED
+    stage[1].end()
+    stage[1].ready()
+    assert stage.states()[1] is STARTING
+    assert stage[2].settings.threads == 2
+    stage[2].ready()
+    assert stage.draining() == {3: 30.0}
 
 
 def test_one_that_dies_meanwhile_gets_the_new_settings_too(stage):
@@ -557,9 +596,9 @@ def test_a_third_order_kills(stage):
 
 
 def test_those_that_start_or_wait_end_too(stage):
+    stage[2].end(-9)
+    stage.pass_time(0.5)
     stage[1].end(-9)
-    stage[2].say(messages.LEAVING)
-    stage[2].end()
     stage.crew.stop(30)
     assert stage[2].told == ["terminate"]
     assert stage[3].told == [30]
@@ -586,6 +625,14 @@ def test_an_end_in_the_midst_of_a_reload_ends_all(stage):
     for number in (2, 3, 4):
         stage[number].end()
     assert stage.events.seen == ["up", "ended"]
+
+
+def test_a_crew_that_is_ended_before_it_has_begun_ends():
+    stage = Stage()
+    stage.crew.stop(0)
+    stage.crew.begin()
+    assert stage.processes == []
+    assert stage.events.seen == ["ended"]
 
 
 def test_a_crew_that_waits_for_an_earlier_worker_can_end():

@@ -451,6 +451,24 @@ def test_a_database_out_of_reach_at_the_start_is_waited_for(start, tmp_path):
     assert "Traceback" not in supervisor.said()
 
 
+def test_another_server_that_is_out_of_reach_at_the_start_is_waited_for(start, zeo, tmp_path):
+    printer = tmp_path / "printer"
+    supervisor = start(
+        *("--db", "zeo://{}:{}".format(*zeo.address)),
+        *("--setup", "tests.worker.supervisors:fail_without_printer"),
+        environment={"PRINTER": str(printer)},
+    )
+    supervisor.wait_for(
+        "worker 1 cannot begin yet: setup (tests.worker.supervisors:fail_without_printer) has "
+        "raised ConnectionRefusedError: [Errno 111] Connection refused ("
+    )
+    supervisor.wait_until(lambda: len(supervisor.starts(1)) == 3)
+    assert supervisor.said().count("Connection refused") == 1
+    printer.touch()
+    supervisor.wait_until_up()
+    assert supervisor.end() == 0
+
+
 def test_a_supervisor_can_be_ended_while_the_database_is_waited_for(start):
     uri = f"zeo://127.0.0.1:{storages._free_port()}"
     supervisor = start("--db", uri)
@@ -486,6 +504,14 @@ def test_deferreds_of_the_installed_reactor_fire(work, put, wait_for):
     (job,) = put(Job(supervisors.by_the_reactor))
     wait_for(job)
     assert job.result == supervisor.pids()[1]
+    assert supervisor.end() == 0
+
+
+def test_a_process_that_a_job_forks_ends_by_a_signal(work, put, wait_for):
+    supervisor = work()
+    (job,) = put(Job(supervisors.terminated_fork))
+    wait_for(job)
+    assert job.result == -signal.SIGTERM
     assert supervisor.end() == 0
 
 

@@ -93,7 +93,7 @@ class Leaving:
 
     def limit_grace(self, seconds: float) -> None:
         """Give the running jobs so long from now, if they are being given their grace period."""
-        if self.stopped is None or not self._grace:
+        if self.stopped is None:
             return
         if seconds > 0:
             self._set_grace(seconds)

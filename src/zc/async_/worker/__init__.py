@@ -11,7 +11,8 @@ The supervisor opens no database and imports nothing of the application. From th
 
 In the process of a worker:
 
-- `child`: its life. `channel`: its end of the connection with the supervisor.
+- `child`, `life`: from its start to its end. `channel`: its end of the connection with the
+  supervisor.
 - `databases`, `zopeconf`, `functions`: what belongs to the application. `agents`: which jobs it
   takes.
 - `dispatching`: its dispatcher. `vitals`: the signs of life.

@@ -102,7 +102,7 @@ class Crew:
             if slot.state is State.DRAINING:
                 # It may be waiting for its jobs without limit.
                 slot.replace(settings.grace, "the settings were read again")
-            slot.begin_anew()
+            slot.forgive()
         # Those that are new show first whether the settings are good.
         self._grow()
         self.changed()
@@ -111,7 +111,7 @@ class Crew:
         for number in range(len(self.slots) + 1, self.settings.processes + 1):
             self.slots.append(Slot(number, self, self._clock, self._spawn))
         for slot in self._wanted():
-            # Also those that run, or are ending, and were not wanted any more.
+            # Also one that is in a pause, or is ending and was not wanted any more.
             slot.start()
 
     def stop(self, seconds: float) -> None:
@@ -140,7 +140,7 @@ class Crew:
 
     def failed(self, slot: Slot, text: str) -> None:
         """A worker cannot begin, and that does not change by itself."""
-        if self._any_was_up or self.stopping:
+        if self._any_was_up:
             self.tell_once(f"worker {slot.number} cannot begin: {text}", text, logging.ERROR)
         else:
             self._give_up(text, 2)

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from zc.async_.interfaces import AsyncError
 from zc.async_.worker import SettingsError
 from zc.async_.worker.messages import shortened
 from zc.twist.showing import text_of
@@ -41,6 +42,13 @@ def find(name: str, setting: str) -> Callable[..., Any]:
 
 def _failed(what: str, error: BaseException) -> str:
     return f"{what} cannot be imported: {told_with_place(error)}"
+
+
+def told_to_people(error: BaseException) -> str:
+    """An error in a line: its text if that is for people, else also where it was raised."""
+    if isinstance(error, AsyncError):
+        return shortened(" ".join(text_of(error).split()))
+    return told_with_place(error)
 
 
 def told(error: BaseException) -> str:

@@ -162,11 +162,9 @@ class Slot:
         if self._process is not None:
             self._process.kill()
 
-    def begin_anew(self) -> None:
-        """Forget what went wrong, since the settings are new. A pause is over."""
+    def forgive(self) -> None:
+        """Forget how often it died, since the settings are new."""
         self._backoff.forget()
-        if self.state is State.PAUSED:
-            self.start()
 
     def _end(self, seconds: float) -> None:
         self._ordered = True
@@ -228,7 +226,7 @@ class Slot:
         elif say == messages.LEAVING and self.state is State.UP:
             # Somebody has told the process itself to end.
             self.state = State.DRAINING
-            self._ordered = self.is_replaced = True
+            self.is_replaced = True
         elif say == messages.WAITING:
             self.waits_for = message["text"]
             self._crew.tell_once(f"worker {self.number} waits: {self.waits_for}", self.waits_for)
@@ -271,7 +269,8 @@ class Slot:
         elif self._failure is not None:
             self._failed(*self._failure)
         else:
-            self._died(f"(process {process.pid}) {_how(status)}")
+            level = logging.ERROR if status else logging.WARNING
+            self._died(f"(process {process.pid}) {_how(status)}", level)
         self._up_since = None
         self._crew.changed()
 
@@ -294,11 +293,11 @@ class Slot:
         self.waits_for = f"worker {self.number} of an earlier supervisor"
         self._wait(SLOT_INTERVAL)
 
-    def _died(self, what: str) -> None:
+    def _died(self, what: str, level: int = logging.ERROR) -> None:
         came_up = self._up_since is not None
         lived = 0.0 if self._up_since is None else self._clock.seconds() - self._up_since
         seconds = self._backoff.died(lived)
-        _log.error("worker %d %s; it is started again in %g s", self.number, what, seconds)
+        _log.log(level, "worker %d %s; it is started again in %g s", self.number, what, seconds)
         self._wait(seconds)
         self._crew.died(f"worker {self.number} {what}", came_up, self._backoff.deaths)
 

@@ -14,21 +14,17 @@ import zope.component
 import zc.async_.subscribers
 from zc.async_ import productconfig
 from zc.async_.worker import SettingsError
-from zc.async_.worker.databases import is_out_of_reach
 from zc.async_.worker.functions import told_with_place
 
 #: What only a file of `zope.app.wsgi` has.
 _SITE_DEFINITION = re.compile(r"^\s*site-definition\s", re.IGNORECASE | re.MULTILINE)
 
 
-class OutOfReachError(Exception):
-    """A database is out of reach. Another process may try again; this one has a site half made."""
-
-
 def open_site(path: str) -> Any:
     """Configure the site, and return its main database.
 
-    Raises SettingsError, or `OutOfReachError`.
+    Raises SettingsError. If a database is out of reach, that is the cause of the error; another
+    process may try again, since this one has a site that is half made.
     """
     is_of_wsgi = _SITE_DEFINITION.search(_read(path)) is not None
     with _without_dispatcher():
@@ -37,8 +33,9 @@ def open_site(path: str) -> Any:
         except SettingsError:
             raise
         except (Exception, SystemExit) as error:
-            text = f"cannot open the site of {path}: {told_with_place(error)}"
-            raise (OutOfReachError if is_out_of_reach(error) else SettingsError)(text) from error
+            raise SettingsError(
+                f"cannot open the site of {path}: {told_with_place(error)}"
+            ) from error
     # Its agent belongs to its dispatcher. Others, which the application has, stay.
     zope.component.getGlobalSiteManager().unregisterHandler(zc.async_.subscribers.agent_installer)
     return database
