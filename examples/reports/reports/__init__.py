@@ -1,0 +1,1 @@
+"""An example of zc.async: users ask for reports over stored sales, and durable jobs make them."""
