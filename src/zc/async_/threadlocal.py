@@ -1,12 +1,15 @@
 """`zc.async_.local`: tells code in a job about its job, queue, agent and dispatcher."""
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import transaction
 from transaction.interfaces import TransientError
 
 import zc.async_.clock
+from zc.async_ import utils
 from zc.async_.interfaces import AsyncError
 from zc.twist.showing import show
 
@@ -79,16 +82,12 @@ class Local(threading.local):
         stays even if the transaction of the job is aborted. Values should be immutable; the job
         must not use a mutable or persistent value again.
         """
-        oid, database = _address(self.own_job() if job is None else job)
-        connection = database.open(transaction_manager := transaction.TransactionManager())
-        try:
-            for attempt in transaction_manager.attempts(10):
+        address = _Address(self.own_job() if job is None else job)
+        with address.connected() as connection:
+            for attempt in connection.transaction_manager.attempts(10):
                 with attempt as transaction_:
                     transaction_.note("zc.async: live annotation")
-                    connection.get(oid).annotations[name] = value
-        finally:
-            transaction_manager.abort()
-            connection.close()
+                    connection.get(address.oid).annotations[name] = value
 
     def getLiveAnnotation(
         self,
@@ -103,10 +102,10 @@ class Local(threading.local):
         If there is none, look again about every `poll` seconds until `timeout` seconds have passed
         in the time of the reactor, and then return `default`. Values should be immutable.
         """
-        oid, database = _address(self.own_job() if job is None else job)
+        address = _Address(self.own_job() if job is None else job)
         end = zc.async_.clock.monotonic() + timeout * 1_000_000
         while True:
-            found, value = _look_up(database, oid, name)
+            found, value = _look_up(address, name)
             remaining = (end - zc.async_.clock.monotonic()) / 1_000_000
             if found:
                 return value
@@ -128,22 +127,35 @@ class Local(threading.local):
         self.dispatcher.pauses.discard(passed)
 
 
-def _address(job: Any) -> tuple[bytes, Any]:
-    if job._p_jar is None or job._p_oid is None:
-        raise AsyncError(f"{show(job)} is in no database: commit it first")
-    return job._p_oid, job._p_jar.db()
+class _Address:
+    """Where a job is, for another connection than its own."""
+
+    def __init__(self, job: Any) -> None:
+        """For the thread of the job's connection."""
+        if job._p_jar is None or job._p_oid is None:
+            raise AsyncError(f"{show(job)} is in no database: commit it first")
+        self.oid = job._p_oid
+        self._database_name = job._p_jar.db().database_name
+        self._first_database = utils.first_database(job._p_jar)
+
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[Any]:
+        """A connection to the job's database, with a transaction manager of its own."""
+        connection = self._first_database.open(manager := transaction.TransactionManager())
+        try:
+            yield connection.get_connection(self._database_name)
+        finally:
+            manager.abort()
+            connection.close()
 
 
-def _look_up(database: Any, oid: bytes, name: str) -> tuple[bool, Any]:
-    connection = database.open(transaction_manager := transaction.TransactionManager())
-    try:
-        annotations = connection.get(oid).annotations
-        return (True, annotations[name]) if name in annotations else (False, None)
-    except TransientError:
-        return False, None
-    finally:
-        transaction_manager.abort()
-        connection.close()
+def _look_up(address: _Address, name: str) -> tuple[bool, Any]:
+    with address.connected() as connection:
+        try:
+            annotations = connection.get(address.oid).annotations
+            return (True, annotations[name]) if name in annotations else (False, None)
+        except TransientError:
+            return False, None
 
 
 local = Local()

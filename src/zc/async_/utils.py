@@ -137,6 +137,18 @@ def log_once_committed(
     )
 
 
+def first_database(connection: Any) -> Any:
+    """The database of a group by which a connection was opened, or the one that led to it.
+
+    The connections to the other databases of the group stay with it, also in its pool. So whoever
+    wants another connection to one of them opens this database, too: opened by itself, the other
+    one would take connections out of their groups, and a later user would have objects of two
+    groups in one transaction.
+    """
+    # A connection that joins a group is added to the mapping of the one that leads to it.
+    return next(iter(connection.connections.values())).db()
+
+
 def connection_of(context: Any) -> Any:
     """The connection of a persistent object, or `context` itself.
 

@@ -34,7 +34,8 @@ class Elsewhere:
         self._site = site if site is None or site._p_jar is None else None
         self._database = None
         if site is not None and self._site is None:
-            self._database = site._p_jar.db()
+            self._database = utils.first_database(site._p_jar)
+            self._name_of_database = site._p_jar.db().database_name
             self._oid = site._p_oid
             self._name = utils.custom_repr(site)
 
@@ -57,7 +58,7 @@ class Elsewhere:
         connection = self._database.open(manager := transaction.TransactionManager())
         try:
             try:
-                site = connection.get(self._oid)
+                site = connection.get_connection(self._name_of_database).get(self._oid)
             except POSKeyError as error:
                 raise sites.unloadable(self._name, error) from error
             yield site
