@@ -1,4 +1,4 @@
-"""What a new database gets: the site, its users, the sample of sales, and the quota of the queue."""
+"""What a new database gets: the site, its users, sales, and the quota of the queue."""
 
 import secrets
 from typing import Any
@@ -26,7 +26,7 @@ from zc.async_.interfaces import IObjectAdded, IQueue
 NAME = "reports"
 
 #: Of a sample: everybody may know it.
-PASSWORD = "secret"  # noqa: S105
+PASSWORD = "secret"
 
 #: Ids and names. The last one is the manager.
 PEOPLE = (("alice", "Alice Adams"), ("bob", "Bob Brown"), ("manager", "Mary Manager"))
@@ -59,9 +59,9 @@ def _fill(root_folder: Any) -> None:
     cookies = CookieClientIdManager("reports_session", secrets.token_urlsafe())
     cookies.httpOnly = True
     components.registerUtility(cookies, IClientIdManager)
-    for id, title in PEOPLE:
-        users.add(User(id, title, PASSWORD))
-        _give_desk(site, id)
+    for user_id, title in PEOPLE:
+        users.add(User(user_id, title, PASSWORD))
+        _give_desk(site, user_id)
     IPrincipalRoleManager(site).assignRoleToPrincipal("reports.Manager", PEOPLE[-1][0])
 
 

@@ -1,10 +1,11 @@
 """What the parts of the application are to each other."""
 
-from zope.container.interfaces import IContainer
+from typing import Any
+
 from zope.interface import Attribute, Interface
 
 
-class IReportsSite(IContainer):
+class IReportsSite(Interface):
     """The site: the desks of its users, by their ids. `ISales` and the users are its utilities."""
 
 
@@ -14,11 +15,11 @@ class ISales(Interface):
     def years() -> list[int]:
         """The years of which there are sales, the newest first."""
 
-    def of_month(year: int, month: int):
+    def of_month(year: int, month: int) -> Any:
         """The sales of a month, in the order of their numbers."""
 
 
-class IDesk(IContainer):
+class IDesk(Interface):
     """What belongs to a user: reports by their ids, which sort by time, and an outbox."""
 
     owner = Attribute("The id of the user.")

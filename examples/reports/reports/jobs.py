@@ -1,5 +1,8 @@
-"""What is done by jobs. They are `zc.async_.z3.Job`, so `getSite`, the utilities of the site and the
-principal are those of the request that has put them."""
+"""What is done by jobs.
+
+They are `zc.async_.z3.Job`, so `getSite`, the utilities of the site, and the principal are those of
+the request that has put them.
+"""
 
 import calendar
 import time

@@ -36,7 +36,7 @@ class Row(NamedTuple):
     """A line of a report."""
 
     name: str
-    count: int
+    sales: int
     euro_cents: int
 
 
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 class Report(Persistent, Contained):
     """See `IReport`."""
 
-    job_id: str | None = None
+    job_id = ""
     rows: tuple[Row, ...] | None = None
     traceback: str | None = None
     cancelled = False
@@ -62,7 +62,7 @@ class Report(Persistent, Contained):
     @property
     def count(self) -> int:
         """How many sales are in it, once it is made."""
-        return sum(row.count for row in self.rows or ())
+        return sum(row.sales for row in self.rows or ())
 
     @property
     def euro_cents(self) -> int:

@@ -16,9 +16,9 @@ RATES = {"EUR": 1.0, "GBP": 1.17, "USD": 0.92}
 REGIONS = ("Africa", "Americas", "Asia", "Europe", "Oceania")
 PRODUCTS = ("Bicycles", "Helmets", "Lamps", "Locks", "Pumps", "Saddles")
 
-#: The years of the sample, and how many sales each month has.
+#: The years of the sample, and how many sales a month has at least and at most.
 YEARS = (2023, 2024, 2025)
-SALES_OF_A_MONTH = 170
+SALES_OF_A_MONTH = (110, 240)
 
 
 class NoRateError(LookupError):
@@ -80,10 +80,10 @@ def sample() -> Sales:
     sales = Sales()
     for year in YEARS:
         for month in range(1, 13):
-            for number in range(1, SALES_OF_A_MONTH + 1):
+            for number in range(1, chance.randint(*SALES_OF_A_MONTH) + 1):
                 sales.add(_sale(chance, year, month, number))
     # What is in any old data set: a report over this year fails, for managers to look into.
-    list(sales.of_month(YEARS[0], 9))[0].currency = "DEM"
+    next(iter(sales.of_month(YEARS[0], 9))).currency = "DEM"
     return sales
 
 

@@ -78,7 +78,8 @@ class Users(Persistent):
 
     def unauthorized(self, id: str, request: Any) -> None:
         """See `IAuthentication`: ask who it is."""
-        query = urlencode({"next": request.getURL(path_only=True)})
+        # Not the address of the object: the way to it ends where a permission is missing.
+        query = urlencode({"next": request.get("PATH_INFO", "")})
         request.response.redirect(f"{absoluteURL(getSite(), request)}/@@login.html?{query}")
 
     def log_in(self, request: Any, id: str, password: str) -> bool:

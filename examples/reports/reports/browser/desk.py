@@ -31,8 +31,9 @@ class DeskPage(Page):
 
     @property
     def title(self) -> str:
-        """What the page is called."""
-        return "Your reports" if self.desk is self.object else f"Reports of {self.object.owner}"
+        """See `Page`."""
+        is_own = self.url(self.object) == self.own_desk
+        return "Your reports" if is_own else f"Reports of {self.object.owner}"
 
     def update(self) -> None:
         """See `Page`."""
@@ -92,10 +93,12 @@ class Ask(Action):
         report = desk[new_id()] = Report(int(year), group_by)
         # The job gets the name of the report, not the report: jobs are in another database, which
         # is packed by itself.
-        job = zc.async_.z3.Job(make_report, report.__name__)
+        job = IQueue(desk).put(
+            zc.async_.z3.Job(make_report, report.__name__),
+            quota_names=[QUOTA],
+            begin_by=datetime.timedelta(days=1),
+        )
         job.addCallbacks(failure=zc.async_.z3.Job(note_failure, report.__name__))
-        queue = IQueue(desk)
-        queue.put(job, quota_names=[QUOTA], begin_by=datetime.timedelta(days=1))
         report.job_id = job.id
         # Report and job exist if this request is committed, and else neither.
         return self.url(desk)

@@ -10,7 +10,11 @@ class ErrorPage(Page):
     """Tells of an error in words. The context is the exception."""
 
     status = 500
-    message = ""
+
+    @property
+    def message(self) -> str:
+        """What the page says."""
+        raise NotImplementedError
 
     def update(self) -> None:
         """See `Page`."""
@@ -25,7 +29,7 @@ class BadRequestPage(ErrorPage):
 
     @property
     def message(self) -> str:
-        """Those errors are ours, and their texts are for users."""
+        """See `ErrorPage`. These errors are ours, and their texts are for users."""
         return str(self.object)
 
 

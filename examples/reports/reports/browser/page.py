@@ -16,7 +16,6 @@ from zope.session.interfaces import IClientId, IClientIdManager
 from zope.traversing.browser import absoluteURL
 
 from reports.installing import NAME
-from reports.interfaces import IReportsSite
 from reports.users import User
 
 #: Scripts and styles come from files of this site alone, so what slips into a page is not run.
@@ -34,13 +33,17 @@ class Page(BrowserPage):
     """A page in the layout of the site. Its template is named in configure.zcml."""
 
     layout = ViewPageTemplateFile("templates/layout.pt")
-    title = "Reports"
 
     def __init__(self, context: Any, request: Any) -> None:
         super().__init__(context, request)
         # The publisher asks for the permission that configure.zcml demands for a page, in the place
         # where the object is. What a page shows of it needs no further permission.
         self.object = removeSecurityProxy(context)
+
+    @property
+    def title(self) -> str:
+        """What the page is called."""
+        raise NotImplementedError
 
     def update(self) -> None:
         """Find out what the page is to show."""
@@ -49,6 +52,8 @@ class Page(BrowserPage):
         """What the publisher calls."""
         for name, value in HEADERS.items():
             self.request.response.setHeader(name, value)
+        # All addresses in the pages are complete: no <base>, which makes "#main" another page.
+        self.request.response.setBase("")
         self.update()
         return self.index()
 
@@ -64,10 +69,9 @@ class Page(BrowserPage):
         return f"{self.request.getApplicationURL()}/{NAME}"
 
     @property
-    def desk(self) -> Any:
-        """The desk of who has logged in, None for nobody."""
-        site = getSite()
-        return site.get(self.user.id) if self.user and IReportsSite.providedBy(site) else None
+    def own_desk(self) -> str | None:
+        """The address of the desk of who has logged in, None for nobody."""
+        return f"{self.home}/{self.user.id}" if self.user is not None else None
 
     def may(self, permission: str) -> bool:
         """Whether the user has a permission of this application here."""

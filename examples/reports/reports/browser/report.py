@@ -11,7 +11,7 @@ class ReportPage(Page):
 
     @property
     def title(self) -> str:
-        """What the page is called."""
+        """See `Page`."""
         return self.object.title
 
     def update(self) -> None:

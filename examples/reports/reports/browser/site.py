@@ -1,6 +1,7 @@
 """The pages of the site as a whole: who comes in, and where to."""
 
 from typing import Any
+from urllib.parse import quote
 
 from zope.authentication.interfaces import IAuthentication
 from zope.component import getUtility
@@ -9,6 +10,7 @@ from zope.publisher.browser import BrowserPage
 
 from reports.browser.page import Action, Page
 from reports.installing import NAME, PASSWORD, PEOPLE
+from reports.model import Desk
 
 
 class Root(BrowserPage):
@@ -29,21 +31,21 @@ class Overview(Page):
         """What the publisher calls."""
         if self.oversees:
             return super().__call__()
-        self.request.response.redirect(self.url(self.desk))
+        self.request.response.redirect(self.own_desk)
         return ""
 
     def desks(self) -> list[dict[str, Any]]:
         """What the page tells of each."""
-        users = getUtility(IAuthentication)
-        return [
-            {
-                "title": users.getPrincipal(desk.owner).title,
-                "url": self.url(desk),
-                "reports": len(desk),
-                "failed": sum(report.traceback is not None for report in desk.values()),
-            }
-            for desk in self.object.values()
-        ]
+        return [self._shown(desk) for desk in self.object.values()]
+
+    def _shown(self, desk: Desk) -> dict[str, Any]:
+        newest = desk.newest_first(size=20)
+        return {
+            "title": getUtility(IAuthentication).getPrincipal(desk.owner).title,
+            "url": self.url(desk),
+            "reports": len(desk),
+            "failed": sum(report.traceback is not None for report in newest),
+        }
 
 
 class LoginPage(Page):
@@ -70,7 +72,7 @@ class LogIn(Action):
         path = self.text("next")
         # Only a path of this site: else a link to this page could lead anywhere afterwards.
         inside = path == f"/{NAME}" or path.startswith(f"/{NAME}/")
-        return self.request.getApplicationURL() + path if inside else self.home
+        return self.request.getApplicationURL() + quote(path) if inside else self.home
 
 
 class LogOut(Action):

@@ -7,17 +7,28 @@ const list = document.getElementById("jobs");
 const news = document.getElementById("news");
 const cutOff = document.getElementById("cut-off");
 
-function exchange(fresh) {
-  for (const item of fresh.querySelectorAll("li")) {
-    const old = document.getElementById(item.id);
-    if (old === null || old.outerHTML === item.outerHTML) continue;
-    if (old.dataset.news !== item.dataset.news) news.textContent = item.dataset.news;
-    const hadFocus = old.contains(document.activeElement) && document.activeElement.id;
-    const link = old.contains(document.activeElement);
-    old.replaceWith(item);
-    // Who is in this item with the keyboard stays there.
-    if (link) (document.getElementById(hadFocus) || item.querySelector("a")).focus();
+function exchangeItem(old, fresh) {
+  const before = old.querySelector(".so-far"), after = fresh.querySelector(".so-far");
+  if (before.outerHTML === after.outerHTML) return;
+  // Who is at the button that goes away stays in this item. The link itself is not exchanged: to
+  // get the focus anew each second would be told each second.
+  const hadFocus = before.contains(document.activeElement);
+  before.replaceWith(after);
+  if (hadFocus) old.querySelector("a").focus();
+  if (old.dataset.news !== fresh.dataset.news) {
+    news.textContent = old.dataset.news = fresh.dataset.news;
   }
+}
+
+function exchange(fresh) {
+  for (const old of [...list.children]) {
+    if (fresh.querySelector(`#${old.id}`) === null) old.remove();
+  }
+  [...fresh.children].forEach((item, index) => {
+    const old = document.getElementById(item.id);
+    if (old === null) list.insertBefore(item, list.children[index] ?? null);
+    else exchangeItem(old, item);
+  });
 }
 
 async function renew() {
@@ -27,13 +38,13 @@ async function renew() {
     // The session is over: the page itself leads to the form to log in.
     if (response.redirected) return location.reload();
     if (response.ok) {
-      const text = await response.text();
-      const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("jobs");
+      const page = new DOMParser().parseFromString(await response.text(), "text/html");
+      const fresh = page.getElementById("jobs");
       exchange(fresh);
       pause = fresh.dataset.goesOn === "yes" ? BUSY : IDLE;
     }
     cutOff.hidden = response.ok;
-  } catch (error) {
+  } catch {
     cutOff.hidden = false;
   }
   setTimeout(renew, pause);
