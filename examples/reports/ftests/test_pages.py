@@ -21,17 +21,17 @@ class TestReports(Case):
 
     def test_a_report_is_asked_for_and_made_and_its_user_gets_one_mail(self) -> None:
         browser = self.log_in("alice")
-        self.assertIn("There are none yet", browser.contents)
+        assert "There are none yet" in browser.contents
         ask(browser, 2025, "region")
         wait_for_states(browser, "finished")
         browser.getLink("Sales of 2025 by region").click()
         regions = texts(browser, "tbody th")
-        self.assertEqual(regions, ["Africa", "Americas", "Asia", "Europe", "Oceania"])
+        assert regions == ["Africa", "Americas", "Asia", "Europe", "Oceania"]
         count, euros = texts(browser, "tfoot .number")
         browser.getLink("Outbox").click()
         (mail,) = texts(browser, "main li")
-        self.assertIn("to alice@example.com", mail)
-        self.assertIn(f"{count} sales, {euros[1:]} euros", mail)
+        assert "to alice@example.com" in mail
+        assert f"{count} sales, {euros[1:]} euros" in mail
 
     def test_the_groups_of_a_report_have_all_sales(self) -> None:
         browser = self.log_in("alice")
@@ -39,8 +39,8 @@ class TestReports(Case):
             ask(browser, 2024, group_by)
         wait_for_states(browser, "finished", "finished", "finished")
         made = list(self.site()["alice"].values())
-        self.assertEqual([len(report.rows) for report in made], [5, 6, 12])
-        self.assertEqual(len({(report.count, report.euro_cents) for report in made}), 1)
+        assert [len(report.rows) for report in made] == [5, 6, 12]
+        assert len({(report.count, report.euro_cents) for report in made}) == 1
 
     def test_the_list_shows_how_far_a_report_is(self) -> None:
         steps = self.control_steps()
@@ -49,7 +49,7 @@ class TestReports(Case):
         for month, percent, more in (("January", "0", 1), ("February", "8", 5), ("July", "50", 1)):
             wait_until(lambda month=month: _steps(browser) == [f"adding up {month}"])
             (progress,) = select(browser, "progress")
-            self.assertEqual(progress["value"], percent)
+            assert progress["value"] == percent
             steps.allow(more)
         steps.allow_all()
         wait_for_states(browser, "finished")
@@ -61,22 +61,22 @@ class TestReports(Case):
         ask(alice, 2025, "month")
         wait_for_states(alice, "running", "running")
         ask(bob, 2025, "month")
-        self.assertEqual(states(bob), ["waiting"])
+        assert states(bob) == ["waiting"]
         steps.allow_all()
         wait_for_states(bob, "finished")
 
     def test_the_first_page_leads_users_to_their_desks_and_managers_to_all(self) -> None:
         browser = self.log_in("alice")
         browser.open("http://localhost/")
-        self.assertEqual(browser.url, f"{SITE}/alice")
+        assert browser.url == f"{SITE}/alice"
         ask(browser, 2025, "month")
         wait_for_states(browser, "finished")
         browser = self.log_in("manager")
         browser.open("http://localhost/")
-        self.assertEqual(browser.url, SITE)
+        assert browser.url == SITE
         browser.getLink("Alice Adams").click()
-        self.assertIn("Reports of alice", browser.contents)
-        self.assertEqual(states(browser), ["finished"])
+        assert "Reports of alice" in browser.contents
+        assert states(browser) == ["finished"]
 
     def test_older_reports_are_on_further_pages(self) -> None:
         desk = self.site()["alice"]
@@ -89,11 +89,11 @@ class TestReports(Case):
         while "Older reports" in browser.contents:
             browser.getLink("Older reports").click()
             lengths.append(len(select(browser, "#jobs li")))
-        self.assertEqual(lengths, [20, 20, 5])
+        assert lengths == [20, 20, 5]
         browser.getLink("Newer reports").click()
-        self.assertEqual(len(select(browser, "#jobs li")), 20)
+        assert len(select(browser, "#jobs li")) == 20
         browser.open(f"{SITE}/alice?start=nonsense")
-        self.assertEqual(len(select(browser, "#jobs li")), 20)
+        assert len(select(browser, "#jobs li")) == 20
 
 
 class TestCancelling(Case):
@@ -106,12 +106,12 @@ class TestCancelling(Case):
             ask(browser, 2025, "month")
         wait_for_states(browser, "waiting", "running", "running")
         browser.getControl("Cancel").click()
-        self.assertEqual(states(browser), ["cancelled", "running", "running"])
+        assert states(browser) == ["cancelled", "running", "running"]
         steps.allow_all()
         wait_for_states(browser, "cancelled", "finished", "finished")
-        self.assertEqual(len(self.site()["alice"].outbox), 2)
+        assert len(self.site()["alice"].outbox) == 2
         browser.getLink("Sales of 2025 by month").click()
-        self.assertIn("taken back before it was begun", browser.contents)
+        assert "taken back before it was begun" in browser.contents
 
     def test_one_that_has_begun_meanwhile_is_not_cancelled_and_the_page_says_so(self) -> None:
         steps = self.control_steps()
@@ -126,10 +126,10 @@ class TestCancelling(Case):
         other = self.log_in("alice")
         wait_until(lambda: states(other)[0] == "running")
         cancel.click()
-        self.assertIn("has been begun already", browser.contents)
+        assert "has been begun already" in browser.contents
         steps.allow_all()
         wait_for_states(browser, "finished", "finished", "finished")
-        self.assertFalse(self.site()["alice"][newest].cancelled)
+        assert not self.site()["alice"][newest].cancelled
 
 
 class TestFailures(Case):
@@ -141,38 +141,38 @@ class TestFailures(Case):
         wait_for_states(browser, "failed")
         browser.getLink("Sales of 2023 by product").click()
         address = browser.url
-        self.assertIn("This report could not be made", browser.contents)
-        self.assertNotIn("Traceback", browser.contents)
-        self.assertNotIn("NoRateError", browser.contents)
+        assert "This report could not be made" in browser.contents
+        assert "Traceback" not in browser.contents
+        assert "NoRateError" not in browser.contents
         (mail,) = self.site()["alice"].outbox.newest_first()
-        self.assertIn("could not be made", mail.text)
+        assert "could not be made" in mail.text
         browser = self.log_in("manager")
         browser.open(address)
         (traceback,) = texts(browser, "pre")
-        self.assertIn("Traceback", traceback)
-        self.assertIn("is in DEM, for which there is no exchange rate", traceback)
+        assert "Traceback" in traceback
+        assert "is in DEM, for which there is no exchange rate" in traceback
 
     def test_nothing_is_left_of_a_report_that_failed_in_the_middle(self) -> None:
         browser = self.log_in("alice")
         ask(browser, 2023, "product")
         wait_for_states(browser, "failed")
         (report,) = self.site()["alice"].values()
-        self.assertIsNone(report.rows)
+        assert report.rows is None
 
     def test_a_report_whose_job_is_gone_is_told_of(self) -> None:
         report = self.site()["alice"][new_id()] = Report(2025, "month")
         report.job_id = "123456"
         transaction.commit()
         browser = self.log_in("alice")
-        self.assertEqual(states(browser), ["lost"])
+        assert states(browser) == ["lost"]
         browser.getLink("Sales of 2025 by month").click()
-        self.assertIn("Please ask for it again", browser.contents)
+        assert "Please ask for it again" in browser.contents
 
     def test_a_page_that_does_not_exist_is_told_of(self) -> None:
         browser = self.log_in("alice")
         browser.open(f"{SITE}/alice/nothing")
-        self.assertEqual(browser.headers["Status"], "404 Not Found")
-        self.assertIn("There is no such page", browser.contents)
+        assert browser.headers["Status"] == "404 Not Found"
+        assert "There is no such page" in browser.contents
 
 
 def _steps(browser: Browser) -> list[str]:

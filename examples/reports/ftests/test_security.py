@@ -34,34 +34,34 @@ class TestLogin(Case):
         browser = Browser()
         for path in ("", "/alice", "/alice/@@jobs", "/alice/@@outbox.html", "/nobody"):
             browser.open(SITE + path)
-            self.assertTrue(browser.url.startswith(f"{SITE}/@@login.html?"), path)
+            assert browser.url.startswith(f"{SITE}/@@login.html?"), path
         browser.open(f"{SITE}/alice/@@outbox.html")
         fill_in_login(browser, "alice")
-        self.assertEqual(unquote(browser.url), f"{SITE}/alice/@@outbox.html")
-        self.assertIn("There is no mail yet", browser.contents)
+        assert unquote(browser.url) == f"{SITE}/alice/@@outbox.html"
+        assert "There is no mail yet" in browser.contents
 
     def test_the_form_to_log_in_leads_to_no_other_site(self) -> None:
         for path in ("https://example.com/", "//example.com/reports", "/reports.example.com", "@x"):
             browser = Browser(f"{SITE}/@@login.html?{urlencode({'next': path})}")
             fill_in_login(browser, "alice")
-            self.assertEqual(browser.url, f"{SITE}/alice", path)
+            assert browser.url == f"{SITE}/alice", path
 
     def test_nothing_gets_from_the_form_to_log_in_into_the_headers(self) -> None:
         next_ = urlencode({"next": "/reports/\r\nSet-Cookie: stolen=1"})
         browser = Browser(f"{SITE}/@@login.html?{next_}")
         browser.raiseHttpErrors = False
         fill_in_login(browser, "alice")
-        self.assertEqual(status(browser), 404)
-        self.assertNotIn("stolen", browser.cookies)
+        assert status(browser) == 404
+        assert "stolen" not in browser.cookies
 
     def test_a_wrong_password_is_told_and_the_right_one_then_helps(self) -> None:
         browser = self.log_in("alice")
         browser.getControl("Log out").click()
         for name, password in (("alice", "wrong"), ("nobody", "secret"), ("", "")):
             fill_in_login(browser, name, password)
-            self.assertIn("do not belong together", browser.contents)
+            assert "do not belong together" in browser.contents
         fill_in_login(browser, "alice")
-        self.assertIn("Your reports", browser.contents)
+        assert "Your reports" in browser.contents
 
     def test_a_session_that_somebody_else_knew_before_is_not_the_one_that_is_logged_in(
         self,
@@ -69,11 +69,11 @@ class TestLogin(Case):
         browser = Browser(f"{SITE}/@@login.html")
         before = browser.cookies["reports_session"]
         fill_in_login(browser, "alice")
-        self.assertIn("Your reports", browser.contents)
+        assert "Your reports" in browser.contents
         other = Browser(SITE)
         other.cookies["reports_session"] = before
         other.open(SITE)
-        self.assertIn("@@login.html", other.url)
+        assert "@@login.html" in other.url
 
     def test_a_session_is_over_after_the_log_out_also_for_who_kept_it(self) -> None:
         browser = self.log_in("alice")
@@ -81,15 +81,15 @@ class TestLogin(Case):
         other = Browser(SITE)
         other.cookies["reports_session"] = kept
         other.open(SITE)
-        self.assertEqual(other.url, f"{SITE}/alice")
+        assert other.url == f"{SITE}/alice"
         browser.getControl("Log out").click()
         other.open(SITE)
-        self.assertIn("@@login.html", other.url)
+        assert "@@login.html" in other.url
 
     def test_scripts_do_not_see_the_session(self) -> None:
         browser = Browser(f"{SITE}/@@login.html")
         (cookie,) = [c for c in browser.testapp.cookiejar if c.name == "reports_session"]
-        self.assertTrue(cookie.has_nonstandard_attr("HttpOnly"))
+        assert cookie.has_nonstandard_attr("HttpOnly")
 
 
 class TestDesks(Case):
@@ -114,10 +114,10 @@ class TestDesks(Case):
             f"{SITE}/++etc++site",
         ):
             browser.open(path)
-            self.assertIn(status(browser), (403, 404), path)
-            self.assertNotIn("Sales of 2025", browser.contents, path)
+            assert status(browser) in (403, 404), path
+            assert "Sales of 2025" not in browser.contents, path
         browser.open(SITE)
-        self.assertEqual(browser.url, f"{SITE}/alice")
+        assert browser.url == f"{SITE}/alice"
 
     def test_nobody_asks_for_or_cancels_reports_of_others_not_even_a_manager(self) -> None:
         steps = self.control_steps()
@@ -129,10 +129,10 @@ class TestDesks(Case):
         for name in ("alice", "manager"):
             browser = self.log_in(name)
             right = token(browser)
-            self.assertEqual(post(browser, cancel, token=right), 403)
+            assert post(browser, cancel, token=right) == 403
             fields = {"token": right, "year": "2025", "group_by": "month"}
-            self.assertEqual(post(browser, f"{SITE}/bob/@@ask", **fields), 403)
-        self.assertEqual(states(bob), ["waiting", "running", "running"])
+            assert post(browser, f"{SITE}/bob/@@ask", **fields) == 403
+        assert states(bob) == ["waiting", "running", "running"]
         steps.allow_all()
         wait_for_states(bob, "finished", "finished", "finished")
 
@@ -140,10 +140,10 @@ class TestDesks(Case):
         address = self.report("bob")
         browser = self.log_in("manager")
         browser.open(address)
-        self.assertEqual(status(browser), 200)
+        assert status(browser) == 200
         browser.open(f"{SITE}/bob")
-        self.assertIn("Reports of bob", browser.contents)
-        self.assertNotIn("Make the report", browser.contents)
+        assert "Reports of bob" in browser.contents
+        assert "Make the report" not in browser.contents
 
 
 class TestForms(Case):
@@ -156,15 +156,15 @@ class TestForms(Case):
         foreign = token(self.log_in("bob"))
         for address in addresses:
             for wrong in ({}, {"token": ""}, {"token": foreign}, {"token:list": foreign}):
-                self.assertEqual(post(browser, address, **fields, **wrong), 400, (address, wrong))
-        self.assertEqual(states(self.log_in("alice")), [])
+                assert post(browser, address, **fields, **wrong) == 400, (address, wrong)
+        assert states(self.log_in("alice")) == []
 
     def test_nothing_is_done_by_a_link(self) -> None:
         browser = self.log_in("alice")
         query = urlencode({"token": token(browser), "year": "2025", "group_by": "month"})
         browser.open(f"{SITE}/alice/@@ask?{query}")
-        self.assertEqual(status(browser), 400)
-        self.assertEqual(len(self.site()["alice"]), 0)
+        assert status(browser) == 400
+        assert len(self.site()["alice"]) == 0
 
     def test_values_that_the_form_does_not_have_are_refused(self) -> None:
         browser = self.log_in("alice")
@@ -178,25 +178,25 @@ class TestForms(Case):
             {},
         ):
             address = f"{SITE}/alice/@@ask"
-            self.assertEqual(post(browser, address, token=right, **wrong), 400, wrong)
-            self.assertIn("There is no such report", browser.contents)
-        self.assertEqual(len(self.site()["alice"]), 0)
+            assert post(browser, address, token=right, **wrong) == 400, wrong
+            assert "There is no such report" in browser.contents
+        assert len(self.site()["alice"]) == 0
 
     def test_what_users_are_called_is_text_and_not_markup(self) -> None:
         user: Any = self.site().getSiteManager().getUtility(IAuthentication).getPrincipal("alice")
         user.title = "<script>alert(1)</script>"
         transaction.commit()
         browser = self.log_in("alice")
-        self.assertIn("&lt;script&gt;alert(1)&lt;/script&gt;", browser.contents)
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;" in browser.contents
         ask(browser, 2025, "month")
         wait_for_states(browser, "finished")
         for address in (f"{SITE}/alice/@@outbox.html", f"{SITE}/alice/?message=<script>alert(1)"):
             browser.open(address)
-            self.assertNotIn("<script>alert", browser.contents)
+            assert "<script>alert" not in browser.contents
 
     def test_each_page_says_what_browsers_may_do_with_it(self) -> None:
         browser = self.log_in("alice")
         for path in ("/alice", "/bob", "/alice/nothing", "/@@login.html", "/alice/@@jobs"):
             browser.open(SITE + path)
-            self.assertIn("default-src 'self'", browser.headers["Content-Security-Policy"], path)
-            self.assertEqual(browser.headers["Cache-Control"], "no-store", path)
+            assert "default-src 'self'" in browser.headers["Content-Security-Policy"], path
+            assert browser.headers["Cache-Control"] == "no-store", path
