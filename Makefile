@@ -2,6 +2,7 @@
 #   make help          lists the targets
 #   make test PYTHON=/path/to/python3.12   chooses the interpreter of a new .venv
 #   make test PYTHON=python3.12 VENV=.venv-3.12   keeps an environment for each
+# What the examples need is heavy: each has an environment of its own beside that, $(VENV)-NAME.
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -34,9 +35,23 @@ find_python() { \
 }
 endef
 
+# Makes an environment in the folder $(1), unless there is one whose interpreter suits.
+define MAKE_ENVIRONMENT
+$(FIND_PYTHON); \
+if ! suits "$(1)/bin/python"; then \
+	python=$$(find_python) || { \
+		echo "No usable Python $(or $(PYTHON),of 3.11 or newer on PATH): it has to run, be 3.11 or newer and have" \
+			"the venv module. Name one with: make PYTHON=/path/to/python3" >&2; \
+		exit 1; \
+	}; \
+	echo "making $(1) with $$python"; \
+	"$$python" -m venv --clear $(1); \
+fi
+endef
+
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
 install: $(STAMP) ## make or refresh .venv
@@ -44,16 +59,7 @@ install: $(STAMP) ## make or refresh .venv
 # The stamp is as new as the files that say what to install. An environment whose interpreter is gone, too old or not
 # the one asked for by PYTHON=... with no .venv yet is made anew.
 $(STAMP): pyproject.toml setup.py
-	@$(FIND_PYTHON); \
-	if ! suits "$(BIN)/python"; then \
-		python=$$(find_python) || { \
-			echo "No usable Python $(or $(PYTHON),of 3.11 or newer on PATH): it has to run, be 3.11 or newer and have" \
-				"the venv module. Name one with: make PYTHON=/path/to/python3" >&2; \
-			exit 1; \
-		}; \
-		echo "making $(VENV) with $$python"; \
-		"$$python" -m venv --clear $(VENV); \
-	fi
+	@$(call MAKE_ENVIRONMENT,$(VENV))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
 	@touch $@
 
@@ -81,6 +87,27 @@ test-all: export ZC_ASYNC_TEST_ZOPE := $(abspath $(ZOPE_VENV))/bin/python
 test-all: $(STAMP) $(ZOPE_STAMP) ## every test, with coverage
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal --cov --cov-report= --cov-fail-under=0
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --cov --cov-append --cov-report=term
+	$(MAKE) --no-print-directory test-examples
+
+$(VENV)-%/.installed: examples/%/pyproject.toml pyproject.toml setup.py
+	@$(call MAKE_ENVIRONMENT,$(@D))
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --editable 'examples/$*[test]'
+	@touch $@
+
+REPORTS := $(abspath $(VENV)-reports)
+.PHONY: example-reports
+example-reports: $(VENV)-reports/.installed ## a site that makes reports by jobs, in one process; ARGS="--port 8081"
+	@$(REPORTS)/bin/python -m reports --folder examples/reports/var $(ARGS)
+
+.PHONY: example-reports-zeo
+example-reports-zeo: $(VENV)-reports/.installed ## the same: a ZEO server, a web process and two workers
+	@$(REPORTS)/bin/python -m reports --folder examples/reports/var-zeo --zeo $(ARGS)
+
+# The tests with a layer are run by both test runners, the others, which start processes, by pytest.
+.PHONY: test-examples
+test-examples: $(VENV)-reports/.installed ## the tests of the examples, in browsers too
+	cd examples/reports && $(REPORTS)/bin/python -m pytest
+	cd examples/reports && $(REPORTS)/bin/zope-testrunner --path=. -s ftests --tests-pattern='^test_(?!processes)' -v
 
 .PHONY: check
 check: $(STAMP) ## linter, formatter, types
@@ -98,6 +125,6 @@ torture: $(STAMP) ## break everything while jobs run, for SECONDS=120; ARGS="--s
 
 .PHONY: clean
 clean: ## remove .venv and everything made
-	rm -rf $(VENV) $(ZOPE_VENV) .venv-3.* build dist .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf src/*.egg-info bench.json .tox bin develop-eggs eggs parts .installed.cfg
-	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(VENV)-* .venv-3.* build dist .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf src/*.egg-info examples/*/*.egg-info examples/*/var* bench.json .tox bin develop-eggs eggs parts .installed.cfg
+	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -206,6 +206,15 @@ def test_a_site_in_another_database_is_referred_to(two, settle):
     assert until_completed(two, settle, job) == "welcome to news"
 
 
+@pytest.mark.parametrize("name", ["content", "async"])
+def test_a_coroutine_has_a_site_in_either_database(two, settle, name):
+    site = two.connection.get_connection(name).root()["other"] = world.Site("news", "anna")
+    two.manager.commit()
+    job = queue_of(two).put(made(site, ["anna"], world.look_at_once))
+    two.manager.commit()
+    assert until_completed(two, settle, job) == (("news", ("anna",)), "welcome to news")
+
+
 def test_a_site_that_was_packed_away_there_is_named(two, settle, reactor, two_databases):
     job = queue_of(two).put(made(two.site, ["anna"], world.look), begin_after=world.AN_HOUR)
     two.manager.commit()

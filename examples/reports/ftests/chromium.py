@@ -17,9 +17,7 @@ BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 #: Why there is no browser; None if there is one.
 MISSING = (
-    None
-    if BROWSER and DRIVER
-    else "no Chromium: as root, apt-get install chromium chromium-driver"
+    None if BROWSER and DRIVER else "no Chromium: as root, apt-get install chromium chromium-driver"
 )
 
 

@@ -1,7 +1,9 @@
 """What users see and do in a real browser, on a wide and on a narrow screen."""
 
+import itertools
 import unittest
 
+from axe_core_python.selenium import Axe
 from webtest.http import StopableWSGIServer
 from zope.app.wsgi import WSGIPublisherApplication
 
@@ -16,28 +18,14 @@ WIDE, NARROW = 1280, 390
 class TestBrowser(Case):
     """The application, in a server in this process, and Chromium."""
 
-    browser: Chromium
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        """Start the browser, which takes a second."""
-        cls.browser = Chromium()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        """End the browser."""
-        cls.browser.close()
-
     def setUp(self) -> None:
-        """Serve the database of the test."""
+        """Serve the database of the test, and start the browser."""
         server = StopableWSGIServer.create(WSGIPublisherApplication(LAYER.db), host="127.0.0.1")
-        self.addCleanup(server.shutdown)
-        # No request is under way when the server ends.
-        self.addCleanup(self.browser.driver.get, "about:blank")
         self.address = server.application_url
-        self.browser.driver.delete_all_cookies()
+        self.addCleanup(server.shutdown)
+        self.browser = Chromium()
+        self.addCleanup(self.browser.close)
         self.browser.resize(WIDE)
-        self.browser.complaints()
 
     def test_progress_moves_and_the_result_appears_without_another_click(self) -> None:
         for width in (WIDE, NARROW):
@@ -97,6 +85,8 @@ class TestBrowser(Case):
         assert browser.texts("#jobs .badge")[0] == "cancelled"
 
     def test_a_list_that_cannot_be_renewed_says_so_and_one_without_a_session_leaves(self) -> None:
+        # Something goes on, so the list is renewed each second.
+        self.control_steps()
         browser = self.browser
         browser.log_in(self.address, "alice")
         browser.ask(2025, "month")
@@ -108,7 +98,7 @@ class TestBrowser(Case):
         browser.driver.delete_all_cookies()
         wait_until(lambda: "@@login.html" in browser.driver.current_url)
 
-    def test_no_page_is_wider_than_the_screen(self) -> None:
+    def test_all_pages_fit_on_the_screen_and_are_accessible(self) -> None:
         browser = self.browser
         browser.log_in(f"{self.address}reports/manager", "manager")
         browser.ask(2025, "month")
@@ -117,9 +107,26 @@ class TestBrowser(Case):
         desk = f"{self.address}reports/manager"
         links = "return [...document.querySelectorAll('#jobs h3 a')].map(a => a.href)"
         reports = browser.driver.execute_script(links)
-        for page in (desk, *reports, f"{desk}/@@outbox.html", f"{self.address}reports"):
-            for width in (WIDE, NARROW, 320):
-                browser.resize(width)
-                browser.driver.get(page)
-                script = "return document.documentElement.scrollWidth"
-                assert browser.driver.execute_script(script) <= width, (page, width)
+        # In a list that goes on are all parts that a list may have.
+        self.control_steps()
+        browser.driver.get(desk)
+        for _number in range(3):
+            browser.ask(2024, "month")
+        others = (f"{desk}/@@outbox.html", f"{self.address}reports", f"{self.address}nothing")
+        for page in (desk, *reports, *others):
+            self.check_page(page)
+        browser.driver.get(desk)
+        browser.click(".who button")
+        self.check_page(f"{self.address}reports/@@login.html?failed=1")
+
+    def check_page(self, address: str) -> None:
+        """Look at a page on screens of several sizes, by day and by night."""
+        browser = self.browser
+        for width, scheme in itertools.product((WIDE, NARROW, 320), ("light", "dark")):
+            browser.resize(width)
+            browser.prefer(scheme)
+            browser.driver.get(address)
+            script = "return document.documentElement.scrollWidth"
+            assert browser.driver.execute_script(script) <= width, (address, width)
+            violations = Axe().run(browser.driver)["violations"]
+            assert violations == [], (address, width, scheme)

@@ -160,8 +160,9 @@ class TestCommand(unittest.TestCase):
                 text, _nothing = self.start("--folder", other, *arguments).communicate()
                 assert f"Port {port} cannot be had" in text
                 assert "Traceback" not in text
-        process = self.start("--folder", folder, "--port", "0")
-        text, _nothing = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 1
-        assert "Another process has these databases open" in text
-        assert "Traceback" not in text
+        for more, told in (((), "Another process has these databases open"), (("--zeo",), "'zeo'")):
+            process = self.start("--folder", folder, "--port", "0", *more)
+            text, _nothing = process.communicate(timeout=PATIENCE)
+            assert process.returncode == 1
+            assert told in text
+            assert "Traceback" not in text

@@ -25,8 +25,6 @@ def main() -> None:
         help="where databases, logs and configuration files are (default: var)",
     )
     options = parser.parse_args()
-    # A supervisor ends processes by SIGTERM. Then this one ends the others.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.zeo:
             run_cluster(Cluster(options.folder), options.port)
@@ -50,6 +48,8 @@ def run_alone(instance: Instance, port: int) -> None:
 
 def run_cluster(cluster: Cluster, port: int) -> None:
     """Run four processes until this one is stopped."""
+    # Supervisors stop a process by SIGTERM. Then this one has to stop the others, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         cluster.start_zeo_server()
         address = cluster.start_web_process(port)

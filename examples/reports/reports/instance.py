@@ -32,7 +32,9 @@ class Instance:
         """Write a configuration file. Returns its path."""
         template = Path(__file__).parent / "etc" / f"{name}.conf.in"
         file = self.folder / f"{name}.conf"
-        file.write_text(template.read_text("utf-8") % {**self._values, **values}, "utf-8")
+        # ZConfig replaces what follows a "$".
+        values = {k: str(v).replace("$", "$$") for k, v in {**self._values, **values}.items()}
+        file.write_text(template.read_text("utf-8") % values, "utf-8")
         return str(file)
 
     def environment(self, process: str) -> dict[str, str]:
@@ -100,12 +102,20 @@ class Cluster(Instance):
     def _wait_for(self, name: str, text: str) -> str:
         """Wait until a process prints a line that begins with a text; return the line."""
         end = time.monotonic() + PATIENCE
-        while self.processes[name].poll() is None and time.monotonic() < end:
+        while time.monotonic() < end:
             for line in self.output(name).splitlines():
                 if line.startswith(text):
                     return line
+            # It may wait in vain for another one, for the ZEO server say.
+            for other, process in self.processes.items():
+                if process.poll() is not None:
+                    raise self._start_error(other, "has ended")
             time.sleep(0.05)
-        raise StartError(f"the process {name!r} does not start:\n{self.output(name)}")
+        raise self._start_error(name, f"has not started in {PATIENCE} seconds")
+
+    def _start_error(self, name: str, what: str) -> StartError:
+        last_line = self.output(name).strip().rpartition("\n")[2]
+        return StartError(f"The process {name!r} {what}: {last_line}\nSee {self._log(name)}")
 
 
 def free_port() -> int:
