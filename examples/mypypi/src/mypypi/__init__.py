@@ -1,0 +1,1 @@
+"""My PyPI: follow packages of a package index, and search pages about them."""
