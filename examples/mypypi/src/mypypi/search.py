@@ -6,7 +6,6 @@ from typing import Any
 
 import zope.component
 from zope.catalog.interfaces import ICatalog
-from zope.index.text.lexicon import get_stopdict
 from zope.index.text.parsetree import ParseError, QueryError
 from zope.intid.interfaces import IIntIds
 
@@ -41,27 +40,19 @@ class Results:
 
 def search(query: str) -> Results:
     """Find what has the words of a query, which may have operators: see `zope.index.text`."""
-    query = query[:MAX_QUERY].strip()
+    text = zope.component.getUtility(ICatalog)["searchable_text"]
+    query = query[:MAX_QUERY]
+    words = [word for word in re.findall(r"\w+", query.lower()) if word not in _OPERATORS]
     try:
-        scores = zope.component.getUtility(ICatalog)["searchable_text"].apply(query)
+        scores = text.apply(query)
     except (ParseError, QueryError, RecursionError):
-        return Results(problem=_problem(query))
+        # No query by the rules, such as one with half a parenthesis: its words are looked for.
+        try:
+            scores = text.apply(" ".join(words))
+        except ParseError:
+            return Results(problem="Such words are in nearly every text. Try others.")
     best = sorted(scores.items(), key=lambda item: item[1], reverse=True)[:MOST]
     intids = zope.component.getUtility(IIntIds)
-    things = [thing for number, _score in best if (thing := intids.queryObject(number))]
-    words = [word for word in _words(query) if word not in _OPERATORS]
-    found = [(thing, texts.snippet(thing.text, words)) for thing in things]
+    things = [intids.queryObject(number) for number, _score in best]
+    found = [(thing, texts.snippet(thing.text, words)) for thing in things if thing is not None]
     return Results(found, len(scores))
-
-
-def _words(query: str) -> list[str]:
-    return re.findall(r"\w+", query.lower())
-
-
-def _problem(query: str) -> str:
-    if all(word in get_stopdict() for word in _words(query)):
-        return "These words are in nearly every text. Try others."
-    return (
-        'Write words, perhaps with AND, OR and NOT between them, "words that follow each other" in '
-        "quotes, and an asterisk at the end of a word: pars*"
-    )

@@ -97,6 +97,8 @@ class Handler(BaseHTTPRequestHandler):
             case [""]:
                 body = answers.front(packages, self.server.misbehaviour("/pypi/"))
                 self._answer(body, "text/html; charset=utf-8")
+            case ["control", "requests"]:
+                self._answer_json({"requests": self.server.requests})
             case ["simple"]:
                 self._answer_json(answers.simple(packages), _SIMPLE)
             case ["pypi", name, "json"]:

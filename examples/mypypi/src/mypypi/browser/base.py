@@ -126,6 +126,9 @@ class Layout(Tools, GrokLayout):
     def update(self):
         for name, value in HEADERS.items():
             self.request.response.setHeader(name, value)
+        # The publisher gives pages a <base>. All addresses here are whole ones, and by it the link
+        # to the content would lead to another page.
+        self.request.response.setBase("")
 
     @property
     def said(self):

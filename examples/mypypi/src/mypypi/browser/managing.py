@@ -27,6 +27,13 @@ class Following(Page):
         self.queue = IQueue(self.context)
 
     @property
+    def buttons(self):
+        """Names of views, and what is on their buttons."""
+        if self.follower.is_going_on:
+            return [("hurry", "Look now"), ("stop", "Stop following")]
+        return [("start", "Follow the index")]
+
+    @property
     def quotas(self):
         """Names, how many jobs run, and how many may."""
         names = [name for name in jobs.SIZES if name in self.queue.quotas]
