@@ -51,13 +51,12 @@ endef
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: install
 install: $(STAMP) ## make or refresh .venv
 
-# The stamp is as new as the files that say what to install. An environment whose interpreter is gone, too old or not
-# the one asked for by PYTHON=... with no .venv yet is made anew.
+# The stamp is as new as the files that say what to install.
 $(STAMP): pyproject.toml setup.py
 	@$(call MAKE_ENVIRONMENT,$(VENV))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
@@ -89,6 +88,7 @@ test-all: $(STAMP) $(ZOPE_STAMP) ## every test, with coverage
 	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --cov --cov-append --cov-report=term
 	$(MAKE) --no-print-directory test-examples
 
+# The examples have environments of their own: the library does not need what they need.
 $(VENV)-%/.installed: examples/%/pyproject.toml pyproject.toml setup.py
 	@$(call MAKE_ENVIRONMENT,$(@D))
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --editable 'examples/$*[test]'
@@ -103,11 +103,27 @@ example-reports: $(VENV)-reports/.installed ## a site that makes reports by jobs
 example-reports-zeo: $(VENV)-reports/.installed ## the same: a ZEO server, a web process and two workers
 	@$(REPORTS)/bin/python -m reports --folder examples/reports/var-zeo --zeo $(ARGS)
 
-# The tests with a layer are run by both test runners, the others, which start processes, by pytest.
-.PHONY: test-examples
-test-examples: $(VENV)-reports/.installed ## the tests of the examples, in browsers too
-	cd examples/reports && $(REPORTS)/bin/python -m pytest
+MYPYPI := $(abspath $(VENV)-mypypi)
+.PHONY: example-mypypi
+example-mypypi: $(VENV)-mypypi/.installed ## an application of Grok: a ZEO server, two instances, an index that they follow
+	@$(MYPYPI)/bin/mypypi-demo --folder examples/mypypi/var $(ARGS)
+
+.PHONY: pictures-mypypi
+pictures-mypypi: $(VENV)-mypypi/.installed ## the pictures of its README, from the running application
+	$(MYPYPI)/bin/python -m mypypi_demo.screenshots examples/mypypi/screenshots
+
+.PHONY: test-example-mypypi
+test-example-mypypi: $(VENV)-mypypi/.installed ## the tests of that one, in browsers too
+	cd examples/mypypi && $(MYPYPI)/bin/python -m pytest $(ARGS)
+
+# Tests with a layer are run by both test runners, those that start processes by pytest alone.
+.PHONY: test-example-reports
+test-example-reports: $(VENV)-reports/.installed ## the tests of that one, in browsers too
+	cd examples/reports && $(REPORTS)/bin/python -m pytest $(ARGS)
 	cd examples/reports && $(REPORTS)/bin/zope-testrunner --path=. -s ftests --tests-pattern='^test_(?!processes)' -v
+
+.PHONY: test-examples
+test-examples: test-example-reports test-example-mypypi ## the tests of the examples
 
 .PHONY: check
 check: $(STAMP) ## linter, formatter, types
@@ -126,5 +142,5 @@ torture: $(STAMP) ## break everything while jobs run, for SECONDS=120; ARGS="--s
 .PHONY: clean
 clean: ## remove .venv and everything made
 	rm -rf $(VENV) $(VENV)-* .venv-3.* build dist .coverage .coverage.* htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf src/*.egg-info examples/*/*.egg-info examples/*/var* bench.json .tox bin develop-eggs eggs parts .installed.cfg
+	rm -rf src/*.egg-info examples/*/*.egg-info examples/*/src/*.egg-info examples/*/var* bench.json .tox bin develop-eggs eggs parts .installed.cfg
 	find src tests examples -name __pycache__ -type d -prune -exec rm -rf {} +

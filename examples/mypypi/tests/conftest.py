@@ -8,16 +8,16 @@ from pathlib import Path
 _folder = tempfile.TemporaryDirectory()
 os.environ["ZC_ASYNC_UUID"] = str(Path(_folder.name) / "uuid.txt")
 
-import mypypi  # noqa: E402
 import pytest  # noqa: E402
 import transaction  # noqa: E402
-from mypypi import jobs  # noqa: E402
-from mypypi.errors import Unreachable  # noqa: E402
-from mypypi_demo.indexserver import IndexServer  # noqa: E402
 from tests.portal import Portal, configure  # noqa: E402
 from zope.app.wsgi.testlayer import BrowserLayer  # noqa: E402
 
+import mypypi  # noqa: E402
 import zc.async_.ftesting  # noqa: E402
+from mypypi import jobs  # noqa: E402
+from mypypi.errors import Unreachable  # noqa: E402
+from mypypi_demo.indexserver import IndexServer  # noqa: E402
 
 
 @pytest.fixture

@@ -1,6 +1,11 @@
 """What tests of real processes do with them."""
 
 import json
+import os
+import re
+import socket
+import subprocess
+import sys
 import urllib.parse
 import urllib.request
 from collections import namedtuple
@@ -8,9 +13,9 @@ from collections import namedtuple
 import transaction
 import ZEO
 import zope.testbrowser.browser
-from mypypi_demo.processes import Site
 from tests.portal import PASSWORD
 
+from mypypi_demo.processes import Site
 from zc.async_.interfaces import ACTIVE, ASSIGNED, KEY, PENDING
 from zc.async_.testing import wait_until
 
@@ -100,6 +105,9 @@ class Processes(Site):
             connection.close()
             db.close()
 
+    def queue(self, application):
+        return application._p_jar.root()[KEY][""]
+
     def worker_of(self, name, page=None):
         """Wait until a package, or page of one, is being fetched; the index of the instance."""
 
@@ -137,7 +145,7 @@ class Processes(Site):
         """How many chains there are: of each there is one turn, which waits or is under way."""
 
         def ask(application):
-            queue = application._p_jar.root()[KEY][""]
+            queue = self.queue(application)
             jobs = list(queue)
             for agents in queue.dispatchers.values():
                 for agent in agents.values():
@@ -152,6 +160,28 @@ class Processes(Site):
         return self.ask(ask)
 
     # Processes.
+
+    def ask_port(self, index, line):
+        """What an instance answers at the port for operators."""
+        conf = (self.folder / f"{self.instances[index].name}.conf").read_text("utf-8")
+        port = int(re.search(r"  port (\d+)", conf)[1])
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            client.sendall(f"{line}\n".encode())
+            return client.makefile().read()
+
+    def debug(self, script):
+        """Run a script at the prompt for the database; return what it prints."""
+        command = [sys.executable, "-m", "mypypi.debug", "instance1.conf", str(script)]
+        environment = {**os.environ, "ZC_ASYNC_UUID": str(self.folder / "debug.uuid")}
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=True,
+        ).stdout
 
     def restart(self, index):
         """Start an instance again."""

@@ -1,6 +1,7 @@
 """Which addresses are fetched, and which are not."""
 
 import pytest
+
 from mypypi import addresses, fetching
 from mypypi.errors import Refused
 from mypypi_demo.indexserver import IndexServer

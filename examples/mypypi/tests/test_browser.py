@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+
 from mypypi_demo import browsing
 from mypypi_demo.browsing import NARROW, WIDE, fill_in, look_as, press, wait_for
 

@@ -1,10 +1,11 @@
 """Fetches from a server that is well, and from one that is not."""
 
 import pytest
+from tests.portal import configure
+
 from mypypi import fetching
 from mypypi.errors import BadAnswer, NotThere, Refused, Unreachable
 from mypypi_demo.indexserver import IndexServer
-from tests.portal import configure
 
 
 @pytest.fixture

@@ -4,14 +4,14 @@ import datetime
 
 import pytest
 import transaction
-from mypypi.app import follow
-from mypypi.following import Follower
 from tests.portal import configure
 from ZODB.POSException import ConflictError
 from zope.component.hooks import site
 
 import zc.async_.clock
 import zc.async_.ftesting
+from mypypi.app import follow
+from mypypi.following import Follower
 from zc.async_.interfaces import ACTIVE, PENDING
 from zc.async_.testing import wait_for_result
 

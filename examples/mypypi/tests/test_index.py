@@ -1,9 +1,10 @@
 """What the index says, also when it says nonsense."""
 
 import pytest
+from tests.portal import configure
+
 from mypypi import index as client
 from mypypi.errors import BadAnswer, NotThere, Unreachable
-from tests.portal import configure
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import datetime
 
 import pytest
 import transaction
-from mypypi import jobs, packages, pages
 from tests.portal import configure
 from zope.component.hooks import site
 
 import zc.async_.clock
+from mypypi import jobs, packages, pages
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
 
 
@@ -61,7 +61,7 @@ def test_the_index_is_asked_by_two_jobs_at_most(portal, index):
     portal.wait_until(lambda: len(index.requests) == 2)
     # The dispatcher has a third place, and a page needs none of the index.
     page = attach(portal, f"{index.address}/docs/lunar-parser", fetched[0])
-    portal.wait_until(lambda: page.data is not None)
+    portal.wait_until(lambda: page.fetched is not None)
     assert [package.job.status for package in fetched] == [ACTIVE, ACTIVE, PENDING]
     index.behave()
     portal.wait_for_jobs()

@@ -1,5 +1,6 @@
 """A ZEO server, two instances and an index, each a process of its own, and some of them killed."""
 
+import json
 import signal
 import uuid
 
@@ -83,3 +84,22 @@ def test_each_instance_has_an_identity_of_its_own_and_keeps_it(processes):
     processes.instances[0].stop()
     processes.restart(0)
     assert processes.uuids() == uuids
+
+
+def test_operators_ask_a_process_by_its_port(processes):
+    for number in (0, 1):
+        status = json.loads(processes.ask_port(number, "async status"))
+        assert status["status"] == "RUNNING"
+        assert status["uuid"] == processes.uuids()[number]
+
+
+def test_who_looks_at_the_database_is_no_worker(processes, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import zc.async_.dispatcher\nprint(sorted(root['mypypi']), zc.async_.dispatcher.get())\n",
+        "utf-8",
+    )
+    assert processes.debug(script).splitlines()[-1] == "['packages', 'people'] None"
+    assert (
+        len(processes.ask(lambda application: list(processes.queue(application).dispatchers))) == 2
+    )

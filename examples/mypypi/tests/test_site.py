@@ -4,10 +4,11 @@ import urllib.parse
 
 import pytest
 import transaction
-from mypypi.browser.base import HEADERS
 from tests.portal import HOME, PASSWORD, configure
 from zope.catalog.interfaces import ICatalog
 from zope.component.hooks import site
+
+from mypypi.browser.base import HEADERS
 
 LUNAR = f"{HOME}/packages/lunar-parser"
 

@@ -1,6 +1,7 @@
 """Text of strangers."""
 
 import pytest
+
 from mypypi import texts
 
 

@@ -1,6 +1,7 @@
 """The application: what is in it, and how it is made when a database is opened."""
 
 import secrets
+from typing import Any
 
 import grok
 import transaction
@@ -25,7 +26,7 @@ class MyPyPI(grok.Application, grok.Container):
 
     grok.local_utility(Authentication, IAuthentication)
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self["packages"] = Packages()
         self["people"] = People()
@@ -44,7 +45,7 @@ class Indexes(grok.Indexes):
 
 
 @grok.subscribe(IDatabaseOpenedWithRoot)
-def make_application(event):
+def make_application(event: Any) -> None:
     """Make the application in a new database, and the manager that the configuration wants."""
     manager = transaction.TransactionManager()
     connection = event.database.open(manager)
@@ -58,7 +59,7 @@ def make_application(event):
         connection.close()
 
 
-def _make_application(root):
+def _make_application(root: Any) -> None:
     application = root.get(here.NAME)
     if application is None:
         application = create_application(MyPyPI, root, here.NAME)
@@ -69,7 +70,7 @@ def _make_application(root):
             make_manager(application, people.join("manager", password))
 
 
-def follow(event):
+def follow(event: Any) -> None:
     """Have the index be followed when a process begins to run jobs (`IDispatcherActivated`).
 
     In a sound database the chain is there, and nothing happens. This starts that of a new

@@ -1,5 +1,7 @@
 """What may come of a fetch. The texts are for people: pages of the application show them."""
 
+from typing import Any
+
 import zc.async_.interfaces
 
 
@@ -23,7 +25,7 @@ class Refused(FetchError):
     """This application does not fetch such an address."""
 
 
-def explain(failure) -> str:
+def explain(failure: Any) -> str:
     """What a page says of the failure of a fetch: a `zc.twist.Failure`."""
     if failure.check(FetchError):
         return failure.getErrorMessage()

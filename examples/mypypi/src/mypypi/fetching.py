@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import urllib.parse
+from typing import Any
 
 import httpcore
 
@@ -49,7 +50,7 @@ def get(url: str, accept: str) -> Answer:
 
 
 @functools.cache
-def _ssl_context():
+def _ssl_context() -> Any:
     # Loading the certificates takes some milliseconds.
     return httpcore.default_ssl_context()
 

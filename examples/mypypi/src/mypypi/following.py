@@ -16,6 +16,7 @@ There is one chain, and it goes on:
 
 import dataclasses
 import datetime
+from typing import Any
 
 from persistent import Persistent
 
@@ -55,28 +56,28 @@ class Follower(Persistent):
     #: The number of the present turn.
     turn = 0
     #: The job of the present turn; None if the index is not followed.
-    job = None
+    job: SiteJob | None = None
     #: What the last look that succeeded has found, and when that was.
-    look = None
-    looked = None
+    look: Look | None = None
+    looked: datetime.datetime | None = None
     #: Why the last look failed; empty if it did not.
     error = ""
     failures = 0
 
-    def __init__(self, packages):
+    def __init__(self, packages: Any) -> None:
         self.packages = packages
 
     @property
-    def is_going_on(self):
+    def is_going_on(self) -> bool:
         return jobs.is_under_way(self.job)
 
-    def start(self):
+    def start(self) -> None:
         """Begin to follow the index, unless that is being done."""
         self.is_wanted = True
         if not self.is_going_on:
             self._put_turn(0)
 
-    def stop(self):
+    def stop(self) -> None:
         """Follow the index no longer."""
         self.is_wanted = False
         if self.job is not None and self.job.status == PENDING:
@@ -85,18 +86,20 @@ class Follower(Persistent):
         self.turn += 1
         self.job = None
 
-    def hurry(self):
+    def hurry(self) -> None:
         """Have the next look be now."""
         if self.job is not None and self.job.status == PENDING:
             self.job.begin_after = zc.async_.clock.now()
 
-    def _put_turn(self, seconds):
+    def _put_turn(self, seconds: int) -> None:
         self.turn += 1
         self.job = jobs.put(
             SiteJob(self.look_at_index),
             quota=jobs.INDEX,
             begin_after=datetime.timedelta(seconds=seconds),
             begin_by=jobs.INDEX_PATIENCE,
+            # Before the fetches that the last look has caused.
+            priority=1,
         )
         self.job.addCallback(SiteJob(self.take_turn, self.turn))
 
@@ -108,13 +111,13 @@ class Follower(Persistent):
         """
         known = dict(self.packages.serials)
         there = index.serials()
-        latest = sorted(there, key=there.get, reverse=True)[:LATEST]
+        latest = sorted(there, key=there.__getitem__, reverse=True)[:LATEST]
         changed = (name for name in known if there.get(name, 0) > known[name])
         # Those that were never there, whose serial is 0, are waited for.
         missing = (name for name in known if known[name] and name not in there)
         return Look(len(there), tuple(latest), tuple(changed), tuple(missing))
 
-    def take_turn(self, turn, result):
+    def take_turn(self, turn: int, result: Any) -> None:
         """Note what a look has found, or why it failed, and put the next turn. A callback.
 
         What there is to do about it is a job of its own: no mistake in that can break the chain.
@@ -133,7 +136,7 @@ class Follower(Persistent):
                 jobs.put(SiteJob(self.act_on, result))
         self._put_turn(interval)
 
-    def act_on(self, look):
+    def act_on(self, look: Look) -> None:
         """Have what has changed fetched, and what is missing noted. A job.
 
         If it fails, or a fetch does, the next look finds the same changes: none is lost.

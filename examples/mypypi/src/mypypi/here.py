@@ -1,5 +1,7 @@
 """Where a request or a job is."""
 
+from typing import Any
+
 from zope.component.hooks import getSite
 from zope.location.interfaces import IRoot
 
@@ -7,7 +9,7 @@ from zope.location.interfaces import IRoot
 NAME = "mypypi"
 
 
-def application():
+def application() -> Any:
     """The application, in a request or a job of it, or of the root folder. For any thread."""
     site = getSite()
     return site[NAME] if IRoot.providedBy(site) else site

@@ -1,6 +1,7 @@
 """How this application puts jobs: in its site, as nobody, and with which quotas and policies."""
 
 import datetime
+from typing import Any
 
 import zope.component.hooks
 
@@ -35,7 +36,7 @@ class SiteJob(Job):
     fetched here is for everybody, whoever asked for it.
     """
 
-    def __init__(self, callable, /, *args, **kwargs):
+    def __init__(self, callable: Any, /, *args: Any, **kwargs: Any) -> None:
         super().__init__(callable, *args, **kwargs)
         self.participants = ()
 
@@ -48,7 +49,7 @@ class AskAgain(RetryCommonFourTimes):
     index tries again: in 3, 10 and 17 seconds, in which it waits in its queue and holds no worker.
     """
 
-    internal_exceptions = (
+    internal_exceptions: tuple[Any, ...] = (
         ((Unreachable,), "unreachable", 4, 3, 7, 60),
         *RetryCommonFourTimes.internal_exceptions,
     )
@@ -59,7 +60,7 @@ class AskAgain(RetryCommonFourTimes):
 ASK_ONCE = NeverRetry
 
 
-def put(job, quota=None, **conditions):
+def put(job: SiteJob, quota: str | None = None, **conditions: Any) -> SiteJob:
     """Put a job into the queue of the present site's database. Returns it.
 
     `conditions`: see `zc.async_.interfaces.IQueue.put`.
@@ -70,6 +71,6 @@ def put(job, quota=None, **conditions):
     return queue.put(job, quota_names=None if quota is None else [quota], **conditions)
 
 
-def is_under_way(job) -> bool:
+def is_under_way(job: SiteJob | None) -> bool:
     """Whether something is still to come from a job. None is no job; a new one was taken back."""
     return job is not None and job.status not in (NEW, COMPLETED)

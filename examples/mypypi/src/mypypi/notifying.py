@@ -1,6 +1,8 @@
 """How people are told what has happened to packages."""
 
 import datetime
+from collections.abc import Iterator
+from typing import Any
 
 from BTrees.IOBTree import IOBTree
 from persistent import Persistent
@@ -22,7 +24,7 @@ class Notices(Persistent):
     #: The number of the last one that was read.
     last_read = 0
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.by_number = IOBTree()
 
     def add(self, package: str, title: str, what: str, when: datetime.datetime) -> None:
@@ -34,7 +36,7 @@ class Notices(Persistent):
         while len(self.by_number) > MOST:
             del self.by_number[self.by_number.minKey()]
 
-    def newest_first(self):
+    def newest_first(self) -> Iterator[dict[str, Any]]:
         """Each as a dict."""
         for number in sorted(self.by_number, reverse=True):
             package, title, what, when = self.by_number[number]
@@ -51,7 +53,7 @@ class Notices(Persistent):
         self.last_read = self.by_number.maxKey() if self.by_number else 0
 
 
-def tell_subscribers(package, what: str) -> None:
+def tell_subscribers(package: Any, what: str) -> None:
     """Have all who subscribe to a package told what has happened to it, by jobs."""
     logins = list(package.subscribers)
     when = zc.async_.clock.now()
@@ -62,7 +64,7 @@ def tell_subscribers(package, what: str) -> None:
         jobs.put(SiteJob(tell, batch, package.name, package.title, what, when))
 
 
-def tell(logins: list[str], package: str, title: str, what: str, when) -> None:
+def tell(logins: list[str], package: str, title: str, what: str, when: datetime.datetime) -> None:
     """Tell people, of whom some may have gone. A job."""
     people = here.application()["people"]
     for login in logins:

@@ -1,6 +1,7 @@
 """Packages, and what is fetched about them."""
 
 import datetime
+from typing import Any
 
 import grok
 from BTrees.OOBTree import OOBTree, OOTreeSet
@@ -21,20 +22,20 @@ class Package(grok.Container):
     """A package that somebody has asked for. It contains the pages that were attached to it."""
 
     #: What the index has said last; see `index.PackageData`. None: nothing yet.
-    data = None
+    data: index.PackageData | None = None
     #: When that was (datetime).
-    fetched = None
+    fetched: datetime.datetime | None = None
     #: Why the last fetch failed; empty if it did not.
     error = ""
     failures = 0
     #: Not fetched by itself before (datetime, or None).
-    not_before = None
+    not_before: datetime.datetime | None = None
     #: Whether the index does not know it, or not any more.
     is_missing = False
     #: The fetch that was put last, or None.
-    job = None
+    job: SiteJob | None = None
 
-    def __init__(self, name):
+    def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
         #: Logins of people.
@@ -42,23 +43,23 @@ class Package(grok.Container):
         self.last_page = 0
 
     @property
-    def title(self):
+    def title(self) -> str:
         return self.data.title if self.data else self.name
 
     @property
-    def text(self):
+    def text(self) -> str:
         return f"{self.data.summary} {self.data.description}" if self.data else ""
 
     @property
-    def searchable_text(self):
+    def searchable_text(self) -> str:
         # The words of the name are found one by one, too.
         return f"{self.name.replace('-', ' ')} {self.title} {self.text}"
 
     @property
-    def is_being_fetched(self):
+    def is_being_fetched(self) -> bool:
         return jobs.is_under_way(self.job)
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Have the package fetched, unless it is being fetched already."""
         if self.is_being_fetched:
             return
@@ -72,7 +73,7 @@ class Package(grok.Container):
         )
         self.job.addCallbacks(success=SiteJob(self.received), failure=SiteJob(self.missed))
 
-    def received(self, data):
+    def received(self, data: index.PackageData) -> None:
         """Store what the index says. A callback."""
         if self.data is not None and data.serial < self.data.serial:
             # An old answer, from the cache of a server on the way.
@@ -91,7 +92,7 @@ class Package(grok.Container):
             # The oldest one first, as they came.
             self._changed(f"has released {', '.join(reversed(new[:5]))}")
 
-    def missed(self, failure):
+    def missed(self, failure: Any) -> None:
         """Note that the index gave nothing. A callback."""
         self.error = explain(failure)
         self.failures += 1
@@ -100,7 +101,7 @@ class Package(grok.Container):
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(self.failures - 1, 10))
         self.not_before = zc.async_.clock.now() + datetime.timedelta(seconds=pause)
 
-    def note_missing(self):
+    def note_missing(self) -> None:
         """Note that the index does not know the package, and tell it if it did before."""
         if self.is_missing:
             return
@@ -110,7 +111,7 @@ class Package(grok.Container):
         if self.data is not None:
             self._changed("is not on the index any more")
 
-    def _changed(self, what):
+    def _changed(self, what: str) -> None:
         self.__parent__.news.add(self.name, self.title, what, zc.async_.clock.now())
         notifying.tell_subscribers(self, what)
 
@@ -118,7 +119,7 @@ class Package(grok.Container):
 class Packages(grok.Container):
     """The packages, by their normalized names."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         #: The serial of each package that the index has described, 0 for the others: to compare
         #: the list of the index with it, no package has to be loaded.
@@ -126,7 +127,7 @@ class Packages(grok.Container):
         #: What has happened to packages lately, for everybody.
         self.news = notifying.Notices()
 
-    def ensure(self, name):
+    def ensure(self, name: str) -> Package:
         """The package of a normalized name. One that is new is fetched."""
         if name not in self:
             self.serials[name] = 0

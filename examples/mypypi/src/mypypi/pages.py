@@ -1,9 +1,12 @@
 """Pages of the web that people have attached to packages."""
 
 import dataclasses
+import datetime
 import email.message
+from typing import Any
 
 import grok
+from persistent import Persistent
 
 import zc.async_.clock
 from mypypi import addresses, fetching, jobs, search, texts
@@ -42,42 +45,49 @@ def fetch(url: str) -> PageData:
     raise BadAnswer("it is neither HTML nor plain text")
 
 
+class Text(Persistent):
+    """The text of a page: a record of its own, which a list of pages need not load."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
 @grok.implementer(ISearchable)
 class Page(grok.Model):
     """A page of the web. What it said when it was fetched is found by the search."""
 
-    #: What there was; None: nothing yet.
-    data = None
-    #: When that was (datetime).
-    fetched = None
+    #: What there was when it was fetched; before that, None.
+    fetched_title = ""
+    fetched_text: Text | None = None
+    fetched: datetime.datetime | None = None
     #: Why the last fetch failed; empty if it did not.
     error = ""
     #: The fetch that was put last, or None.
-    job = None
+    job: SiteJob | None = None
 
-    def __init__(self, url, login):
+    def __init__(self, url: str, login: str) -> None:
         self.url = url
         #: The login of who attached it.
         self.added_by = login
         self.added = zc.async_.clock.now()
 
     @property
-    def title(self):
-        return (self.data and self.data.title) or self.url.partition("://")[2]
+    def title(self) -> str:
+        return self.fetched_title or self.url.partition("://")[2]
 
     @property
-    def text(self):
-        return self.data.text if self.data else ""
+    def text(self) -> str:
+        return "" if self.fetched_text is None else self.fetched_text.text
 
     @property
-    def searchable_text(self):
+    def searchable_text(self) -> str:
         return f"{self.title} {self.text}"
 
     @property
-    def is_being_fetched(self):
+    def is_being_fetched(self) -> bool:
         return jobs.is_under_way(self.job)
 
-    def refresh(self):
+    def refresh(self) -> None:
         """Have the page fetched, unless it is being fetched already."""
         if self.is_being_fetched:
             return
@@ -89,19 +99,19 @@ class Page(grok.Model):
         )
         self.job.addCallbacks(success=SiteJob(self.received), failure=SiteJob(self.missed))
 
-    def received(self, data):
+    def received(self, data: PageData) -> None:
         """Store what is on the page. A callback."""
-        self.data = data
+        self.fetched_title, self.fetched_text = data.title, Text(data.text)
         self.fetched = zc.async_.clock.now()
         self.error = ""
         jobs.put(SiteJob(search.index, self), quota=jobs.SEARCH)
 
-    def missed(self, failure):
+    def missed(self, failure: Any) -> None:
         """Note that there was nothing. A callback."""
         self.error = explain(failure)
 
 
-def attach(package, url: str, login: str) -> Page:
+def attach(package: Any, url: str, login: str) -> Page:
     """Attach a page to a package, and have it fetched. Returns it, or the one that is there.
 
     Raises `Refused`, whose text is for whoever gave the address.

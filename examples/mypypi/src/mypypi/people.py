@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from typing import Any
 
 import grok
 import zope.component
@@ -22,7 +23,7 @@ class BadAccount(Exception):
 class Person(grok.Model):
     """Somebody with an account."""
 
-    def __init__(self, login):
+    def __init__(self, login: str) -> None:
         self.login = login
         self.password = ""
         #: In the cookies of this person's sessions: another one ends them all.
@@ -48,19 +49,19 @@ class Person(grok.Model):
         """Log out, everywhere."""
         self.session_key = secrets.token_urlsafe(12)
 
-    def subscribe(self, package) -> None:
+    def subscribe(self, package: Any) -> None:
         """Be told what happens to a package."""
         self.subscriptions.setdefault(package.name, zc.async_.clock.now())
         package.subscribers.add(self.login)
 
-    def unsubscribe(self, package) -> None:
+    def unsubscribe(self, package: Any) -> None:
         """Be told no longer."""
         self.subscriptions.pop(package.name, None)
         if self.login in package.subscribers:
             package.subscribers.remove(self.login)
 
 
-def _passwords():
+def _passwords() -> Any:
     return zope.component.getUtility(IPasswordManager, "BCRYPT")
 
 

@@ -4,9 +4,12 @@ Who has logged in is a member, by a grant in configure.zcml. Managers have a rol
 application.
 """
 
+from typing import Any
+
 import grok
 from zope.securitypolicy.interfaces import IPrincipalRoleManager
 
+from mypypi.people import Person
 from mypypi.sessions import Principal
 
 
@@ -29,7 +32,7 @@ class Manager(grok.Role):
     grok.permissions(Manage)
 
 
-def make_manager(application, person) -> None:
+def make_manager(application: Any, person: Person) -> None:
     """Have a person manage an application."""
     roles = IPrincipalRoleManager(application)
     roles.assignRoleToPrincipal("mypypi.Manager", Principal(person).id)

@@ -18,7 +18,7 @@ MOST = 50
 _OPERATORS = ("and", "or", "not")
 
 
-def index(thing) -> None:
+def index(thing: Any) -> None:
     """Have something (`ISearchable`) be found by what it says now. A job, of the quota `SEARCH`."""
     number = zope.component.getUtility(IIntIds).queryId(thing)
     # It may have been removed since the job was put.

@@ -7,6 +7,7 @@ others: they sign with a key that is in the application.
 import hmac
 import secrets
 import urllib.parse
+from typing import Any
 
 import grok
 import itsdangerous
@@ -16,6 +17,7 @@ from zope.interface import implementer
 from zope.security.interfaces import IGroupAwarePrincipal
 
 from mypypi import here
+from mypypi.people import Person
 
 COOKIE = "mypypi"
 
@@ -33,7 +35,7 @@ class BadToken(Exception):
     """A form was sent that was not made for this session."""
 
 
-def present(request) -> dict:
+def present(request: Any) -> dict[str, str]:
     """The session of a request: its nonce, and who has logged in, if anybody has.
 
     If it has none, one is begun.
@@ -45,7 +47,7 @@ def present(request) -> dict:
     return session
 
 
-def begin(request, person=None) -> dict:
+def begin(request: Any, person: Person | None = None) -> dict[str, str]:
     """Begin a session, of a person who has logged in or of nobody. The answer has its cookie."""
     session = {"nonce": secrets.token_urlsafe(12)}
     if person is not None:
@@ -63,7 +65,7 @@ def begin(request, person=None) -> dict:
     return session
 
 
-def _read(request) -> dict | None:
+def _read(request: Any) -> dict[str, str] | None:
     serializer = itsdangerous.URLSafeTimedSerializer(_secret(), "session")
     try:
         return serializer.loads(request.getCookies().get(COOKIE, ""), max_age=LONGEST)
@@ -75,21 +77,21 @@ def _secret() -> bytes:
     return here.application().secret
 
 
-def token(request) -> str:
+def token(request: Any) -> str:
     """What a form has in it, to show that it was made for this session."""
     return itsdangerous.Signer(_secret(), "form").get_signature(present(request)["nonce"]).decode()
 
 
-def check_token(request, sent: str) -> None:
+def check_token(request: Any, sent: str) -> None:
     """Raise `BadToken` unless a form that was sent has the token."""
     if not hmac.compare_digest(token(request).encode(), sent.encode()):
         raise BadToken()
 
 
-def person_of(request):
+def person_of(request: Any) -> Person | None:
     """Who sends a request; None if that is not known."""
-    session = _read(request)
-    person = session and here.application()["people"].get(session.get("login", ""))
+    session = _read(request) or {}
+    person: Person | None = here.application()["people"].get(session.get("login", ""))
     if person is None or not hmac.compare_digest(session["key"], person.session_key):
         return None
     return person
@@ -101,7 +103,7 @@ class Principal:
 
     description = ""
 
-    def __init__(self, person):
+    def __init__(self, person: Person) -> None:
         self.id = PREFIX + person.login
         self.title = person.login
         self.groups = [getUtility(IAuthenticatedGroup).id]
@@ -112,16 +114,16 @@ class Authentication(grok.LocalUtility):
 
     grok.provides(IAuthentication)
 
-    def authenticate(self, request):
+    def authenticate(self, request: Any) -> Principal | None:
         """See `IAuthentication`, as for the rest."""
         person = person_of(request)
         return None if person is None else Principal(person)
 
-    def unauthenticatedPrincipal(self):
+    def unauthenticatedPrincipal(self) -> Any:
         """Who this is, the registry of the whole server knows."""
         return getNextUtility(self, IAuthentication).unauthenticatedPrincipal()
 
-    def unauthorized(self, id, request):
+    def unauthorized(self, id: str, request: Any) -> None:
         """Have whoever may not see a page log in."""
         if id.startswith(PREFIX):
             return
@@ -130,7 +132,7 @@ class Authentication(grok.LocalUtility):
         target = grok.url(request, here.application(), "login", data={"back": path})
         request.response.redirect(target)
 
-    def getPrincipal(self, id):
+    def getPrincipal(self, id: str) -> Any:
         """Of a person, or of whom else the server knows, such as a group."""
         login = id.removeprefix(PREFIX) if id.startswith(PREFIX) else ""
         person = here.application()["people"].get(login)

@@ -50,6 +50,9 @@ class Catalogue:
         """`path`: a file that keeps them; else they are new each time."""
         self._lock = threading.RLock()
         self._path = path
+        #: By package, the times of its versions; and the serial of its last change.
+        self._releases: dict[str, dict[str, str]] = {}
+        self._serials: dict[str, int] = {}
         if path is not None and path.exists():
             state = json.loads(path.read_text("utf-8"))
             self.serial, self._releases = state["serial"], state["releases"]
@@ -57,8 +60,6 @@ class Catalogue:
             return
         # Not 0: a new catalogue must not seem older than one of yesterday.
         self.serial = int(time.time())
-        self._releases: dict[str, dict[str, str]] = {}
-        self._serials: dict[str, int] = {}
         for adjective in _ADJECTIVES:
             for noun in _NOUNS:
                 self.publish(f"{adjective}-{noun}", "1.0")
@@ -87,7 +88,10 @@ class Catalogue:
     def _save(self) -> None:
         if self._path is not None:
             state = {"serial": self.serial, "serials": self._serials, "releases": self._releases}
-            self._path.write_text(json.dumps(state), "utf-8")
+            # Who is killed meanwhile leaves the old file.
+            new = self._path.with_suffix(".new")
+            new.write_text(json.dumps(state), "utf-8")
+            new.replace(self._path)
 
     def serials(self) -> dict[str, int]:
         """Of each package, the serial of its last change."""

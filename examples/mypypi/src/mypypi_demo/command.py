@@ -30,7 +30,8 @@ def main() -> None:
     for port in (*ports, arguments.index_port):
         if not is_free(port):
             sys.exit(f"Port {port} is in use. Give others by --port and --index-port.")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(0))
     site = Site(arguments.folder, ports, arguments.index_port)
     try:
         print("Starting …", flush=True)

@@ -13,6 +13,7 @@ import threading
 import urllib.parse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 from mypypi_demo import answers
 from mypypi_demo.catalogue import Catalogue
@@ -70,7 +71,7 @@ class IndexServer(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    def handle_error(self, request, client_address) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of clients that had no patience."""
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)

@@ -53,6 +53,11 @@ site-definition {site}
   grace-period 5s
 </product-config>
 
+<product-config zc.z3monitor>
+  # Operators ask the process by it: echo async status | nc 127.0.0.1 {monitor}
+  port {monitor}
+</product-config>
+
 <product-config mypypi>
   index {index}
   interval {interval}
@@ -81,7 +86,13 @@ class Process:
         self._seen = self.log.stat().st_size
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._arguments, env=self._environment, stdout=log, stderr=log, cwd=self.log.parent
+                self._arguments,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+                cwd=self.log.parent,
+                # Ctrl-C is for the command, which ends its processes in order.
+                start_new_session=True,
             )
 
     def wait(self, pattern: str = r"Serving on (http://[\d.]+:\d+)") -> None:
@@ -144,12 +155,12 @@ class Site:
             *("--file", str(folder / "index.json")),
         )
         self.zeo = Process("zeo", folder, "-m", "ZEO.runzeo", "-C", str(conf))
-        self._conf = folder / "zope.conf"
         self.instances = [
             Process(
                 f"instance{number}",
                 folder,
-                *("-m", "mypypi.serve", str(self._conf), "--port", str(port)),
+                *("-m", "mypypi.serve", str(folder / f"instance{number}.conf")),
+                *("--port", str(port)),
                 # Each has an identity of its own, which outlives it.
                 ZC_ASYNC_UUID=str(folder / f"instance{number}.uuid"),
             )
@@ -166,13 +177,18 @@ class Site:
         self.zeo.start()
         self.index.wait()
         self.zeo.wait("listening on")
-        self._values.update(zeo=self.zeo_port, index=self.index.address)
-        self._conf.touch(mode=0o600)
-        self._conf.write_text(_ZOPE_CONF.format(**self._values), "utf-8")
         for instance in self.instances:
+            self._configure(instance)
             # The first one makes the database.
             instance.start()
             instance.wait()
+
+    def _configure(self, instance: Process) -> None:
+        conf = self.folder / f"{instance.name}.conf"
+        # There is a password in it.
+        conf.touch(mode=0o600)
+        values = {**self._values, "zeo": self.zeo_port, "index": self.index.address}
+        conf.write_text(_ZOPE_CONF.format(monitor=free_port(), **values), "utf-8")
 
     def stop(self) -> None:
         """End all: those last that others need."""

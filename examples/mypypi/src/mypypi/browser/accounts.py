@@ -2,13 +2,14 @@
 
 import re
 import urllib.parse
+from typing import Any
 
 import grok
 
 from mypypi import sessions
 from mypypi.app import MyPyPI
 from mypypi.browser.base import Action, Page
-from mypypi.people import BadAccount
+from mypypi.people import BadAccount, Person
 from mypypi.permissions import Use
 
 grok.templatedir("templates")
@@ -23,7 +24,7 @@ class _Form(Page):
     #: What is wrong with what was sent.
     problem = ""
 
-    def update(self):
+    def update(self) -> None:
         super().update()
         self.name = self.field("name").strip()
         self.back = self.field("back")
@@ -40,11 +41,11 @@ class _Form(Page):
             sessions.begin(self.request, person)
             self.redirect(self._target())
 
-    def enter(self, name, password):
+    def enter(self, name: str, password: str) -> Person:
         """Who that is. Raises `BadAccount`."""
         raise NotImplementedError
 
-    def _target(self):
+    def _target(self) -> str:
         # Back to where a login was asked for; but nowhere else than in this application.
         path = urllib.parse.urlsplit(self.url(self.context)).path
         if re.fullmatch(re.escape(path) + r"/[!-~]*", self.back):
@@ -60,7 +61,7 @@ class Login(_Form):
     title = "Log in"
     saying = "back"
 
-    def enter(self, name, password):
+    def enter(self, name: str, password: str) -> Person:
         person = self.context["people"].authenticate(name, password)
         if person is None:
             raise BadAccount("There is nobody with that name and password.")
@@ -75,7 +76,7 @@ class Join(_Form):
     title = "Join"
     saying = "joined"
 
-    def enter(self, name, password):
+    def enter(self, name: str, password: str) -> Person:
         return self.context["people"].join(name, password)
 
 
@@ -85,7 +86,7 @@ class Logout(Action):
     grok.context(MyPyPI)
     grok.require(Use)
 
-    def act(self):
+    def act(self) -> str:
         self.person.end_sessions()
         sessions.begin(self.request)
         return self.address(self.context, said="left")
@@ -99,11 +100,11 @@ class Me(Page):
     grok.template("me")
 
     @property
-    def title(self):
+    def title(self) -> str:
         return f"Notices of {self.person.login}"
 
     @property
-    def subscriptions(self):
+    def subscriptions(self) -> list[Any]:
         packages = self.context["packages"]
         return [packages[name] for name in self.person.subscriptions]
 
@@ -115,6 +116,6 @@ class MarkRead(Action):
     grok.name("mark-read")
     grok.require(Use)
 
-    def act(self):
+    def act(self) -> str:
         self.person.notices.mark_read()
         return self.address(self.context, "me", said="read")

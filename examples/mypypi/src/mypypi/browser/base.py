@@ -1,5 +1,8 @@
 """What pages and forms have in common."""
 
+import datetime
+from typing import Any
+
 import grok
 from grokcore.layout import Layout as GrokLayout
 from zope.interface import Interface
@@ -50,34 +53,36 @@ class Static(grok.DirectoryResource):
 class Tools:
     """What templates and views ask for."""
 
+    request: Any
+
     @property
-    def application(self):
+    def application(self) -> Any:
         return here.application()
 
     @property
-    def person(self):
+    def person(self) -> Any:
         """Who looks at the page; None if they have not logged in."""
         return sessions.person_of(self.request)
 
     @property
-    def may_manage(self):
+    def may_manage(self) -> bool:
         return checkPermission("mypypi.Manage", self.application)
 
     @property
-    def token(self):
+    def token(self) -> str:
         """What each form has in a field named "token"."""
         return sessions.token(self.request)
 
-    def address(self, shown, name=None, said=""):
+    def address(self, shown: Any, name: str | None = None, said: str = "") -> str:
         """Of a page (of `shown`, its view `name`), which says a key of `SAYINGS`."""
         return grok.url(self.request, shown, name, data={"said": said} if said else None)
 
-    def field(self, name):
+    def field(self, name: str) -> str:
         """What was sent in a field of a form (str). Browsers that are not may send anything."""
         value = self.request.form.get(name, "")
         return value if isinstance(value, str) else ""
 
-    def ago(self, when):
+    def ago(self, when: datetime.datetime) -> str:
         """How long ago a time was, in words."""
         seconds = int((zc.async_.clock.now() - when).total_seconds())
         for size, unit in ((86400, "day"), (3600, "hour"), (60, "minute")):
@@ -93,7 +98,7 @@ class Page(Tools, grok.Page):
     grok.baseclass()
 
     #: The title of the page, which the title of the application follows.
-    title = ""
+    title: Any = ""
 
 
 class Action(Tools, grok.View):
@@ -101,11 +106,11 @@ class Action(Tools, grok.View):
 
     grok.baseclass()
 
-    def act(self):
+    def act(self) -> str:
         """Do it. Returns the address of the page that is shown then: see `address`."""
         raise NotImplementedError
 
-    def update(self):
+    def update(self) -> None:
         if self.request.method != "POST":
             # Somebody has followed a link that is none.
             self.redirect(self.url(self.context))
@@ -113,7 +118,7 @@ class Action(Tools, grok.View):
         sessions.check_token(self.request, self.field("token"))
         self.redirect(self.act())
 
-    def render(self):
+    def render(self) -> str:
         return ""
 
 
@@ -123,7 +128,7 @@ class Layout(Tools, GrokLayout):
     grok.context(Interface)
     grok.template("layout")
 
-    def update(self):
+    def update(self) -> None:
         for name, value in HEADERS.items():
             self.request.response.setHeader(name, value)
         # The publisher gives pages a <base>. All addresses here are whole ones, and by it the link
@@ -131,13 +136,13 @@ class Layout(Tools, GrokLayout):
         self.request.response.setBase("")
 
     @property
-    def said(self):
+    def said(self) -> str:
         return SAYINGS.get(self.field("said"), "")
 
     @property
-    def unread(self):
+    def unread(self) -> int:
         return self.person.notices.unread if self.person else 0
 
-    def link(self, name=None):
+    def link(self, name: str | None = None) -> str:
         """The address of a view of the application."""
         return grok.url(self.request, self.application, name)

@@ -27,7 +27,7 @@ class ErrorPage(Page):
     #: What somebody can do about it.
     advice = ""
 
-    def update(self):
+    def update(self) -> None:
         super().update()
         self.request.response.setStatus(self.status)
 
@@ -49,7 +49,7 @@ class Forbidden(ErrorPage):
     title = "That is not for you"
     advice = "Your account has no permission for this."
 
-    def update(self):
+    def update(self) -> None:
         super().update()
         getUtility(IAuthentication).unauthorized(self.request.principal.id, self.request)
 
@@ -73,6 +73,6 @@ class Failed(ErrorPage):
     title = "Something went wrong here"
     advice = "The error is in the log of the server. Perhaps it works if you try again."
 
-    def isSystemError(self):
+    def isSystemError(self) -> bool:
         """Whether the error is to be logged."""
         return True

@@ -1,6 +1,8 @@
 """The first page, the search, and the list of packages."""
 
 import itertools
+from collections.abc import Iterator
+from typing import Any
 
 import grok
 from zope.site.interfaces import IRootFolder
@@ -26,7 +28,7 @@ class Root(grok.View):
     grok.context(IRootFolder)
     grok.name("index")
 
-    def render(self):
+    def render(self) -> None:
         self.redirect(self.url(self.context[here.NAME]))
 
 
@@ -40,11 +42,11 @@ class Front(Page):
     title = "Follow the packages you depend on"
 
     @property
-    def news(self):
+    def news(self) -> Iterator[dict[str, Any]]:
         return itertools.islice(self.context["packages"].news.newest_first(), NEWS)
 
     @property
-    def latest(self):
+    def latest(self) -> tuple[str, ...]:
         look = self.context.follower.look
         return look.latest if look else ()
 
@@ -57,12 +59,12 @@ class Search(Page):
 
     title = "Search"
 
-    def update(self):
+    def update(self) -> None:
         super().update()
         self.query = self.field("q").strip()
         self.results = search.search(self.query) if self.query else search.Results()
 
-    def package_of(self, thing):
+    def package_of(self, thing: Any) -> Package:
         """The package that something was found in."""
         return thing if isinstance(thing, Package) else thing.__parent__
 
@@ -76,7 +78,7 @@ class All(Page):
 
     title = "Packages"
 
-    def update(self):
+    def update(self) -> None:
         super().update()
         # By the name to begin with, not by a number: that costs the same for the last page.
         names = list(itertools.islice(self.context.keys(self.field("from")), BATCH + 1))
@@ -92,7 +94,7 @@ class Find(Page):
 
     title = "Look a package up"
 
-    def update(self):
+    def update(self) -> None:
         super().update()
         self.given = self.field("name").strip()
         self.name = index.normalized(self.given)
@@ -106,6 +108,6 @@ class Add(Action):
     grok.context(Packages)
     grok.require(Use)
 
-    def act(self):
+    def act(self) -> str:
         name = index.normalized(self.field("name"))
         return self.address(self.context.ensure(name) if name else self.context)

@@ -20,21 +20,21 @@ class Following(Page):
 
     title = "Following the index"
 
-    def update(self):
+    def update(self) -> None:
         super().update()
         self.options = configuration.read()
         self.follower = self.context.follower
         self.queue = IQueue(self.context)
 
     @property
-    def buttons(self):
+    def buttons(self) -> list[tuple[str, str]]:
         """Names of views, and what is on their buttons."""
         if self.follower.is_going_on:
             return [("hurry", "Look now"), ("stop", "Stop following")]
         return [("start", "Follow the index")]
 
     @property
-    def quotas(self):
+    def quotas(self) -> list[tuple[str, int, int]]:
         """Names, how many jobs run, and how many may."""
         names = [name for name in jobs.SIZES if name in self.queue.quotas]
         quotas = [self.queue.quotas[name] for name in names]
@@ -47,7 +47,7 @@ class Hurry(Action):
     grok.context(MyPyPI)
     grok.require(Manage)
 
-    def act(self):
+    def act(self) -> str:
         self.context.follower.hurry()
         return self.address(self.context, "following", said="hurried")
 
@@ -56,7 +56,7 @@ class Start(Action):
     grok.context(MyPyPI)
     grok.require(Manage)
 
-    def act(self):
+    def act(self) -> str:
         self.context.follower.start()
         return self.address(self.context, "following", said="started")
 
@@ -65,6 +65,6 @@ class Stop(Action):
     grok.context(MyPyPI)
     grok.require(Manage)
 
-    def act(self):
+    def act(self) -> str:
         self.context.follower.stop()
         return self.address(self.context, "following", said="stopped")

@@ -1,5 +1,7 @@
 """The page of a package, and what can be done with it and with the pages attached to it."""
 
+from typing import Any
+
 import grok
 from zope.security.interfaces import Unauthorized
 
@@ -24,32 +26,32 @@ class Show(Page):
     problem = ""
 
     @property
-    def title(self):
+    def title(self) -> str:
         return self.context.title
 
     @property
-    def is_subscribed(self):
+    def is_subscribed(self) -> bool:
         return self.person is not None and self.person.login in self.context.subscribers
 
     @property
-    def is_busy(self):
+    def is_busy(self) -> bool:
         return self.context.is_being_fetched or any(
             page.is_being_fetched for page in self.context.values()
         )
 
     @property
-    def attached(self):
+    def attached(self) -> list[Any]:
         """The pages, those last that were attached last."""
         return sorted(self.context.values(), key=lambda page: int(page.__name__))
 
     @property
-    def links(self):
+    def links(self) -> list[tuple[str, str]]:
         """Titles and addresses of pages that the index links to, and nobody has attached."""
         there = {page.url for page in self.context.values()}
         links = self.context.data.links if self.context.data else ()
         return [(title, url) for title, url in links if url not in there]
 
-    def may_remove(self, page):
+    def may_remove(self, page: pages.Page) -> bool:
         return self.may_manage or self.person.login == page.added_by
 
 
@@ -59,7 +61,7 @@ class Attach(Show):
     grok.name("attach")
     grok.require(Use)
 
-    def update(self):
+    def update(self) -> None:
         super().update()
         self.given = self.field("url").strip()
         if self.request.method != "POST":
@@ -79,7 +81,7 @@ class Subscribe(Action):
     grok.context(Package)
     grok.require(Use)
 
-    def act(self):
+    def act(self) -> str:
         self.person.subscribe(self.context)
         return self.address(self.context, said="subscribed")
 
@@ -88,7 +90,7 @@ class Unsubscribe(Action):
     grok.context(Package)
     grok.require(Use)
 
-    def act(self):
+    def act(self) -> str:
         self.person.unsubscribe(self.context)
         return self.address(self.context, said="unsubscribed")
 
@@ -99,7 +101,7 @@ class Refresh(Action):
     grok.context(Package)
     grok.require(Use)
 
-    def act(self):
+    def act(self) -> str:
         self.context.refresh()
         return self.address(self.context, said="refreshed")
 
@@ -111,7 +113,7 @@ class RefreshPage(Action):
     grok.name("refresh")
     grok.require(Use)
 
-    def act(self):
+    def act(self) -> str:
         self.context.refresh()
         return self.address(self.context.__parent__, said="refreshed")
 
@@ -123,7 +125,7 @@ class RemovePage(Action):
     grok.name("remove")
     grok.require(Use)
 
-    def act(self):
+    def act(self) -> str:
         package = self.context.__parent__
         if not (self.may_manage or self.person.login == self.context.added_by):
             raise Unauthorized(self.context, "remove")
