@@ -172,7 +172,7 @@ class Processes(Site):
     def debug(self, script):
         """Run a script at the prompt for the database; return what it prints."""
         command = [sys.executable, "-m", "mypypi.debug", "instance1.conf", str(script)]
-        environment = {**os.environ, "ZC_ASYNC_UUID": str(self.folder / "debug.uuid")}
+        environment = {name: value for name, value in os.environ.items() if "ASYNC" not in name}
         return subprocess.run(
             command,
             cwd=self.folder,

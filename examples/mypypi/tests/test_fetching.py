@@ -52,6 +52,12 @@ def test_a_server_misbehaves(fetch, index, kind, error, text):
     assert fetch().body
 
 
+def test_a_server_that_is_slow_is_waited_for(fetch, index, monkeypatch):
+    monkeypatch.setattr("mypypi_demo.indexserver.SLOW", 0.3)
+    index.misbehaviours["/docs/"] = "slow"
+    assert fetch().body
+
+
 def test_a_server_is_down(fetch, index):
     index.stop()
     with pytest.raises(Unreachable, match="connection failed"):

@@ -13,9 +13,11 @@ def main() -> None:
     """Ask until the input ends."""
     if len(sys.argv) < 2:
         sys.exit("Give the configuration file of an instance: mypypi-debug instance1.conf")
-    # Who looks is no worker, and needs no identity.
+    conf = sys.argv.pop(1)
+    # Who looks is no worker. The file of its identity is made all the same, and belongs there.
     os.environ["ZC_ASYNC_DISPATCHER"] = "off"
-    grokcore.startup.interactive_debug_prompt(sys.argv.pop(1))
+    os.environ.setdefault("ZC_ASYNC_UUID", f"{conf}.debug")
+    grokcore.startup.interactive_debug_prompt(conf)
 
 
 if __name__ == "__main__":

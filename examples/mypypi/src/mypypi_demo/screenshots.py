@@ -18,27 +18,40 @@ from mypypi_demo.processes import Site
 #: Bytes that a picture may have.
 LARGEST = 150_000
 
+#: Those that README.rst shows.
+SHOWN = (
+    "package-wide",
+    "package-narrow-dark",
+    "front-wide-dark",
+    "notices-narrow",
+    "search-wide",
+)
+
 PACKAGES = ("lunar-parser", "brisk-ledger", "gentle-needle", "amber-calendar")
 
 
 class Photographer:
     """Goes through the application like a person, and makes pictures."""
 
-    def __init__(self, browser: WebDriver, site: Site, folder: Path) -> None:
+    def __init__(self, browser: WebDriver, site: Site, folder: Path, wants_all: bool) -> None:
         self.browser = browser
         self.site = site
         self.home = site.instances[0].address + "/mypypi"
         self.folder = folder
+        self.wants_all = wants_all
 
     def go(self, path: str = "") -> None:
         self.browser.get(self.home + path)
 
     def shoot(self, name: str) -> None:
-        """Make the four pictures of a page: wide and narrow, light and dark."""
+        """Make pictures of a page: wide and narrow, light and dark."""
         for size, width in ((WIDE, "wide"), (NARROW, "narrow")):
             for dark in (False, True):
+                kind = f"{name}-{width}{'-dark' if dark else ''}"
+                if not self.wants_all and kind not in SHOWN:
+                    continue
                 look_as(self.browser, size, dark)
-                path = self.folder / f"{name}-{width}{'-dark' if dark else ''}.png"
+                path = self.folder / f"{kind}.png"
                 self.browser.save_screenshot(str(path))
                 if path.stat().st_size > LARGEST:
                     raise RuntimeError(f"{path} has more than {LARGEST} bytes")
@@ -49,10 +62,10 @@ class Photographer:
         form = urllib.parse.urlencode({"name": name}).encode()
         urllib.request.urlopen(f"{self.site.index.address}/control/publish", form, timeout=30)
 
-    def subscribe(self, name: str) -> None:
+    def subscribe(self, name: str, text: str = "Releases") -> None:
         self.go(f"/packages/find?name={name}")
         press(self.browser, "Ask the index for it")
-        wait_for(self.browser, "Releases")
+        wait_for(self.browser, text)
         press(self.browser, "Subscribe")
         wait_for(self.browser, "Unsubscribe")
 
@@ -62,15 +75,46 @@ class Photographer:
 
     def go_through_it(self) -> None:
         """All of it."""
+        self.as_visitor()
+        self.as_member()
+        press_log_out(self.browser)
+        self.as_manager()
+
+    def as_visitor(self) -> None:
+        self.go()
+        self.shoot("front-empty")
+        self.go("/packages/find?name=no+name")
+        self.shoot("find-problem")
+        self.go("/packages/find?name=lunar-rocket")
+        self.shoot("find")
+        self.go("/nothing")
+        self.shoot("error")
+        self.go("/search?q=the")
+        self.shoot("search-problem")
+        self.go("/login")
+        fill_in(self.browser, name="anna", password="a wrong password")
+        wait_for(self.browser, "There is nobody")
+        self.shoot("login-problem")
+
+    def as_member(self) -> None:
         self.go("/join")
         self.shoot("join")
         fill_in(self.browser, name="anna", password="a long password")
         wait_for(self.browser, "Welcome")
+        self.shoot("notices-empty")
+        self.subscribe("lunar-rocket", "The index does not know")
+        self.shoot("package-missing")
         for name in PACKAGES:
             self.subscribe(name)
             self.attach("Documentation")
         self.attach("Changes")
         self.shoot("package")
+        fill_in(self.browser, url="http://127.0.0.1:1/")
+        wait_for(self.browser, "not on the public internet")
+        self.shoot("package-refused")
+        fill_in(self.browser, url="http://a:b@example.com/")
+        wait_for(self.browser, "Not attached")
+        self.shoot("package-problem")
         for name in (*PACKAGES, PACKAGES[0]):
             self.publish(name)
         self.go("/me")
@@ -82,7 +126,11 @@ class Photographer:
         self.shoot("search")
         self.go("/packages")
         self.shoot("packages")
-        press_log_out(self.browser)
+        self.browser.get(self.site.index.address)
+        self.shoot("index")
+        self.go()
+
+    def as_manager(self) -> None:
         self.go("/login")
         fill_in(self.browser, name="manager", password=self.site.password)
         wait_for(self.browser, "Welcome")
@@ -97,9 +145,10 @@ def press_log_out(browser: WebDriver) -> None:
 
 
 def main() -> None:
-    """Make all pictures."""
+    """Make the pictures."""
     parser = argparse.ArgumentParser(description="Make pictures of My PyPI.")
     parser.add_argument("folder", type=Path, help="where the pictures go")
+    parser.add_argument("--all", action="store_true", help="of all pages, for who changes them")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
@@ -108,7 +157,7 @@ def main() -> None:
             site.start()
             with browsing.opened() as browser:
                 look_as(browser)
-                Photographer(browser, site, arguments.folder).go_through_it()
+                Photographer(browser, site, arguments.folder, arguments.all).go_through_it()
         finally:
             site.stop()
 
