@@ -147,7 +147,7 @@ class TestCommand(unittest.TestCase):
         wait_until(lambda: client.states() == ["finished"])
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
-        with self.assertRaises(OSError):
+        with self.assertRaises(OSError):  # noqa: PT027 (zope.testrunner runs it, too)
             Client(address, "bob")
 
     def test_a_port_or_a_folder_that_is_in_use_is_told_of_without_a_traceback(self) -> None:
