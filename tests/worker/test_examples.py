@@ -49,7 +49,7 @@ class Place:
 
     def __init__(self, folder):
         self.folder = folder
-        self.port = storages._free_port()
+        self.port = storages.free_port()
         for name in FILES:
             text = (EXAMPLES / name).read_text("utf-8")
             text = text.replace("8100", str(self.port)).replace("/srv/shop/bin", str(BIN))

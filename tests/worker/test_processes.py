@@ -437,7 +437,7 @@ def test_a_worker_whose_dispatcher_ends_by_itself_is_replaced(work, put, wait_fo
 
 
 def test_a_database_out_of_reach_at_the_start_is_waited_for(start, tmp_path):
-    address = "127.0.0.1", storages._free_port()
+    address = "127.0.0.1", storages.free_port()
     uri = "zeo://{}:{}?wait_timeout=1".format(*address)
     supervisor = start("--db", uri, "--processes", "2")
     supervisor.wait_for(f"the database {uri} is out of reach: ClientDisconnected: timed out")
@@ -470,7 +470,7 @@ def test_another_server_that_is_out_of_reach_at_the_start_is_waited_for(start, z
 
 
 def test_a_supervisor_can_be_ended_while_the_database_is_waited_for(start):
-    uri = f"zeo://127.0.0.1:{storages._free_port()}"
+    uri = f"zeo://127.0.0.1:{storages.free_port()}"
     supervisor = start("--db", uri)
     supervisor.wait_for("worker 1 waits: for the database")
     started = time.monotonic()
@@ -479,7 +479,7 @@ def test_a_supervisor_can_be_ended_while_the_database_is_waited_for(start):
 
 
 def test_workers_that_wait_for_the_database_end_with_the_supervisor(start):
-    uri = f"zeo://127.0.0.1:{storages._free_port()}"
+    uri = f"zeo://127.0.0.1:{storages.free_port()}"
     supervisor = start("--db", uri, "--processes", "2")
     supervisor.wait_for("waits: for the database")
     assert len(supervisor.pids()) == 2
