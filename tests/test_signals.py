@@ -263,6 +263,28 @@ def test_a_program_that_ends_with_an_error_stops_the_dispatcher(program, activat
     assert not activated()
 
 
+def test_an_interrupt_in_a_session_ends_a_statement_and_not_the_dispatcher(tmp_path, activated):
+    statements = """
+        start()
+        os.kill(os.getpid(), signal.SIGINT)
+        print(bool(zc.async_.dispatcher.get().activated))
+    """
+    session = subprocess.run(
+        [sys.executable, "-W", "error", "-i", "-c", textwrap.dedent(START)],
+        cwd=tmp_path,
+        env={**os.environ, "ZC_ASYNC_UUID": str(tmp_path / "uuid.txt")},
+        input=textwrap.dedent(statements),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert session.stdout == "True\n"
+    assert session.stderr.count("KeyboardInterrupt") == 1
+    assert session.returncode == 0
+    # It has left at the end.
+    assert not activated()
+
+
 @pytest.fixture
 def work(tmp_path):
     """A module of programs, with a job that waits."""

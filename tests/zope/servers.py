@@ -61,8 +61,20 @@ class Server:
         found = self.start_and_wait_for(r"Serving on (http://[\d.]+:\d+)", **environment)
         self.address = found[1]
 
+    def start_in_vain(self):
+        """Start the process, which ends by itself; return its exit code."""
+        self._launch({})
+        try:
+            return self.process.wait(PATIENCE)
+        finally:
+            self.close()
+
     def start_and_wait_for(self, pattern, **environment):
         """Start the process, and wait until it has printed something; return the match."""
+        self._launch(environment)
+        return self.wait_for(lambda: re.search(pattern, self.printed()))
+
+    def _launch(self, environment):
         self._seen = len(self.output.read_bytes())
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
@@ -71,7 +83,6 @@ class Server:
                 stdout=output,
                 stderr=output,
             )
-        return self.wait_for(lambda: re.search(pattern, self.printed()))
 
     def printed(self):
         """What this process has printed."""
@@ -136,9 +147,10 @@ class Server:
 
     def close(self):
         """End whatever runs."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
 
 #: The site of an instance of Zope.

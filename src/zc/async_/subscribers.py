@@ -10,6 +10,7 @@ import atexit
 import inspect
 import os
 import signal
+import sys
 import threading
 import time
 import weakref
@@ -437,11 +438,18 @@ def _install_signal_handlers(dispatcher: Any) -> None:
         return
     replaced = {}
     for number, default in _default_handlers().items():
+        if number == signal.SIGINT and _is_session():
+            continue
         if signal.getsignal(number) in (default, _handle_signal):
             signal.signal(number, _handle_signal)
             replaced[number] = default
     if replaced:
         signal_handlers[dispatcher] = replaced
+
+
+def _is_session() -> bool:
+    """Whether somebody types statements: there, an interrupt ends one of them, not the process."""
+    return bool(sys.flags.interactive) or hasattr(sys, "ps1")
 
 
 def _handle_signal(number: int, frame: Any) -> None:
