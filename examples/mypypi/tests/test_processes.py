@@ -36,6 +36,7 @@ def test_a_page_whose_process_is_killed_is_not_asked_for_again(processes):
     processes.misbehave("hang", "/docs/lunar-quill")
     anna.getControl("Attach Documentation").click()
     worker = processes.worker_of(package, "1")
+    processes.wait_until(lambda: "/docs/lunar-quill" in processes.requests())
     processes.instances[worker].stop(signal.SIGKILL)
     survivor = processes.browser(2 if worker == 0 else 1, "anna")
     path = "/packages/lunar-quill"
@@ -86,10 +87,15 @@ def test_each_instance_has_an_identity_of_its_own_and_keeps_it(processes):
     assert processes.uuids() == uuids
 
 
+def status_of(processes, number):
+    return json.loads(processes.ask_port(number, "async status"))["status"]
+
+
 def test_operators_ask_a_process_by_its_port(processes):
     for number in (0, 1):
+        # A test before this one may just have started it.
+        processes.wait_until(lambda number=number: status_of(processes, number) == "RUNNING")
         status = json.loads(processes.ask_port(number, "async status"))
-        assert status["status"] == "RUNNING"
         assert status["uuid"] == processes.uuids()[number]
 
 

@@ -20,12 +20,12 @@ PATIENCE = 60
 SITE = f"http://localhost/{NAME}"
 
 
-def wait_until(look: Callable[[], Any]) -> Any:
-    """Wait until something is so, and return it."""
+def wait_until(look: Callable[[], Any], tell: Callable[[], Any] = lambda: "nothing") -> Any:
+    """Wait until something is so, and return it. What `tell` returns is told if that is in vain."""
     end = time.monotonic() + PATIENCE
     while not (seen := look()):
         if time.monotonic() > end:
-            raise AssertionError("waited in vain")
+            raise AssertionError(f"waited in vain; in the end there was {tell()}")
         time.sleep(0.02)
     return seen
 
@@ -109,4 +109,4 @@ def states(browser: Browser) -> list[str]:
 
 def wait_for_states(browser: Browser, *expected: str) -> None:
     """Wait until the list of reports has these states."""
-    wait_until(lambda: states(browser) == list(expected))
+    wait_until(lambda: states(browser) == list(expected), lambda: states(browser))

@@ -7,7 +7,7 @@ import urllib.request
 
 from bs4 import BeautifulSoup
 
-from ftests.case import PATIENCE
+from ftests.case import PATIENCE, wait_until
 from reports.installing import PASSWORD
 
 
@@ -39,6 +39,10 @@ class Client:
     def states(self) -> list[str]:
         """The states of the reports, as the list has them now."""
         return [badge.text for badge in self.get(f"{self._desk}/@@jobs").select(".badge")]
+
+    def wait_for_states(self, *expected: str) -> None:
+        """Wait until the list of reports has these states."""
+        wait_until(lambda: self.states() == list(expected), self.states)
 
     def percent(self) -> list[int]:
         """How far the reports are that are being made."""

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import transaction
 import ZODB
 from ZEO.ClientStorage import ClientStorage
@@ -74,7 +76,7 @@ class TestCluster(unittest.TestCase):
             (report,) = before["alice"].values()
             claims = zc.async_.find(report, report.job_id).claim_token
             self.cluster.processes[worker_of(report, self.cluster)].kill()
-        wait_until(lambda: self.client.states() == ["finished"])
+        self.client.wait_for_states("finished")
         assert self.client.mail() == 1
         with site(self.cluster) as after:
             (report,) = after["alice"].values()
@@ -94,7 +96,7 @@ class TestCluster(unittest.TestCase):
         assert self.client.states() != ["finished"]
         assert self.client.mail() == 0
         self.cluster.start_worker("worker-1")
-        wait_until(lambda: self.client.states() == ["finished"])
+        self.client.wait_for_states("finished")
         assert self.client.mail() == 1
 
 
@@ -128,7 +130,7 @@ class TestCommand(unittest.TestCase):
         process, address = self.serve("--folder", folder, "--port", "0")
         client = Client(address, "bob")
         client.ask(2024, "month")
-        wait_until(lambda: client.states() == ["finished"])
+        client.wait_for_states("finished")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
         process, address = self.serve("--folder", folder, "--port", "0")
@@ -144,10 +146,10 @@ class TestCommand(unittest.TestCase):
         process, address = self.serve(*arguments)
         client = Client(address, "bob")
         client.ask(2024, "month")
-        wait_until(lambda: client.states() == ["finished"])
+        client.wait_for_states("finished")
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE) == 0
-        with self.assertRaises(OSError):  # noqa: PT027 (zope.testrunner runs it, too)
+        with pytest.raises(urllib.error.URLError):
             Client(address, "bob")
 
     def test_a_port_or_a_folder_that_is_in_use_is_told_of_without_a_traceback(self) -> None:

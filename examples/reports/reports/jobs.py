@@ -27,19 +27,15 @@ QUOTA_SIZE = 2
 PROGRESS = "progress"
 
 
-def make_report(report_id: str) -> str:
-    """Make a report of the user who put the job, and write to the user.
+def make_report(report: Report) -> str:
+    """Make a report, and write to the user who put the job.
 
     The report, the mail, the result of the job and that it is done are one commit. If the process
     dies before, another one begins anew, and finds nothing of this.
     """
-    user = _user()
-    desk = getSite()[user.id]
-    report = desk[report_id]
     report.rows = _rows(report)
     summary = f"{report.count:,} sales, {report.euro_cents / 100:,.2f} euros"
-    text = f"Dear {user.title}, your report is ready: {summary}."
-    desk.outbox.add(user.address, report.title, text)
+    _write(report, f"your report is ready: {summary}.")
     return summary
 
 
@@ -60,23 +56,22 @@ def _rows(report: Report) -> tuple[Row, ...]:
     return tuple(Row(group, counts[group], sums[group]) for group in sorted(counts))
 
 
-def note_failure(report_id: str, failure: Any) -> None:
+def note_failure(report: Report, failure: Any) -> None:
     """Keep why a report could not be made, and write to the user: the callback for failures.
 
     Agents forget completed jobs after a week or so. What the application wants to know longer, it
     notes in objects of its own.
     """
-    user = _user()
-    desk = getSite()[user.id]
-    report = desk[report_id]
     report.traceback = failure.getTraceback()
-    text = f"Dear {user.title}, we are sorry: your report could not be made. We look into it."
-    desk.outbox.add(user.address, report.title, text)
+    _write(report, "we are sorry: your report could not be made. We look into it.")
 
 
-def _user() -> Any:
+def _write(report: Report, text: str) -> None:
+    """Write to the principal as whom the job runs."""
     (participation,) = getInteraction().participations
-    return participation.principal
+    user = participation.principal
+    outbox = getSite()[user.id].outbox
+    outbox.add(user.address, report.title, f"Dear {user.title}, {text}")
 
 
 def pause() -> None:

@@ -90,15 +90,19 @@ class Ask(Action):
         year, group_by = self.text("year"), self.text("group_by")
         if year not in map(str, getUtility(ISales).years()) or group_by not in GROUPINGS:
             raise BadRequest("There is no such report. Choose one in the form.")
-        report = desk[new_id()] = Report(int(year), group_by)
-        # The job gets the name of the report, not the report: jobs are in another database, which
-        # is packed by itself.
+        report = Report(int(year), group_by)
+        # Jobs are in another database. This is the one in which the report is to be stored.
+        desk._p_jar.add(report)
+        desk[new_id()] = report
+        # The job gets the report itself, not its id: the two databases end this commit one after
+        # the other, and a worker may be so quick that the report is not there yet. A job waits for
+        # an object that is missing then, but cannot know what an id that is not found means.
         job = IQueue(desk).put(
-            zc.async_.z3.Job(make_report, report.__name__),
+            zc.async_.z3.Job(make_report, report),
             quota_names=[QUOTA],
             begin_by=datetime.timedelta(days=1),
         )
-        job.addCallbacks(failure=zc.async_.z3.Job(note_failure, report.__name__))
+        job.addCallbacks(failure=zc.async_.z3.Job(note_failure, report))
         report.job_id = job.id
         # Report and job exist if this request is committed, and else neither.
         return self.url(desk)
