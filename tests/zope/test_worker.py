@@ -5,21 +5,23 @@ import contextlib
 import pytest
 
 from tests.zope.servers import Worker
+from zc.async_.interfaces import COMPLETED
 
 pytestmark = pytest.mark.slow
 
 
-def job_of_worker(server, conf):
-    """Have a job put by a site, and run by a worker; return what the site then says of it.
+@pytest.fixture
+def job_id(server):
+    """A job that a site has put and that a worker has run.
 
     Their storages are files, so one has to end before the other begins.
     """
     server.start(ZC_ASYNC_DISPATCHER="off")
     assert server.get("@@make-site") == "made"
     job_id = server.get("site/@@put")
-    assert server.get(f"site/@@result?id={job_id}").startswith("pending")
+    assert server.told(job_id).startswith("pending")
     server.stop()
-    worker = Worker(server, conf, "--max-jobs", "1", "--threads", "2")
+    worker = Worker(server, server.conf, "--max-jobs", "1", "--threads", "2")
     with contextlib.closing(worker):
         worker.start_and_wait_for("all workers are up")
         # And another comes up, once the site of the first is closed.
@@ -29,26 +31,23 @@ def job_of_worker(server, conf):
         assert worker.printed().count(" is active in queue ") <= 2
         assert worker.stop() == 0
     assert "Traceback" not in worker.printed()
+    return job_id
+
+
+def test_a_job_of_a_site_is_run_by_a_worker(server, job_id):
     server.start(ZC_ASYNC_DISPATCHER="off")
-    return server.get(f"site/@@result?id={job_id}")
+    assert server.told(job_id) == f"{COMPLETED}|{server.user} in site (of its own): 42"
 
 
-def test_a_job_of_zope_is_run_by_a_worker(instance):
-    result = job_of_worker(instance, instance.conf)
-    assert result == "completed-status|admin in site (of its own): 42"
-    # Its agents are those of the worker's settings, and not those of the site's policy.
-    instance.stop()
-    sizes = instance.run(
+@pytest.mark.parametrize("server", ["Zope"], indirect=True)
+def test_the_agents_are_those_of_the_settings_of_the_worker(server, job_id):
+    # And not those of the site's policy.
+    sizes = server.run(
         "from zc.async_.interfaces import IQueue\n"
         "for agents in IQueue(app).dispatchers.values():\n"
         "    print(agents.activated, {name: agents[name].size for name in agents})\n"
     )
     assert sizes == ["None {'main': 2}"]
-
-
-def test_a_job_of_zope_app_wsgi_is_run_by_a_worker(site):
-    result = job_of_worker(site, site.conf)
-    assert result == "completed-status|wsgi.admin in site (of its own): 42"
 
 
 def test_a_site_that_cannot_be_opened_is_told_in_a_line(instance):
