@@ -200,10 +200,19 @@ def close_database():
     zc.async_.local.getDispatcher().db.close()
 
 
+def _wait(begun):
+    begun.set()
+    threading.Event().wait(PATIENCE)
+
+
 def terminated_fork():
     """Fork a process, and have it end as `multiprocessing` does; return how it ended."""
-    process = multiprocessing.get_context("fork").Process(target=threading.Event().wait)
+    context = multiprocessing.get_context("fork")
+    begun = context.Event()
+    process = context.Process(target=_wait, args=(begun,))
     process.start()
+    # Python forgets a signal that comes before a forked process has begun.
+    begun.wait(PATIENCE)
     process.terminate()
     process.join(PATIENCE)
     return process.exitcode
