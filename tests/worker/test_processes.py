@@ -1,5 +1,6 @@
 """Workers on a ZEO server, as in production."""
 
+import contextlib
 import itertools
 import os
 import re
@@ -7,11 +8,14 @@ import signal
 import time
 
 import pytest
+import ZEO.ClientStorage
+import ZODB
 
 from benchmarks import storages
 from benchmarks.children import child, said
-from benchmarks.storages import SERVER
-from tests.processes import lines
+from benchmarks.storages import SERVER, server
+from tests.processes import Entry, lines
+from tests.races.parties import Client
 from tests.worker import supervisors
 from tests.worker.supervisors import is_alive
 from zc.async_.interfaces import ACTIVE, COMPLETED, KEY, PENDING
@@ -442,8 +446,8 @@ def test_a_database_out_of_reach_at_the_start_is_waited_for(start, tmp_path):
     supervisor = start("--db", uri, "--processes", "2")
     supervisor.wait_for(f"the database {uri} is out of reach: ClientDisconnected: timed out")
     log = tmp_path / "zeo.log"
-    with child([str(SERVER), "{}:{}".format(*address), str(tmp_path / "Data.fs")], log) as server:
-        said(server, log)
+    with child([str(SERVER), "{}:{}".format(*address), str(tmp_path / "Data.fs")], log) as process:
+        said(process, log)
         # Both make the root of the new database, and the queue.
         supervisor.wait_until_up()
         assert supervisor.said().count("out of reach") == 1
@@ -520,6 +524,38 @@ def test_a_thread_of_the_application_does_not_keep_a_worker(work, put, wait_for)
     (job,) = put(Job(supervisors.threads_that_stay))
     wait_for(job)
     assert supervisor.end() == 0
+
+
+def test_the_queues_may_be_in_a_database_of_their_own(start, tmp_path, base):
+    with contextlib.ExitStack() as stack:
+        servers = []
+        for name in ("main", "async"):
+            (tmp_path / name).mkdir()
+            servers.append(stack.enter_context(server(tmp_path / name)))
+        uris = ["zeo://{}:{}".format(*one.address) for one in servers]
+        databases = {}
+        for name, one in zip(("unnamed", "async"), servers, strict=True):
+            database = ZODB.DB(
+                ZEO.ClientStorage.ClientStorage(one.address),
+                databases=databases,
+                database_name=name,
+            )
+            stack.callback(database.close)
+            with database.transaction() as connection:
+                del connection.root()[KEY]
+        supervisor = start(
+            *("--db", uris[0], "--db", f"{uris[1]}?database_name=async", "--queue-db", "async")
+        ).wait_until_up()
+        client = Client(databases["unnamed"])
+        stack.callback(client.close)
+        assert client.queue._p_jar.db().database_name == "async"
+        entry = client.root["entry"] = Entry()
+        client.manager.commit()
+        job = client.put(Job(supervisors.note, entry, tmp_path / "ledger", 0))
+        supervisor.wait_until(lambda: client.manager.begin() and job.status == COMPLETED)
+        assert (job._p_jar.db().database_name, entry._p_jar) == ("async", client.connection)
+        assert entry.count == 1
+        assert supervisor.end() == 0
 
 
 def test_the_queues_and_agents_are_those_of_the_settings(work, client, wait_for):
