@@ -3,7 +3,7 @@
 import os
 import tempfile
 
-# Read when zc.async is imported: the identity of this process, not a file in the working directory.
-os.environ.setdefault(
-    "ZC_ASYNC_UUID", os.path.join(tempfile.mkdtemp(prefix="reports-ftests-"), "uuid.txt")
-)
+# The identity of this process is read when zc.async is imported. It is no file in the working
+# directory.
+_folder = tempfile.TemporaryDirectory(prefix="reports-ftests-")
+os.environ.setdefault("ZC_ASYNC_UUID", os.path.join(_folder.name, "uuid.txt"))

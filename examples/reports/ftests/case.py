@@ -15,7 +15,7 @@ from ftests.layer import LAYER
 from reports.installing import NAME, PASSWORD
 
 #: Real seconds that anything may take.
-PATIENCE = 60
+PATIENCE = 120
 
 SITE = f"http://localhost/{NAME}"
 

@@ -29,6 +29,8 @@ class Chromium:
         options.binary_location = BROWSER
         options.add_argument("--headless=new")
         options.add_argument("--hide-scrollbars")
+        # In containers that is often too small.
+        options.add_argument("--disable-dev-shm-usage")
         if os.geteuid() == 0:
             # Its sandbox is not for root, as whom build machines run this.
             options.add_argument("--no-sandbox")

@@ -162,6 +162,9 @@ class TestCommand(unittest.TestCase):
                 text, _nothing = self.start("--folder", other, *arguments).communicate()
                 assert f"Port {port} cannot be had" in text
                 assert "Traceback" not in text
+        text, _nothing = self.start("--folder", folder, "--port", "99999").communicate()
+        assert "Port 99999 cannot be had" in text
+        assert "Traceback" not in text
         for more, told in (((), "Another process has these databases open"), (("--zeo",), "'zeo'")):
             process = self.start("--folder", folder, "--port", "0", *more)
             text, _nothing = process.communicate(timeout=PATIENCE)

@@ -40,6 +40,15 @@ class TestLogin(Case):
         assert unquote(browser.url) == f"{SITE}/alice/@@outbox.html"
         assert "There is no mail yet" in browser.contents
 
+    def test_whoever_sends_a_form_when_the_session_is_over_is_led_to_the_desk(self) -> None:
+        browser = self.log_in("alice")
+        browser.cookies.clearAll()
+        ask(browser, 2025, "month")
+        assert "@@login.html" in browser.url
+        fill_in_login(browser, "alice")
+        assert browser.url == f"{SITE}/alice"
+        assert states(browser) == []
+
     def test_the_form_to_log_in_leads_to_no_other_site(self) -> None:
         for path in ("https://example.com/", "//example.com/reports", "/reports.example.com", "@x"):
             browser = Browser(f"{SITE}/@@login.html?{urlencode({'next': path})}")

@@ -30,7 +30,7 @@ def main() -> None:
             run_cluster(Cluster(options.folder), options.port)
         else:
             run_alone(Instance(options.folder), options.port)
-    except StartError as error:
+    except (StartError, OSError) as error:
         sys.exit(str(error))
     except KeyboardInterrupt:
         pass

@@ -106,10 +106,10 @@ class Cluster(Instance):
             for line in self.output(name).splitlines():
                 if line.startswith(text):
                     return line
-            # It may wait in vain for another one, for the ZEO server say.
-            for other, process in self.processes.items():
-                if process.poll() is not None:
-                    raise self._start_error(other, "has ended")
+            # Without the server it would wait in vain.
+            for needed in ("zeo", name):
+                if self.processes[needed].poll() is not None:
+                    raise self._start_error(needed, "has ended")
             time.sleep(0.05)
         raise self._start_error(name, f"has not started in {PATIENCE} seconds")
 

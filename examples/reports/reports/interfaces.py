@@ -35,5 +35,7 @@ class IReport(Interface):
     asked = Attribute("When it was asked for (datetime, UTC).")
     job_id = Attribute("The id of the job that makes it.")
     rows = Attribute("The rows, of the class `Row`, once it is made; None before.")
+    count = Attribute("How many sales are in its rows.")
+    euro_cents = Attribute("What they are worth.")
     traceback = Attribute("Why it could not be made; None if nothing of the kind is known.")
     cancelled = Attribute("Whether it was taken back before it was begun.")

@@ -61,12 +61,12 @@ class Report(Persistent, Contained):
 
     @property
     def count(self) -> int:
-        """How many sales are in it, once it is made."""
+        """See `IReport`."""
         return sum(row.sales for row in self.rows or ())
 
     @property
     def euro_cents(self) -> int:
-        """What they are worth."""
+        """See `IReport`."""
         return sum(row.euro_cents for row in self.rows or ())
 
 

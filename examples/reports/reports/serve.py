@@ -3,6 +3,7 @@
 It is reached from this machine only: the sample has passwords that everybody knows.
 """
 
+import logging
 import socket
 import sys
 
@@ -15,12 +16,14 @@ def main(conf: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM. Raises SystemExit with what is to be told."""
     try:
         listening = socket.create_server(("127.0.0.1", port))
-    except OSError as error:
-        sys.exit(f"Port {port} cannot be had ({error.strerror}): choose another one by --port.")
+    except (OSError, OverflowError) as error:
+        sys.exit(f"Port {port} cannot be had ({error}): choose another one by --port.")
     try:
         application = zope.app.wsgi.getWSGIApplication(conf)
     except zc.lockfile.LockError as error:
         sys.exit(f"Another process has these databases open: stop it, or give --folder. ({error})")
+    # A page, its style and its script are asked for at once: no reason to warn.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = waitress.create_server(application, sockets=[listening])
     print(f"Serving on http://127.0.0.1:{listening.getsockname()[1]}/", flush=True)
     server.run()

@@ -78,8 +78,10 @@ class Users(Persistent):
 
     def unauthorized(self, id: str, request: Any) -> None:
         """See `IAuthentication`: ask who it is."""
-        # Not the address of the object: the way to it ends where a permission is missing.
-        query = urlencode({"next": request.get("PATH_INFO", "")})
+        # Not the address of the object: the way to it ends where a permission is missing. Nor that
+        # of a form, which would be sent without its fields.
+        path = request.get("PATH_INFO", "") if request.method == "GET" else ""
+        query = urlencode({"next": path})
         request.response.redirect(f"{absoluteURL(getSite(), request)}/@@login.html?{query}")
 
     def log_in(self, request: Any, id: str, password: str) -> bool:
