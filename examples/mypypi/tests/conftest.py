@@ -1,12 +1,16 @@
 """The application in this process, with a dispatcher, and a real index that it follows."""
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 
 # Read when zc.async is imported: no file in the working directory, please.
 _folder = tempfile.TemporaryDirectory()
 os.environ["ZC_ASYNC_UUID"] = str(Path(_folder.name) / "uuid.txt")
+
+# A shell has the commands that it runs in the background ignore it, and these their processes.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import pytest  # noqa: E402
 import transaction  # noqa: E402
