@@ -1,4 +1,4 @@
-"""The storages that are measured: a FileStorage, and one behind a ZEO server."""
+"""The storages that are measured: a FileStorage, one behind a ZEO server, and RelStorage."""
 
 import contextlib
 import importlib.metadata
@@ -14,6 +14,7 @@ import ZEO
 import ZODB
 import ZODB.FileStorage
 
+from benchmarks import postgres
 from benchmarks.children import child, said
 from zc.async_.interfaces import KEY
 from zc.async_.queue import Queue, Queues
@@ -48,6 +49,12 @@ class Server:
     def __init__(self, address: tuple[str, int]) -> None:
         self.address = address
 
+    @property
+    def spec(self) -> str:
+        """See `open_database`."""
+        host, port = self.address
+        return f"zeo:{host}:{port}"
+
     @contextlib.contextmanager
     def database(self) -> Iterator[Any]:
         """A database of this server's storage, with the usual settings of a client."""
@@ -61,17 +68,23 @@ class Server:
 @contextlib.contextmanager
 def server(folder: Path, bare: bool = False) -> Iterator[Server]:
     """A server of a FileStorage with a queue; a `bare` one cannot import zc.async."""
-    address = "127.0.0.1", _free_port()
+    with empty_server(folder, bare) as running:
+        with running.database() as database:
+            add_queue(database)
+        yield running
+
+
+@contextlib.contextmanager
+def empty_server(folder: Path, bare: bool = False) -> Iterator[Server]:
+    """As `server`, without a queue."""
+    address = "127.0.0.1", free_port()
     log = folder / "zeo.log"
     arguments = [str(SERVER), ":".join(map(str, address)), str(folder / "Data.fs")]
     if bare:
         arguments = ["-I", "-S", *arguments, str(_bare_environment(folder))]
     with child(arguments, log) as process:
         _check(process, log, bare)
-        running = Server(address)
-        with running.database() as database:
-            add_queue(database)
-        yield running
+        yield Server(address)
 
 
 def _check(process: "subprocess.Popen[str]", log: Path, bare: bool) -> None:
@@ -82,13 +95,26 @@ def _check(process: "subprocess.Popen[str]", log: Path, bare: bool) -> None:
 
 
 @contextlib.contextmanager
+def open_database(spec: str) -> Iterator[Any]:
+    """The database of a server, as another process was told of it: by the `spec` of the server."""
+    kind, _, rest = spec.partition(":")
+    words = rest.split(":")
+    if kind == "zeo":
+        server: Any = Server((words[0], int(words[1])))
+    else:
+        server = postgres.Zodb(rest.partition(":")[2], "", words[0] == "history")
+    with server.database() as database:
+        yield database
+
+
+@contextlib.contextmanager
 def zeo_database(folder: Path) -> Iterator[tuple[Server, Any]]:
     """A server and a database of it for this process."""
     with server(folder) as running, running.database() as database:
         yield running, database
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]

@@ -34,6 +34,9 @@ import zc.async_.queue  # noqa: E402
 import zc.async_.running.interruptions  # noqa: E402
 import zc.async_.subscribers  # noqa: E402
 import zc.async_.testing  # noqa: E402
+from tests.postgres import postgres, zodb  # noqa: E402
+
+__all__ = ["postgres", "zodb"]
 
 #: Real seconds that threads of dispatchers are given to end after a test.
 PATIENCE = 5

@@ -311,7 +311,7 @@ def test_a_poller_outlives_a_restart_of_the_server(tmp_path, base, caplog):
     moment = zc.async_.clock.to_microseconds(BEGINNING)
     # Of the monotonic clock, too.
     zc.async_.clock.replace_source(lambda: moment)
-    address = "127.0.0.1", storages._free_port()
+    address = "127.0.0.1", storages.free_port()
     arguments = [str(SERVER), ":".join(map(str, address)), str(tmp_path / "Data.fs")]
     log = tmp_path / "zeo.log"
     with contextlib.ExitStack() as stack:

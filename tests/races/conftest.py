@@ -3,10 +3,9 @@
 import logging
 
 import pytest
-import ZODB
-from ZODB.FileStorage import FileStorage
 
 import zc.async_.clock
+from tests import storages
 from tests.races import parties
 
 
@@ -41,13 +40,12 @@ def clock():
     zc.async_.clock.replace_source(None)
 
 
-@pytest.fixture
-def database(tmp_path):
+@pytest.fixture(params=storages.KINDS)
+def database(request, tmp_path):
     """A database with an empty queue."""
-    database = ZODB.DB(FileStorage(str(tmp_path / "Data.fs")))
-    parties.make_queue(database)
-    yield database
-    database.close()
+    with storages.opened(request.param, request, tmp_path) as database:
+        parties.make_queue(database)
+        yield database
 
 
 @pytest.fixture

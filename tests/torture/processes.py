@@ -24,7 +24,7 @@ import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
 from benchmarks.children import child, wait_for_end_of_input
-from benchmarks.storages import SERVER, _free_port
+from benchmarks.storages import SERVER, free_port
 from benchmarks.workers import wait_until
 from zc.async_ import utils
 from zc.async_.dispatcher import polling
@@ -109,7 +109,7 @@ class StorageServer(Process):
 
     def __init__(self, folder: Path) -> None:
         super().__init__("server", folder)
-        self.address = "127.0.0.1", _free_port()
+        self.address = "127.0.0.1", free_port()
         self._file = folder / "Data.fs"
 
     def start(self) -> None:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks.storages import _free_port
+from benchmarks.storages import free_port
 
 #: Seconds that the thread is given to do what it is asked.
 PATIENCE = 10
@@ -22,7 +22,7 @@ class Proxy:
     """See the module. Its methods may be called by any thread, and return when all is done."""
 
     def __init__(self, target: tuple[str, int]) -> None:
-        self.address = "127.0.0.1", _free_port()
+        self.address = "127.0.0.1", free_port()
         self._target = target
         # All of this belongs to the thread of the loop.
         self._loop = asyncio.new_event_loop()
