@@ -48,7 +48,9 @@ def main(folder: str, port: str, *settings: str) -> int:
             start_new_session=True,
         )
         try:
-            _wait_until_reachable(server, f"host={folder} port={port} user=postgres dbname=postgres")
+            _wait_until_reachable(
+                server, f"host={folder} port={port} user=postgres dbname=postgres"
+            )
             print(server.pid, flush=True)
             _wait_for_end(server)
         finally:

@@ -1,4 +1,4 @@
-"""The storages that the contract is for: databases of each kind, for fixtures with `params=KINDS`."""
+"""The storages that the contract is for, for fixtures with `params=KINDS`."""
 
 import contextlib
 

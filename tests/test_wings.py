@@ -11,7 +11,17 @@ import zc.async_
 ROOT = Path(zc.async_.__file__).parent
 
 #: From the bottom up: each may import from those before it.
-FLOORS = ("process", "zeo", "storing", "running", "job", "agent", "queue", "dispatcher")
+FLOORS = (
+    "process",
+    "zeo",
+    "relstorage",
+    "storing",
+    "running",
+    "job",
+    "agent",
+    "queue",
+    "dispatcher",
+)
 
 #: What operators ask with, above the wings: what each may import besides these.
 QUESTIONS = {"commands": set(), "monitor": {"commands"}, "monitordb": {"commands"}}

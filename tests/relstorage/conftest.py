@@ -76,12 +76,14 @@ class Party:
         return self.connection.root()
 
     def close(self):
-        self.manager.abort()
-        self.connection.close()
+        # Its database may have been closed.
+        if self.connection.opened:
+            self.manager.abort()
+            self.connection.close()
 
 
 @pytest.fixture
-def connect():
+def connect(database):
     """Opens guarded connections; they are closed in the end."""
     with contextlib.ExitStack() as stack:
         yield lambda database: stack.enter_context(contextlib.closing(Party(database)))

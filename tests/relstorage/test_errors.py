@@ -29,7 +29,7 @@ def cursor_of(party):
 
 
 def raise_code(cursor, code):
-    cursor.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '%s'; END $$" % code)
+    cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ParamSpec
 from uuid import UUID
 
+import transaction.interfaces
 import zope.interface
 import zope.interface.common.mapping
 import zope.interface.common.sequence
@@ -69,6 +70,7 @@ __all__ = [
     "MissingDatabaseError",
     "NotConfiguredError",
     "ObjectAdded",
+    "OutOfReachError",
     "ReassignedError",
     "TimeoutError",
 ]
@@ -157,6 +159,13 @@ class MissingDatabaseError(AsyncError, KeyError):
 
 class ClosedDatabaseError(AsyncError, ValueError):
     """A queue or a dispatcher was asked to use a database that was closed."""
+
+
+class OutOfReachError(AsyncError, transaction.interfaces.TransientError):
+    """The database cannot be reached, or the answer to a commit was lost: try again later.
+
+    Raised for databases in PostgreSQL. ZEO has an exception of its own.
+    """
 
 
 class ReassignedError(AsyncError):

@@ -21,6 +21,7 @@ import zope.event
 
 import zc.async_.dispatcher
 import zc.async_.interfaces
+import zc.async_.relstorage
 import zc.async_.zeo
 from zc.async_ import productconfig, utils
 from zc.async_.agent import Agent
@@ -71,6 +72,7 @@ class QueueInstaller:
         # Before jobs or the application put anything.
         oids.watch_database(event.database)
         zc.async_.zeo.watch(event.database)
+        zc.async_.relstorage.watch(event.database)
         manager = transaction.TransactionManager()
         connection = event.database.open(manager)
         try:

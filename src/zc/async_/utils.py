@@ -1,6 +1,5 @@
 """Small tools for several modules: loggers, readable reprs, transactions with retries."""
 
-import contextlib
 import datetime
 import logging
 import sys
@@ -21,7 +20,7 @@ from ZODB.utils import u64, z64
 
 import zc.async_.clock
 import zc.twist
-from zc.async_.interfaces import ClosedDatabaseError, ReassignedError
+from zc.async_.interfaces import ClosedDatabaseError, OutOfReachError, ReassignedError
 from zc.twist import showing
 from zc.twist.logrecords import ShownArguments
 
@@ -42,13 +41,11 @@ class DatabaseClosedError(SystemExit):
 
 
 #: The database is out of reach; the only remedy is to try again later. Checked before the transient
-#: errors, because ZEO's exception is one of these too.
-DISCONNECTED_ERRORS: tuple[type[BaseException], ...] = (ZEO.Exceptions.ClientDisconnected,)
-
-with contextlib.suppress(ImportError):  # RelStorage's error for a commit, if that is installed
-    from relstorage.storage.interfaces import StorageDisconnectedDuringCommit
-
-    DISCONNECTED_ERRORS += (StorageDisconnectedDuringCommit,)
+#: errors, because these are transient errors too.
+DISCONNECTED_ERRORS: tuple[type[BaseException], ...] = (
+    ZEO.Exceptions.ClientDisconnected,
+    OutOfReachError,
+)
 
 #: The transaction conflicted with another one; a new try can succeed.
 TRANSIENT_ERRORS: tuple[type[BaseException], ...] = (

@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.relstorage
 import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.dispatcher.handing_out import HandingOut
@@ -105,6 +106,7 @@ class Dispatcher(Reports):
         self.activated = zc.async_.clock.now()
         self._activated_at = zc.async_.clock.monotonic()
         zc.async_.zeo.watch(self.db)
+        zc.async_.relstorage.watch(self.db)
         self._shutdown_trigger = self.reactor.addSystemEventTrigger(
             "before", "shutdown", self.deactivate
         )

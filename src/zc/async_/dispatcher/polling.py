@@ -14,6 +14,7 @@ import transaction
 
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.relstorage
 import zc.async_.storing
 from zc.async_ import utils
 from zc.async_.dispatcher import thorough
@@ -55,6 +56,7 @@ class Poller:
         self._listener = listener
         self._manager = transaction.TransactionManager()
         zc.async_.storing.oids.watch_database(database)
+        zc.async_.relstorage.watch(database)
         self._connection = database.open(self._manager)
         zc.async_.storing.oids.guard(self._connection)
         listener.ignore(self._connection)
@@ -113,6 +115,7 @@ class Poller:
         finally:
             if not utils.is_closed(self._database):
                 self._manager.abort()
+                zc.async_.relstorage.rest(self._connection)
         if utils.is_closed(self._database):
             return Outcome(failed=True, closed=True)
         if outcome.jobs:

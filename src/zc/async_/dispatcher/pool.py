@@ -10,6 +10,7 @@ from typing import Any
 
 import transaction
 
+import zc.async_.relstorage
 from zc.async_ import utils
 from zc.async_.dispatcher.connections import close_for_worker, open_for_worker
 from zc.async_.dispatcher.fence import Fence
@@ -263,6 +264,7 @@ class Worker(threading.Thread):
         task.completed = list(dict.fromkeys(job_id(job) for job in local.completed or ()))
         if self._fence.in_transaction:
             transaction.abort()
+        zc.async_.relstorage.rest(connection)
         if task.lost:
             # Load all objects again: the cache may have a broken one, as after an oid given twice.
             connection.cacheMinimize()

@@ -21,8 +21,13 @@ class Watch:
     def begin_anew(self) -> None:
         """Forget what belongs to an earlier activation."""
         self._watched: dict[Any, frozenset[bytes]] = {}
-        #: Whether a database gives no notice of commits.
-        self.is_deaf = False
+        #: The databases that have queues.
+        self._homes: tuple[Any, ...] = ()
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether a database gives no notice of commits, or gives none just now."""
+        return not all(map(wakeup.hears, self._homes))
 
     def follow(self, outcome: Outcome) -> bool:
         """Listen to the objects that a poll found to matter.
@@ -38,9 +43,10 @@ class Watch:
         concerns: frozenset[bytes] = frozenset().union(*watched.values())
         is_news = not concerns <= self.listener.oids or not watched.keys() <= self._watched.keys()
         self.listener.oids = concerns
-        heard = {database: wakeup.listen(database, self.listener) for database in watched}
+        for database in watched:
+            wakeup.listen(database, self.listener)
         # Roots do not count here: a poll will find a new queue.
-        self.is_deaf = not all(heard[database] for database in outcome.watched)
+        self._homes = tuple(outcome.watched)
         self._watched = watched
         return is_news
 

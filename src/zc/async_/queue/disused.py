@@ -11,6 +11,7 @@ from ZODB.utils import z64
 
 from zc.async_.queue.lane import can_be_read
 from zc.async_.queue.lanes import Lanes
+from zc.async_.storing import snapshots
 
 #: Seconds after which an unused lane may be removed.
 DISUSED_AFTER = 24 * 3600
@@ -33,7 +34,7 @@ def remove_disused(lanes: Lanes, living: Iterable[uuid.UUID]) -> int:
     since each put writes the newest segment; its next try gets another lane.
     """
     # The storage's own time: it goes on only while the storage is in use.
-    now = _time_of(lanes.database.lastTransaction())
+    now = _time_of(snapshots.last_transaction(lanes.connection))
     left = len(lanes)
     removed = 0
     for used, key in sorted(_unused(lanes, living)):

@@ -22,13 +22,14 @@ from weakref import WeakKeyDictionary
 import persistent
 import zope.component
 from ZODB.POSException import POSKeyError
-from ZODB.utils import oid_repr, z64
+from ZODB.utils import oid_repr
 
 import zc.async_.interfaces
 from zc.async_ import utils
 from zc.async_.job import entry_key_part, sort_key
 from zc.async_.process import processslot
 from zc.async_.queue.lanes import Lanes
+from zc.async_.storing import snapshots
 
 #: Entries of one segment. With fewer, a put is cheaper and a claim reads more records. With 8 a put
 #: took 5 % less time than with 16; with the leaf of 60 of a plain BTree it took a third more.
@@ -318,11 +319,9 @@ class _Slots:
         old segment: writing that would conflict.
         """
         database = connection.db()
-        # Not `_storage`: after a savepoint that is a temporary one.
-        sees_before = getattr(connection._normal_storage, "_start", None)
         free = self._free.setdefault(database, [])
         for index, (number, released) in enumerate(free):
-            if sees_before is None or released < sees_before:
+            if snapshots.can_see(connection, released):
                 del free[index]
                 return number
         number = self._next.get(database, 0)
@@ -335,7 +334,7 @@ class _Slots:
             lease = self._leased.pop(connection, None)
             if lease is not None:
                 database = connection.db()
-                released = database.lastTransaction() or z64
+                released = snapshots.last_transaction(connection)
                 bisect.insort(self._free.setdefault(database, []), (lease[0], released))
 
 

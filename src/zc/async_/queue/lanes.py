@@ -43,10 +43,9 @@ class Lanes(persistent.Persistent):
         return Lanes(self._earlier)
 
     @property
-    def database(self) -> Any:
-        """The database of the lanes, or None."""
-        jar = self._mappings()[0]._p_jar
-        return None if jar is None else jar.db()
+    def connection(self) -> Any:
+        """The connection of the lanes, or None."""
+        return self._mappings()[0]._p_jar
 
     def _bucket(self, key: str) -> Any:
         if not self._buckets:

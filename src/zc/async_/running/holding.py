@@ -7,6 +7,7 @@ that marked it as active; other threads may do so at the same time.
 from typing import Any
 
 import zc.async_.clock
+import zc.async_.relstorage
 import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, AsyncError, ReassignedError
@@ -109,8 +110,9 @@ class Hold:
         def look() -> bool:
             self.manager.abort()
             if job._p_jar is not None:
-                # The client's cache is older than the commit.
+                # The client's cache is older than the commit, or the server is still at work on it.
                 zc.async_.zeo.catch_up(job._p_jar.db())
+                zc.async_.relstorage.catch_up(job._p_jar.db(), job._p_oid)
             self.manager.begin()
             job._p_activate()
             ours = (

@@ -1,9 +1,9 @@
-"""How things are stored: callables by name, growing sequences, oids, and unstorable objects.
+"""How things are stored: callables by name, growing sequences, oids, unstorable objects, snapshots.
 
 Knows nothing about jobs.
 """
 
-from zc.async_.storing import callables, growing, oids, originals, storable
+from zc.async_.storing import callables, growing, oids, originals, snapshots, storable
 from zc.async_.storing.located import Located
 from zc.async_.storing.originals import NotBroughtOverError
 from zc.async_.storing.recorded import record_as
@@ -19,6 +19,7 @@ __all__ = [
     "oids",
     "originals",
     "record_as",
+    "snapshots",
     "storable",
 ]
 

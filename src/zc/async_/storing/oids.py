@@ -31,6 +31,7 @@ import ZEO.ClientStorage
 from ZODB.POSException import ConflictError
 from ZODB.utils import z64
 
+import zc.async_.relstorage
 import zc.async_.zeo
 
 #: How many wrappers a client storage may have.
@@ -102,6 +103,8 @@ def guard(connection: Any) -> None:
         watch_storage(connection.db().storage)
         # In a process that only puts jobs, this is the first place that sees the database.
         zc.async_.zeo.watch(connection.db())
+        zc.async_.relstorage.watch(connection.db())
+        zc.async_.relstorage.guard(connection)
         unstored: list[Any] = []
         connection._store_objects = _StoreObjects(connection, unstored)
         for name in ("abort", "tpc_abort"):
@@ -116,12 +119,14 @@ class _NewOid:
         self._connection = weakref.ref(connection)
         # From the class: the attribute of the instance will be this object.
         self._new_oid = type(connection).new_oid
+        self._fetched = zc.async_.relstorage.FetchedOids(connection)
         #: Objects to check when this transaction commits.
         self.added: list[Any] = []
         self.transaction: Any = None
 
     def __call__(self) -> bytes:
         connection: Any = self._connection()
+        self._fetched.forget_old()
         while True:
             oid: bytes = self._new_oid(connection)
             if connection._cache.get(oid) is None and oid not in connection._added:
