@@ -124,8 +124,9 @@ class Zodb:
         return f"relstorage:{'history' if self.keep_history else 'free'}:{self.dsn}"
 
     def through(self, port: int) -> "Zodb":
-        """The same, by another port of this host."""
+        """The same, by another port of this host, and so that who is there can read it."""
         dsn = f"dbname='{self.name}' user='postgres' host='127.0.0.1' port='{port}'"
+        dsn += " sslmode='disable' gssencmode='disable'"
         return Zodb(dsn, self.name, self.keep_history)
 
     @contextlib.contextmanager

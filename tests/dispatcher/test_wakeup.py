@@ -230,6 +230,10 @@ def test_every_storage_behind_zodb_s_own_mvcc_tells(make):
     database.close()
 
 
+class NoStorage:
+    """What is no database."""
+
+
 class NoAdapter:
     """A database whose storage has MVCC of its own."""
 
@@ -240,7 +244,7 @@ class NoAdapter:
             """Not what is looked for."""
 
 
-@pytest.mark.parametrize("database", [object(), NoAdapter()], ids=["none", "other methods"])
+@pytest.mark.parametrize("database", [NoStorage(), NoAdapter()], ids=["none", "other methods"])
 def test_a_storage_without_these_methods_does_not_tell(database):
     assert not wakeup.listen(database, Woken())
     wakeup.forget(database, Woken())

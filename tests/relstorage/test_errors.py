@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 import transaction
-from ZODB.POSException import ConflictError, ReadConflictError
+from ZODB.POSException import ConflictError, ReadConflictError, StorageError
 
 import zc.async_.relstorage
 from benchmarks.workers import wait_until
@@ -17,7 +17,12 @@ from zc.twist import Failure
 
 psycopg2 = pytest.importorskip("psycopg2")
 
-from zc.async_.relstorage.driver import ConflictingError, LostError, patient  # noqa: E402
+from zc.async_.relstorage.driver import (  # noqa: E402
+    ConflictingError,
+    LostError,
+    RefusedError,
+    patient,
+)
 
 #: Seconds for another thread to do as it was told.
 PATIENCE = 20
@@ -52,7 +57,16 @@ def test_what_got_in_the_way_of_another_transaction_is_tried_again(party, code):
     party.manager.abort()
 
 
-@pytest.mark.parametrize("code", ["53100", "23505", "42P01", "XX000"])
+@pytest.mark.parametrize("code", ["53100", "53200", "54000", "58030", "XX001"])
+def test_a_server_in_trouble_says_nothing_of_what_was_asked_for(party, code):
+    with pytest.raises(StorageError) as caught:
+        raise_code(cursor_of(party), code)
+    assert not isinstance(caught.value, utils.DISCONNECTED_ERRORS + utils.TRANSACTION_ERRORS)
+    assert caught.value.pgcode == code
+    party.manager.abort()
+
+
+@pytest.mark.parametrize("code", ["22012", "23505", "42P01"])
 def test_other_errors_are_what_they_are(party, code):
     with pytest.raises(psycopg2.Error) as caught:
         raise_code(cursor_of(party), code)
@@ -61,7 +75,7 @@ def test_other_errors_are_what_they_are(party, code):
     party.manager.abort()
 
 
-@pytest.mark.parametrize("kind", [LostError, ConflictingError])
+@pytest.mark.parametrize("kind", [LostError, ConflictingError, RefusedError])
 def test_an_error_can_be_stored(kind):
     error = pickle.loads(pickle.dumps(kind("why", "57P01")))
     assert (type(error), str(error), error.pgcode) == (kind, "why", "57P01")

@@ -75,6 +75,7 @@ class QueueInstaller:
         zc.async_.relstorage.watch(event.database)
         manager = transaction.TransactionManager()
         connection = event.database.open(manager)
+        zc.async_.relstorage.guard(connection)
         try:
             utils.try_five_times(lambda: self._install(connection), "installing queues", manager)
         finally:

@@ -66,6 +66,9 @@ DISCONNECTED_BACKOFF = (5, 5, 60)
 #: The message of `persistent` for an oid that the connection knows already.
 _SAME_OID = "A different object already has the same oid"
 
+#: From the message of RelStorage for one that has a record already: it looks for an older one.
+_NO_SERIAL = "'expect_tid_int': 0,"
+
 _BY_NAME = (types.FunctionType, types.BuiltinFunctionType, type)
 
 
@@ -77,6 +80,8 @@ def is_of_used_oid(error: BaseException | None) -> bool:
     """
     if isinstance(error, ZODB.POSException.ConflictError):
         return bool(error.serials) and error.serials[-1] == z64
+    if isinstance(error, ZODB.POSException.StorageError):
+        return _NO_SERIAL in str(error)
     return isinstance(error, ValueError) and _SAME_OID in str(error)
 
 

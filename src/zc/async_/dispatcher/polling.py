@@ -47,6 +47,19 @@ def _offset() -> int:
     return zc.async_.clock.microseconds() - zc.async_.clock.monotonic()
 
 
+def wait_for_database(outcome: Outcome, error: BaseException, tries: int) -> None:
+    """Have the next poll wait for a database that is out of reach, after so many such polls."""
+    first, step, longest = DISCONNECTED_BACKOFF
+    outcome.again = min(longest, first + step * tries)
+    outcome.failed = True
+    utils.log.warning(
+        "poll: database out of reach, next try in %d s: %s; see whether its server runs, and "
+        "whether it can be reached from here",
+        outcome.again,
+        utils.told(error),
+    )
+
+
 class Poller:
     """See the module. Only one thread at a time may call `poll`."""
 
@@ -96,16 +109,8 @@ class Poller:
         except utils.DISCONNECTED_ERRORS as error:
             # While nothing could be seen, siblings may have pinged.
             observing.begin_anew(self._database)
-            first, step, longest = DISCONNECTED_BACKOFF
-            outcome.again = min(longest, first + step * self._disconnects)
-            outcome.failed = True
+            wait_for_database(outcome, error, self._disconnects)
             self._disconnects += 1
-            utils.log.warning(
-                "poll: database out of reach, next try in %d s: %s; see whether its server runs, "
-                "and whether it can be reached from here",
-                outcome.again,
-                utils.told(error),
-            )
         except utils.TRANSIENT_ERRORS:
             outcome.again, outcome.failed = self._conflict_backoff(), True
         except Exception:

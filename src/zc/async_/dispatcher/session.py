@@ -4,7 +4,7 @@ from typing import Any
 
 from zc.async_ import utils
 from zc.async_.dispatcher.plans import Outcome, Plan
-from zc.async_.dispatcher.polling import Poller
+from zc.async_.dispatcher.polling import Poller, wait_for_database
 from zc.async_.dispatcher.pool import JobId
 from zc.async_.dispatcher.wakeup import Listener
 
@@ -27,6 +27,8 @@ class Session:
         #: None before the first poll and after the end. Set by the thread that polls or that ends
         #: the session; any thread may look whether there is one.
         self.poller: Poller | None = None
+        #: How often the database was out of reach when it was to be opened.
+        self._tries = 0
 
     @property
     def last_duration(self) -> float:
@@ -41,6 +43,12 @@ class Session:
                 self.poller = Poller(dispatcher.db, dispatcher.UUID, self._listener)
         except utils.EXPLOSIVE_ERRORS:
             raise
+        except utils.DISCONNECTED_ERRORS as error:
+            # Of a storage that asks its server when a connection is opened.
+            outcome = Outcome()
+            wait_for_database(outcome, error, self._tries)
+            self._tries += 1
+            return outcome
         except Exception:
             if utils.is_closed(dispatcher.db):
                 return Outcome(failed=True, closed=True)

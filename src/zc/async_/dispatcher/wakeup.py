@@ -134,12 +134,12 @@ def listen(database: Any, listener: Listener) -> bool:
     if adapter is None:
         return False
     with _hubs_lock:
-        hub = _hubs.get(adapter)
+        hub = _hubs.get(database)
         if hub is None:
             hub = _make_hub(database, adapter)
             if hub is None:
                 return False
-            _hubs[adapter] = hub
+            _hubs[database] = hub
         if listener not in hub.listeners:
             hub.listeners += (listener,)
     return True
@@ -147,19 +147,17 @@ def listen(database: Any, listener: Listener) -> bool:
 
 def hears(database: Any) -> bool:
     """Whether the listeners of a database hear of its changes now. For any thread."""
-    adapter = getattr(database, "_mvcc_storage", None)
-    hub = None if adapter is None else _hubs.get(adapter)
+    hub = _hubs.get(database)
     return hub is not None and hub.hears
 
 
 def forget(database: Any, listener: Listener) -> None:
-    """Stop telling a listener."""
-    adapter = getattr(database, "_mvcc_storage", None)
+    """Stop telling a listener, also of a database that was closed."""
     with _hubs_lock:
-        hub = None if adapter is None else _hubs.get(adapter)
+        hub = _hubs.get(database)
         if hub is None:
             return
         hub.listeners = tuple(other for other in hub.listeners if other is not listener)
         if not hub.listeners:
             hub.end()
-            del _hubs[adapter]
+            del _hubs[database]

@@ -19,6 +19,7 @@ from persistent.mapping import PersistentMapping
 
 import zc.async_.clock
 import zc.async_.interfaces
+import zc.async_.relstorage
 from zc.async_ import utils
 from zc.async_.agent import DispatcherAgents, Dispatchers, ledger
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, Arguments, BadStatusError
@@ -305,6 +306,8 @@ class Queues(PersistentMapping):
 
     def __setstate__(self, state: Any) -> None:
         originals.refuse(self, state, "_data")
+        # Whoever changes something of a queue comes by here first, and dispatchers have to hear it.
+        zc.async_.relstorage.guard(self._p_jar)
         super().__setstate__(state)
 
     def __setitem__(self, name: str, queue: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg2
 import psycopg2.extensions
 from transaction.interfaces import TransientError
+from ZODB.POSException import StorageError
 
 from zc.async_.interfaces import OutOfReachError
 from zc.async_.relstorage.errors import Meaning, meaning_of
@@ -53,6 +54,10 @@ class _Error(psycopg2.OperationalError):
         return self._code
 
 
+class RefusedError(_Error, StorageError):
+    """The server is in trouble."""
+
+
 class LostError(_Error, OutOfReachError):
     """The server is out of reach."""
 
@@ -73,8 +78,14 @@ def _translated(error: Exception, is_lost: bool, commits: bool = False) -> Excep
     meaning = meaning_of(code, is_lost, commits)
     if meaning is Meaning.OTHER or isinstance(error, _Error):
         return error
-    kind = LostError if meaning is Meaning.OUT_OF_REACH else ConflictingError
-    return kind(str(error).strip(), code)
+    return _KINDS[meaning](str(error).strip(), code)
+
+
+_KINDS: dict[Meaning, type[_Error]] = {
+    Meaning.OUT_OF_REACH: LostError,
+    Meaning.CONFLICT: ConflictingError,
+    Meaning.REFUSAL: RefusedError,
+}
 
 
 class Cursor(psycopg2.extensions.cursor):

@@ -10,6 +10,8 @@ class Meaning(enum.Enum):
     OUT_OF_REACH = "try again later, and look what became of a commit"
     #: Nothing was committed, and another try can succeed.
     CONFLICT = "try again"
+    #: The server cannot do it, and it is not the fault of what it was asked for.
+    REFUSAL = "tell, and say nothing of the objects"
     #: It is what it is.
     OTHER = "tell"
 
@@ -36,6 +38,13 @@ _CONFLICT = (
     _CANCELED,
 )
 
+_REFUSAL = (
+    "53",  # no room: on the disk, in memory
+    "54000",  # the queue of notices is full
+    "58",  # the system fails
+    "XX",  # the server fails, or its data are corrupt
+)
+
 
 def meaning_of(code: str | None, is_lost: bool, commits: bool) -> Meaning:
     """What an error means.
@@ -50,4 +59,6 @@ def meaning_of(code: str | None, is_lost: bool, commits: bool) -> Meaning:
         return Meaning.OUT_OF_REACH
     if code.startswith(_CONFLICT):
         return Meaning.CONFLICT
+    if code.startswith(_REFUSAL) and not is_lost:
+        return Meaning.REFUSAL
     return Meaning.OUT_OF_REACH if is_lost else Meaning.OTHER

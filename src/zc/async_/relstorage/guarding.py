@@ -6,17 +6,19 @@ from typing import Any
 from zc.async_.interfaces import OutOfReachError
 from zc.async_.relstorage.notifying import Notifying
 from zc.async_.relstorage.storages import of_connection
-from zc.async_.relstorage.watching import is_watched
+from zc.async_.relstorage.watching import is_watched, watch
 
 
 def guard(connection: Any) -> None:
     """Have a connection tell dispatchers of its commits, and begin while its server is away.
 
-    For the thread that uses it, once. Its database was given to `watch` before. Does nothing to
-    connections of other storages.
+    For the thread that uses it, any number of times. Does nothing to connections of other storages.
     """
     storage = of_connection(connection)
-    if storage is not None and is_watched(storage):
+    if storage is None or "tpc_vote" in vars(connection):
+        return
+    watch(connection.db())
+    if is_watched(storage):
         connection.newTransaction = _NewTransaction(connection)
         connection.tpc_vote = Notifying(connection)
 

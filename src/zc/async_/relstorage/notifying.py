@@ -6,9 +6,9 @@ they do not concern. Transactions that change nothing of a queue, as those of mo
 """
 
 import itertools
+import struct
 import uuid
 import weakref
-from collections.abc import Iterable
 from typing import Any
 
 from ZODB.utils import p64, u64
@@ -67,7 +67,8 @@ def _changes(connection: Any) -> str | None:
     cache, created = connection._cache, connection._creating
     changed = [oid for oid in dict.fromkeys(connection._modified) if oid not in created]
     objects = [cache.get(oid) for oid in changed]
-    if not any(map(_concerns, objects)) and not any(_concerns(cache.get(oid)) for oid in created):
+    concerns = any(_concerns(obj) for obj in itertools.chain(objects, map(cache.get, created)))
+    if not changed or not concerns:
         return None
     if len(changed) > MOST:
         changed = [
@@ -102,11 +103,9 @@ def read(notice: str) -> tuple[list[bytes] | None, Any]:
 
     That is None if it was not a connection of this process that is still there.
     """
-    name, *changes = notice.split(" ")
-    if changes == [ANYTHING]:
+    name, _, changes = notice.partition(" ")
+    try:
+        return [p64(int(change, 16)) for change in changes.split(" ")], _senders.get(name)
+    except (ValueError, struct.error):
+        # ANYTHING, or what somebody else has sent.
         return None, _senders.get(name)
-    return [p64(int(change, 16)) for change in _words(changes)], _senders.get(name)
-
-
-def _words(changes: Iterable[str]) -> list[str]:
-    return [change for change in changes if change]

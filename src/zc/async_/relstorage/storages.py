@@ -29,4 +29,4 @@ def of_database(database: Any) -> Any:
 def of_connection(connection: Any) -> Any:
     """The RelStorage of a ZODB connection, which no other connection has; or None."""
     # Not `_storage`: after a savepoint that is a temporary one.
-    return unwrapped(connection._normal_storage)
+    return unwrapped(getattr(connection, "_normal_storage", None))

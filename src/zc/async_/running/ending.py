@@ -8,6 +8,7 @@ succeeds.
 from typing import Any
 
 import ZEO.Exceptions
+from ZODB.POSException import StorageError
 
 import zc.twist
 from zc.async_ import utils
@@ -28,6 +29,7 @@ _TROUBLES = (
     *utils.TRANSIENT_ERRORS,
     OSError,
     ZEO.Exceptions.ServerException,
+    StorageError,
 )
 
 

@@ -103,7 +103,6 @@ def guard(connection: Any) -> None:
         watch_storage(connection.db().storage)
         # In a process that only puts jobs, this is the first place that sees the database.
         zc.async_.zeo.watch(connection.db())
-        zc.async_.relstorage.watch(connection.db())
         zc.async_.relstorage.guard(connection)
         unstored: list[Any] = []
         connection._store_objects = _StoreObjects(connection, unstored)
