@@ -11,7 +11,7 @@ import pytest
 import ZEO
 from twisted.internet.defer import Deferred
 
-from benchmarks.storages import server
+from benchmarks import storages
 from benchmarks.workers import wait_until
 from tests.races import parties
 from tests.races.parties import call_hook, done, set_hook
@@ -36,45 +36,89 @@ def clean():
     fired.clear()
 
 
+class _Zeo:
+    """A ZEO server, and what tells of its commits."""
+
+    #: A word of the request by which a client has a transaction committed.
+    word = b"tpc_finish"
+
+    def __init__(self, running, direct):
+        self.address = running.address
+        self._direct = direct
+
+    @contextlib.contextmanager
+    def open(self, address):
+        """The database, as a client behind the network has it."""
+        with contextlib.closing(ZEO.DB(address, wait_timeout=CLIENT_PATIENCE)) as database:
+            yield database
+
+    def last(self):
+        """The last transaction."""
+        self._direct.storage.ping()
+        return self._direct.storage.lastTransaction()
+
+
+class _Postgres:
+    """The same of a PostgreSQL server."""
+
+    word = b"lock_and_choose_tid_and_move"
+
+    def __init__(self, postgres, zodb):
+        self.address = "127.0.0.1", postgres.port
+        self._postgres = postgres
+        self._zodb = zodb
+
+    def open(self, address):
+        return self._zodb.through(address[1]).database()
+
+    def last(self):
+        with self._postgres.cursor(self._zodb.name) as cursor:
+            cursor.execute("SELECT max(tid) FROM object_state")
+            return cursor.fetchone()[0]
+
+
+@pytest.fixture(params=["ZEO", "RelStorage"])
+def server(request, tmp_path):
+    """A server with an empty queue."""
+    if request.param == "ZEO":
+        with storages.server(tmp_path) as running, running.database() as direct:
+            yield _Zeo(running, direct)
+        return
+    zodb = request.getfixturevalue("zodb")
+    with zodb.database() as database:
+        storages.add_queue(database)
+    yield _Postgres(request.getfixturevalue("postgres"), zodb)
+
+
 @pytest.fixture
-def zeo_server(tmp_path):
-    with server(tmp_path) as running:
+def proxy(server):
+    with Proxy(server.address).running() as running:
         yield running
 
 
 @pytest.fixture
-def proxy(zeo_server):
-    with Proxy(zeo_server.address).running() as running:
-        yield running
-
-
-@pytest.fixture
-def database(proxy):
-    with contextlib.closing(ZEO.DB(proxy.address, wait_timeout=CLIENT_PATIENCE)) as database:
+def database(server, proxy):
+    with server.open(proxy.address) as database:
         yield database
 
 
 @pytest.fixture
-def lose_answer(zeo_server, proxy, monkeypatch):
+def lose_answer(server, proxy, monkeypatch):
     """Loses the answer to the next commit; the server is away then until somebody waits for it."""
     monkeypatch.setattr(utils, "DISCONNECTED_BACKOFF", (0.05, 0.05, 0.1))
     monkeypatch.setattr(utils.log, "level", logging.DEBUG)
     handler = _Reopens(proxy)
     utils.log.addHandler(handler)
-    with zeo_server.database() as direct, concurrent.futures.ThreadPoolExecutor(1) as thread:
-
-        def last():
-            direct.storage.ping()
-            return direct.storage.lastTransaction()
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
 
         def go_away(before):
             assert proxy.sprung.wait(PATIENCE)
-            wait_until(lambda: last() != before, PATIENCE)
+            wait_until(lambda: server.last() != before, PATIENCE)
             proxy.close()
 
         def lose_answer():
-            proxy.hold_replies_from(b"tpc_finish")
-            handler.lost = thread.submit(go_away, last())
+            proxy.hold_replies_from(server.word)
+            handler.lost = thread.submit(go_away, server.last())
 
         yield lose_answer
         handler.lost.result(PATIENCE)

@@ -159,7 +159,7 @@ def test_a_commit_whose_answer_is_lost_is_waited_for(
             committing.result(PATIENCE)
         party.manager.begin()
         assert party.root["a"].value == 0
-        looking = threads.submit(zc.async_.relstorage.catch_up, database, oid)
+        looking = threads.submit(zc.async_.relstorage.catch_up, database, [oid])
         wait_until(lambda: len(waiting_for(cursor, oid)) == 1, PATIENCE)
         assert not looking.done()
         cursor.execute("SELECT pg_advisory_unlock(-1)")
@@ -182,14 +182,14 @@ def waiting_for(cursor, oid):
 
 
 def test_an_object_that_nobody_changes_is_not_waited_for(party, database):
-    zc.async_.relstorage.catch_up(database, party.root["a"]._p_oid)
+    zc.async_.relstorage.catch_up(database, [party.root["a"]._p_oid])
 
 
 def test_catching_up_with_a_server_that_is_away_says_so(party, database, server):
     oid = party.root["a"]._p_oid
     server.crash()
     with pytest.raises(OutOfReachError):
-        zc.async_.relstorage.catch_up(database, oid)
+        zc.async_.relstorage.catch_up(database, [oid])
 
 
 def test_a_commit_that_takes_too_long_is_to_be_asked_for_again(
@@ -200,5 +200,5 @@ def test_a_commit_that_takes_too_long_is_to_be_asked_for_again(
     with server.cursor(zodb.name) as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", (int.from_bytes(oid, "big"),))
         with pytest.raises(Exception, match="lock timeout") as caught:
-            zc.async_.relstorage.catch_up(database, oid)
+            zc.async_.relstorage.catch_up(database, [oid])
     assert not isinstance(caught.value, OutOfReachError)

@@ -103,6 +103,7 @@ class Poller:
         self._membership.poll_interval = plan.poll_interval
         self._look_at_clock()
         try:
+            self._catch_up()
             self._manager.begin()
             self._poll_queues(plan, outcome)
             self._disconnects = 0
@@ -126,6 +127,14 @@ class Poller:
         if outcome.jobs:
             self.last_duration = time.monotonic() - began
         return outcome
+
+    def _catch_up(self) -> None:
+        """Wait for the end of claims whose answers were lost, if the server may be at work on them.
+
+        Else they could be committed after they were given up.
+        """
+        for name, oids in self._unanswered.oids().items():
+            zc.async_.relstorage.catch_up(self._database.databases[name], oids)
 
     def _look_at_clock(self) -> None:
         """Make the poll visit all queues, with a thorough look, if the clock was set back."""

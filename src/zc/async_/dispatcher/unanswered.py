@@ -17,6 +17,14 @@ class Unanswered:
         """The unanswered claims in a queue: jobs with the tokens of their claims."""
         return self.by_queue.get(name, set())
 
+    def oids(self) -> dict[str, set[bytes]]:
+        """The oids of the jobs, by the names of their databases."""
+        found: dict[str, set[bytes]] = {}
+        for claims in self.by_queue.values():
+            for (oid, database_name), _token in claims:
+                found.setdefault(database_name, set()).add(oid)
+        return found
+
     def note(self, visit: Visit) -> None:
         """Note a visit whose commit got no answer: the storage may have done it or not."""
         self.by_queue.setdefault(visit.name, set()).update(visit.claimed())

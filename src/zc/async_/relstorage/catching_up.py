@@ -1,5 +1,6 @@
 """Waits for the end of what a lost connection may still be doing in the server."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from zc.async_.interfaces import OutOfReachError
@@ -10,12 +11,12 @@ from zc.async_.relstorage.watching import is_watched
 PATIENCE = 10
 
 
-def catch_up(database: Any, oid: bytes) -> None:
-    """Wait until no commit is under way that changes an object. Later ones are not waited for.
+def catch_up(database: Any, oids: Iterable[bytes]) -> None:
+    """Wait until no commit is under way that changes one of some objects.
 
     When the connection to the server is lost in a commit, the server may not know it yet, and
     commit, or wait for the locks of others. It holds a lock for each object that it changes. After
-    this, transactions that begin see the object as that commit has left it, done or not. For any
+    this, transactions that begin see the objects as that commit has left them, done or not. For any
     thread; does nothing for other storages.
 
     Blocks, and raises `OutOfReachError`, or a TransientError if it takes too long.
@@ -27,7 +28,11 @@ def catch_up(database: Any, oid: bytes) -> None:
 
     def wait(_connection: Any, cursor: Any) -> int:
         cursor.execute("SELECT set_config('lock_timeout', %s, TRUE)", (f"{PATIENCE}s",))
-        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s)", (int.from_bytes(oid, "big"),))
+        for oid in oids:
+            # One by one, so that nobody waits for one of them who has another.
+            number = int.from_bytes(oid, "big")
+            cursor.execute("SELECT pg_advisory_lock_shared(%s)", (number,))
+            cursor.execute("SELECT pg_advisory_unlock_shared(%s)", (number,))
         newest: int = adapter.txncontrol.get_tid(cursor)
         return newest
 

@@ -78,7 +78,8 @@ def _translated(error: Exception, is_lost: bool, commits: bool = False) -> Excep
     meaning = meaning_of(code, is_lost, commits)
     if meaning is Meaning.OTHER or isinstance(error, _Error):
         return error
-    return _KINDS[meaning](str(error).strip(), code)
+    # In one line, as it is logged.
+    return _KINDS[meaning](" ".join(str(error).split()), code)
 
 
 _KINDS: dict[Meaning, type[_Error]] = {

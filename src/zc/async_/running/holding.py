@@ -112,7 +112,7 @@ class Hold:
             if job._p_jar is not None:
                 # The client's cache is older than the commit, or the server is still at work on it.
                 zc.async_.zeo.catch_up(job._p_jar.db())
-                zc.async_.relstorage.catch_up(job._p_jar.db(), job._p_oid)
+                zc.async_.relstorage.catch_up(job._p_jar.db(), [job._p_oid])
             self.manager.begin()
             job._p_activate()
             ours = (
