@@ -110,7 +110,9 @@ def test_a_job_that_the_server_commits_later_does_not_run_again(
     assert (job.status, job.result, client.root["entry"].count) == (COMPLETED, 42, 1)
 
 
-def test_a_job_that_the_server_rolls_back_later_is_tried_again(dispatcher, client, proxy, slow_down):
+def test_a_job_that_the_server_rolls_back_later_is_tried_again(
+    dispatcher, client, proxy, slow_down
+):
     job = client.put(Job(act))
     (claimed,) = dispatcher.claim()
     slow = slow_down()

@@ -593,7 +593,7 @@ def test_stalls_are_looked_for_until_nobody_wants_it_any_more(tmp_path):
 
 
 def test_of_a_worker_that_ended_by_itself_its_last_lines_are_told(tmp_path):
-    worker = Worker("worker-1", tmp_path, ("127.0.0.1", 1), Settings(1, "no number", 1))
+    worker = Worker("worker-1", tmp_path, "zeo:127.0.0.1:1", Settings(1, "no number", 1))
     worker.start()
     wait_until(lambda: worker.ended is not None, 30, 0.05)
     told = worker.how_it_ended()
