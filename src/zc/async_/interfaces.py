@@ -300,6 +300,10 @@ class IDispatcher(Interface):
     reactor = Attribute("The `IReactor` that it uses.")
     UUID = Attribute("Its identity in every queue, a uuid.UUID.")
     poll_interval = Attribute("Seconds (float) between two polls when nothing else causes one.")
+    labels = Attribute(
+        "What there is in this process, for jobs that need it (`IJob.needs`): a sorted tuple of "
+        "str. Besides, its UUID counts as a label that it has. See `IDispatcherAgents.labels`."
+    )
     activated = Attribute("When it was activated (datetime, UTC), or None or False.")
     thread = Attribute("The thread of the reactor if an installer started one, else None.")
     polls = Attribute("The polls kept in memory, the newest first.")
@@ -479,6 +483,16 @@ class IJob(IAbstractJob):
         "except in quotas that are named by these jobs, or by jobs that they wait for in turn: "
         "there it gives up its place."
     )
+    needs = Attribute(
+        "The labels that there have to be where the job runs: a sorted tuple of str, empty by "
+        "default. An agent takes the job if it has each of them itself, or its dispatcher has it. "
+        "The UUID of a dispatcher is a label that only this one has. Set to any iterable of labels "
+        "(str, or uuid.UUID for its str) of 1 to 200 printable characters without spaces and "
+        "commas, at most 100 (TypeError, ValueError). May be set while the job is pending. The "
+        "parts of a serial or parallel job have needs of their own. Those of a callback are not "
+        "asked for: it is performed where its job ran, or, if it is added or resumed later, by any "
+        "dispatcher. Have it put a job that needs something."
+    )
     priority = Attribute("An integer, 0 by default. Among the due jobs, higher ones start first.")
     assignerUUID = Attribute("The UUID of the process that put the job, or None.")
     active_start = Attribute("When it started (datetime), or None.")
@@ -626,6 +640,7 @@ class IQueue(Interface):
         retry_policy_factory: Any = None,
         priority: int | None = None,
         quota_names: Iterable[str] | None = None,
+        needs: Iterable[Any] | None = None,
     ) -> Any:
         """Add a job, or make one of a callable, and return the job.
 
@@ -634,8 +649,8 @@ class IQueue(Interface):
         datetime is in UTC. The job may start once the transaction has committed.
 
         Raises `BadStatusError` for a job that is or was in a queue already and cannot run now,
-        ValueError for a quota that does not exist, TypeError for an object that cannot be called or
-        stored, and `ClosedDatabaseError` if the queue's database was closed. Warns of functions and
+        ValueError for a quota that does not exist or for what cannot be a label, TypeError for an
+        object that cannot be called or stored, and `ClosedDatabaseError` if the queue's database was closed. Warns of functions and
         classes of the main program, with `zc.async_.job.mainprogram.MainProgramWarning`.
         """
 
@@ -655,17 +670,43 @@ class IQueue(Interface):
     def putBack(job: Any) -> None:
         """Put a claimed job back, before every other job. The opposite of `claim`."""
 
-    def pull(index: int = 0) -> Any:
-        """Remove a waiting job by its position, and return it. IndexError if there is none."""
+    def pull(index: int = 0, labels: Iterable[Any] | None = None) -> Any:
+        """Remove a waiting job by its position, and return it. IndexError if there is none.
+
+        It does not matter whether and where the job may run. With `labels`, only those jobs count
+        in the position that need nothing but these.
+        """
 
     def remove(job: Any) -> None:
         """Remove a waiting job. LookupError if it is not waiting here."""
 
-    def claim(filter: Callable[[Any], Any] | None = None, default: Any = None) -> Any:
+    def claim(
+        filter: Callable[[Any], Any] | None = None,
+        default: Any = None,
+        labels: Iterable[Any] | None = None,
+    ) -> Any:
         """Remove and return the first job that may run now and that `filter` (if any) accepts.
 
         The job takes its places in its quotas. Returns `default` if there is no such job. This is
         for agents and their choosers.
+
+        `labels`: what there is where the job is to run; a job that needs anything else is passed
+        over. By default, in the `claimJob` of an agent and what that calls, such as a chooser, the
+        labels of the agent and its dispatcher, and the UUID of that. Elsewhere none: a caller that
+        knows no labels, as one written before there were any, gets no job that it must not run.
+        """
+
+    def unserved() -> dict[tuple[str, ...], int]:
+        """The needs of due jobs that no living dispatcher satisfies, with how many such jobs wait.
+
+        Maps `IJob.needs` to numbers. It matters which agents the living dispatchers have, not the
+        sizes and filters of these. If no dispatcher that has an agent lives, nobody runs anything:
+        then `()` is there too, for all other waiting jobs, some of which may have needs that nobody
+        has read so far.
+
+        It reads few records, however many jobs wait. If more than 100 jobs have the same needs,
+        those that were removed or edited in the last minutes are counted, too. Reading counts as a
+        look at the dispatchers, see `IDispatcherAgents.dead`.
         """
 
 
@@ -700,6 +741,10 @@ class IDispatcherAgents(zope.interface.common.mapping.IMapping):
     parent = Attribute("The `IQueue`; None if the dispatcher was unregistered.")
     queue = Attribute("The `IQueue`, even if the dispatcher was unregistered.")
     activated = Attribute("When it was activated (datetime), or None.")
+    labels = Attribute(
+        "The labels of the dispatcher (`IDispatcher.labels`; a sorted tuple of str), which it "
+        "writes here when it is activated. All its agents have them, and its UUID."
+    )
     dead = Attribute(
         "Whether its process is known to have ended, or this process has seen its ping unchanged "
         "for longer than `ping_death_interval`. Reading the attribute counts as a look. A process "
@@ -761,6 +806,10 @@ class IAgent(ISizedSequence):
     `name` and `parent`. `claimJob` may choose as it likes. Dispatchers keep their own records of
     what such an agent has claimed, so the guarantees for jobs hold whatever the agent does. An
     error of `remove`, `jobCompleted` or `completed` is logged at CRITICAL.
+
+    An agent may have an attribute `labels`, as those of this package do: what there is where its
+    jobs run (`IJob.needs`), besides what `IDispatcherAgents.labels` says. It is a sorted tuple of
+    str, empty by default, and may be set at any time to what `needs` may be set to.
 
     Iteration, `len`, `in` and indices cover the claimed jobs that have not completed, except jobs
     that wait for another job. An agent without such jobs is false.

@@ -33,6 +33,7 @@ def test_all_that_can_be_set_on_a_job_can_be_given_to_put(queue, clock):
         "begin_after": clock.now + HOUR,
         "begin_by": HOUR,
         "failure_log_level": logging.INFO,
+        "needs": ("eu", "gpu"),
         "priority": 5,
         "quota_names": ("index", "mail"),
         "retry_policy_factory": NeverRetry,

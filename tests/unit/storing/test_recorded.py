@@ -19,8 +19,8 @@ NAMES = {
     "run_parallel run_serial serial serial_part_ended success_or_failure",
     "zc.async_.agent": "Agent Books Completed DispatcherAgents Dispatchers HistoryBucket "
     "HistorySegment Ledger Ping Running SystemAgent addMainAgentActivationHandler chooseFirst",
-    "zc.async_.queue": "Backlog Cursor Group Lane Lanes Limited Members Pile Queue Queues Quota "
-    "Quotas Segment Shard Tree getDefaultQueue",
+    "zc.async_.queue": "Backlog Cursor Group Lane Lanes Limited Members Needing Pile Queue Queues "
+    "Quota Quotas Segment Shard Tree getDefaultQueue",
     "zc.async_.partial": "Partial",
     "zc.async_.z3": "Job MissingPrincipalError MissingSiteError UncommittedError "
     "UnloadableSiteError",

@@ -1,6 +1,7 @@
 """Agents: they decide which jobs a dispatcher takes, and keep the books of these jobs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import persistent
@@ -13,7 +14,7 @@ import zc.async_.interfaces
 from zc.async_ import utils
 from zc.async_.agent.history import Completed
 from zc.async_.interfaces import COMPLETED, NEW, PENDING, MissingCallableError
-from zc.async_.job import composition
+from zc.async_.job import as_labels, composition
 from zc.async_.storing import Located, callables, originals
 from zc.twist.showing import show
 
@@ -61,6 +62,13 @@ class Books(persistent.Persistent):
             jar.readCurrent(agents)
         return True
 
+    def _claiming_here(self) -> AbstractContextManager[None]:
+        """Have claims be for the labels of the agent and its dispatcher, if they name no others."""
+        context: AbstractContextManager[None] = self.queue.claiming_where(
+            self.parent.labels_for(self.owner)
+        )
+        return context
+
     def _take(self, job: Any) -> None:
         """Note that the agent has claimed a job."""
         claimed = (
@@ -74,6 +82,9 @@ class Books(persistent.Persistent):
                 f"{self._chooser_name} of agent {self.name!r} answered {utils.custom_repr(job)}: "
                 "it has to return a job that it got from queue.claim(), or None"
             )
+        if job.needs and self.owner._p_jar is not None:
+            # Somebody may change its labels meanwhile. (`_may_claim` sees to the dispatcher's.)
+            self.owner._p_jar.readCurrent(self.owner)
         job.assign_to(self.owner)
         self.running.jobs += (job,)
 
@@ -196,12 +207,14 @@ class Agent(Located, Books):
     _filter: Any = None
     stored_chooser: Any = None
     _filter_version = 0
+    _labels: tuple[str, ...] = ()
 
     def __init__(
         self,
         chooser: Callable[[Any], Any] | None = None,
         filter: Callable[[Any], Any] | int | None = None,
         size: int = 3,
+        labels: Iterable[Any] = (),
     ) -> None:
         if isinstance(filter, int):
             # The historic order of arguments, used in documents: (chooser, size).
@@ -211,6 +224,7 @@ class Agent(Located, Books):
         self.size = size
         self.filter = filter
         self.chooser = chooser
+        self.labels = labels
 
     def __setstate__(self, state: Any) -> None:
         originals.refuse(self, state, "_data")
@@ -265,6 +279,17 @@ class Agent(Located, Books):
         zope.interface.directlyProvides(self, provided)
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """See `zc.async_.interfaces.IAgent`. A job is claimed by those there are at the commit."""
+        return self._labels
+
+    @labels.setter
+    def labels(self, value: Iterable[Any]) -> None:
+        labels = as_labels("labels", value)
+        if labels != self._labels:
+            self._labels = labels
+
+    @property
     def queue(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
         return self.last_queue if self.parent is None else self.parent.queue
@@ -278,7 +303,8 @@ class Agent(Located, Books):
             return None
         if not self._may_claim():
             return None
-        job = self._choose()
+        with self._claiming_here():
+            job = self._choose()
         if job is not None:
             self._take(job)
         return job

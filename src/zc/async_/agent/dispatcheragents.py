@@ -10,9 +10,11 @@ from persistent.mapping import PersistentMapping
 
 import zc.async_.clock
 import zc.async_.interfaces
+from zc.async_ import utils
 from zc.async_.agent import handingback, notifying
 from zc.async_.agent.agent import Agent, SystemAgent
 from zc.async_.agent.ledger import Ledger, check
+from zc.async_.job import as_labels
 from zc.async_.process import liveness, observing
 from zc.async_.storing import Located, originals
 from zc.twist.showing import show
@@ -41,6 +43,8 @@ class DispatcherAgents(Located, PersistentMapping):
     _ledgers: dict[str, Any] = {}
     #: What its process holds while it lives.
     holder: liveness.Holder | None = None
+    #: Set by its dispatcher when it is activated.
+    labels: tuple[str, ...] = ()
     ping_interval = datetime.timedelta(seconds=30)
     ping_death_interval = datetime.timedelta(seconds=60)
 
@@ -150,6 +154,30 @@ class DispatcherAgents(Located, PersistentMapping):
     def all_books(self) -> list[Any]:
         """The `Books` of all agents, with the one of the system."""
         return [*(books for _name, books in self.named_books()), self.system_agent]
+
+    def labels_for(self, agent: Any) -> frozenset[str]:
+        """The labels that there are where jobs of an agent run.
+
+        Those of the agent, if it has any, and of the dispatcher, and the UUID of that. Raises
+        TypeError or ValueError for labels that an agent of an application's own class cannot have.
+        """
+        labels = getattr(agent, "labels", ())
+        if not isinstance(agent, Agent):
+            labels = as_labels(f"labels of agent {show(agent.name)}", labels)
+        return frozenset((*labels, *self.labels, str(self.UUID)))
+
+    def labels_at_work(self) -> set[frozenset[str]]:
+        """As `labels_for`, a set for each agent. Those that cannot be told are left out."""
+        found = set()
+        for agent in self.values():
+            try:
+                found.add(self.labels_for(agent))
+            except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+                raise
+            except Exception:
+                # Whoever has the agent claim logs this.
+                utils.tracelog.debug("labels of agent %r", agent.name, exc_info=True)
+        return found
 
     def activate(self) -> None:
         """See `zc.async_.interfaces.IDispatcherAgents`."""

@@ -59,7 +59,8 @@ class Ledger(Books):
         """Let the agent claim a job, and note it."""
         if len(self) >= self.size or not self._may_claim():
             return None
-        job = self.subject.claimJob()
+        with self._claiming_here():
+            job = self.subject.claimJob()
         if job is not None:
             self._take(job)
         return job

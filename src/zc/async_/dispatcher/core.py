@@ -9,6 +9,7 @@ import contextlib
 import sys
 import threading
 import uuid as uuid_module
+from collections.abc import Iterable
 from typing import Any
 
 import zope.interface
@@ -30,6 +31,7 @@ from zc.async_.dispatcher.returns import Returns
 from zc.async_.dispatcher.schedule import Schedule
 from zc.async_.dispatcher.session import Session
 from zc.async_.dispatcher.watching import Watch
+from zc.async_.job import as_labels
 from zc.async_.process import registry
 
 
@@ -56,16 +58,19 @@ class Dispatcher(Reports):
         jobs_size: int = 200,
         polls_size: int = 400,
         shutdown_grace_period: float = 0,
+        labels: Iterable[Any] = (),
     ) -> None:
         """Make a dispatcher, which does nothing before it is activated.
 
         `db`: the ZODB.DB that has the queues. `reactor`: see `IReactor`; by default Twisted's
         installed one. `poll_interval`: seconds. `uuid`: by default the `IUUID` utility. `jobs_size`
-        and `polls_size`: how many to remember. `shutdown_grace_period`: seconds.
+        and `polls_size`: how many to remember. `shutdown_grace_period`: seconds. `labels`: see
+        `IDispatcher`.
 
         Raises ValueError if this process has a dispatcher of that UUID, and `NotConfiguredError` if
-        it has no UUID.
+        it has no UUID; TypeError or ValueError for what cannot be labels.
         """
+        self.labels = as_labels("labels", labels)
         if reactor is None:
             import twisted.internet.reactor as reactor
         if uuid is None:

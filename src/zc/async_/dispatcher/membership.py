@@ -48,10 +48,18 @@ class _Unheard:
 class Membership:
     """Records in the database that a dispatcher is active. For the thread that uses its poller."""
 
-    def __init__(self, connection: Any, manager: Any, uuid: Any, poll_interval: float = 0) -> None:
+    def __init__(
+        self,
+        connection: Any,
+        manager: Any,
+        uuid: Any,
+        poll_interval: float = 0,
+        labels: tuple[str, ...] = (),
+    ) -> None:
         self._connection = connection
         self._manager = manager
         self._uuid = uuid
+        self._labels = labels
         #: Names of the queues in which this dispatcher has activated itself.
         self._active: set[str] = set()
         #: When this dispatcher activated itself in a queue, even if the commit was not confirmed.
@@ -115,6 +123,8 @@ class Membership:
                 )
                 agents.deactivate()
             agents.holder = self.holder
+            if agents.labels != self._labels:
+                agents.labels = self._labels
             unheard = agents.activate_and_tell()
             self._activated[name] = agents.activated
             self._unheard.pop(name, None)

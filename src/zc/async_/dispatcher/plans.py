@@ -6,6 +6,7 @@ from typing import Any
 
 from zc.async_.dispatcher.pool import JobId
 from zc.async_.process import Holder
+from zc.async_.queue import Needs
 
 #: The names of a queue and of an agent in it.
 AgentKey = tuple[str, str]
@@ -90,3 +91,5 @@ class PollerState:
     #: Jobs, with their tokens, that an earlier look found with an agent but with no thread. None:
     #: it is not time to look.
     forlorn: set[tuple[JobId, int]] | None = None
+    #: Whether needs that nobody satisfies are to be told of now, if jobs wait that have them.
+    is_news: Callable[[Needs], bool] = lambda needs: False

@@ -6,6 +6,7 @@ idle workers. A poller decides nothing about threads: its caller says how many j
 workers have, and gets the claimed jobs.
 """
 
+import collections
 import random
 import time
 from typing import Any
@@ -22,6 +23,7 @@ from zc.async_.dispatcher.plans import Outcome, Plan, PollerState
 from zc.async_.dispatcher.pool import JobId
 from zc.async_.dispatcher.quiet import QuietQueues
 from zc.async_.dispatcher.unanswered import Unanswered
+from zc.async_.dispatcher.unserved import Unserved
 from zc.async_.dispatcher.visit import AgentFailed, Visit
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.process import liveness, observing
@@ -49,7 +51,9 @@ def _offset() -> int:
 class Poller:
     """See the module. Only one thread at a time may call `poll`."""
 
-    def __init__(self, database: Any, uuid: Any, listener: Listener) -> None:
+    def __init__(
+        self, database: Any, uuid: Any, listener: Listener, labels: tuple[str, ...] = ()
+    ) -> None:
         self._uuid = uuid
         self._database = database
         self._listener = listener
@@ -60,7 +64,7 @@ class Poller:
         listener.ignore(self._connection)
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
-        self._membership = Membership(self._connection, self._manager, uuid)
+        self._membership = Membership(self._connection, self._manager, uuid, labels=labels)
         self._quiet = QuietQueues()
         #: The database and the oids watched in each queue, and all of these together.
         self._watched: dict[str, tuple[Any, frozenset[bytes]]] = {}
@@ -76,6 +80,8 @@ class Poller:
         self._offset = _offset()
         #: See `PollerState.forlorn`; by the names of the queues.
         self._forlorn: dict[str, set[tuple[JobId, int]]] = {}
+        #: By the names of the queues.
+        self._unserved: dict[str, Unserved] = collections.defaultdict(Unserved)
         #: The duration (seconds) of the last poll that claimed something.
         self.last_duration = 0.0
 
@@ -258,6 +264,7 @@ class Poller:
                 if visit.is_thorough:
                     self._thorough[name] = zc.async_.clock.monotonic()
                     self._forlorn[name] = visit.forlorn
+                    self._unserved[name].note(name, visit.unserved)
                 outcome.done.add(name)
                 self._quiet.note(self._queue(name), visit)
             except AgentFailed as failed:
@@ -306,7 +313,10 @@ class Poller:
         holder = self._membership.holder
         is_due = self._is_due_for_thorough_look(name)
         forlorn = self._forlorn.get(name, set()) if is_due else None
-        return PollerState(self._uuid, holder, unanswered, self.most_jobs, self.share, forlorn)
+        is_news = self._unserved[name].is_news
+        return PollerState(
+            self._uuid, holder, unanswered, self.most_jobs, self.share, forlorn, is_news
+        )
 
     def most_jobs(self, wanted: int) -> int:
         """How many jobs to claim: after several conflicts in a row fewer, down to one.

@@ -16,7 +16,7 @@ import zc.async_.agent
 import zc.async_.clock
 import zc.async_.queue
 from zc.async_.dispatcher.plans import Outcome, Plan
-from zc.async_.dispatcher.visit import Visit, watched_records
+from zc.async_.dispatcher.visit import Visit, needing_here, watched_records
 from zc.async_.queue import lane, records_of_tree
 
 #: How many quiet queues a poll visits in turn. If there are no more, each poll visits all.
@@ -177,7 +177,9 @@ def _is_quiet(queue: Any, agents: Any, visit: Visit) -> bool:
     backlog = queue.backlog
     limited = any(index for _key, index in zc.async_.queue.limited.indices(backlog))
     lanes = lane.readable(queue.lanes)
-    return not (limited or any(backlog.groups.values()) or any(lanes))
+    # Jobs that only others may run are left out: if the labels change, so do records of the agents.
+    needing = needing_here(queue, agents)
+    return not (limited or needing or any(backlog.groups.values()) or any(lanes))
 
 
 def _is_plain(agent: Any) -> bool:

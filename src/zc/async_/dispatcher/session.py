@@ -38,7 +38,9 @@ class Session:
         dispatcher = self._dispatcher
         try:
             if self.poller is None:
-                self.poller = Poller(dispatcher.db, dispatcher.UUID, self._listener)
+                self.poller = Poller(
+                    dispatcher.db, dispatcher.UUID, self._listener, dispatcher.labels
+                )
         except utils.EXPLOSIVE_ERRORS:
             raise
         except Exception:

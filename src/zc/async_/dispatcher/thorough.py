@@ -5,6 +5,9 @@
 - Quotas of size 0 that have places again without a note: the change to 0 was undone.
 - Jobs that should wait for an interval, such as a retry's back-off, but would wait for hours
   because the clock was set back meanwhile.
+- Entries of jobs that were removed or edited, among those of jobs that need labels: no claim comes
+  across them if nobody has the labels.
+- Jobs that need labels that nobody has.
 """
 
 import itertools
@@ -17,7 +20,7 @@ from zc.async_.agent import handingback
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
 from zc.async_.job import entry_of_later, time_of
-from zc.async_.queue import Places, indices
+from zc.async_.queue import Needs, Part, Places, all_needing, indices, serving
 
 #: Seconds between two thorough looks. The second one handles what the first one found.
 INTERVAL = 30.0
@@ -30,6 +33,12 @@ LATER_LIMIT = 1000
 
 #: How many quotas of size 0 are looked at.
 CLOSED_LIMIT = 1000
+
+#: How many entries of jobs that need labels are looked at, if some entries do not count.
+STALE_LIMIT = 1000
+
+#: How many different needs that nobody satisfies are noticed.
+UNSERVED_LIMIT = 100
 
 #: Seconds by which a wait may be too long. Clocks of machines differ a little.
 TOLERANCE = 10
@@ -85,9 +94,10 @@ def _key(job: Any) -> Key:
 def note_reopened(queue: Any) -> int:
     """Make claims ask quotas that only seem closed to them; return how many there were."""
     places = Places(queue.quotas)
+    groups: list[Any] = [*indices(queue.backlog), *all_needing(queue.backlog)]
     reopened = {
         name
-        for _key, index in indices(queue.backlog)
+        for _key, index in groups
         for name in index.some_closed(CLOSED_LIMIT)
         if not places.is_closed(name)
     }
@@ -120,3 +130,18 @@ def shorten_waits(queue: Any) -> int:
             queue.file_again(job)
             count += 1
     return count
+
+
+def find_unserved(queue: Any, uuid: Any) -> dict[Needs, list[Part]]:
+    """Needs of due jobs that no active dispatcher satisfies, and where these jobs are.
+
+    Of several dispatchers, only one looks: the first one by its UUID. Others find nothing. Who is
+    dead counts until it is buried.
+    """
+    if not all_needing(queue.backlog):
+        return {}
+    active = [agents for agents in queue.dispatchers.values() if agents.activated]
+    if not active or min(agents.UUID for agents in active) != uuid:
+        return {}
+    at_work = set().union(*(agents.labels_at_work() for agents in active))
+    return dict(itertools.islice(serving.unserved(queue, at_work), UNSERVED_LIMIT))

@@ -12,7 +12,7 @@ from zc.async_.dispatcher.plans import SYSTEM, AgentKey, Claimed, Outcome, Plan,
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import NEW
 from zc.async_.job import sidecar
-from zc.async_.queue import limited, records_of_tree
+from zc.async_.queue import Needs, limited, records_of_tree, serving
 from zc.twist import Failure
 
 
@@ -51,6 +51,9 @@ class Visit:
         self.reassigned: set[tuple[JobId, int]] = set()
         #: See `PollerState.forlorn`: what this look found.
         self.forlorn: set[tuple[JobId, int]] = set()
+        #: Needs that no dispatcher of the queue satisfies, by a thorough look; with the number of
+        #: jobs if they are news.
+        self.unserved: dict[Needs, int] = {}
 
     @property
     def word(self) -> str:
@@ -148,6 +151,16 @@ class Visit:
                 self.changed = True
         if thorough.shorten_waits(self._queue) + thorough.note_reopened(self._queue):
             self.changed = True
+        if serving.drop_stale(self._queue, thorough.STALE_LIMIT):
+            self.changed = True
+        self._look_for_unserved()
+
+    def _look_for_unserved(self) -> None:
+        found = thorough.find_unserved(self._queue, self.uuid)
+        self.unserved = {
+            needs: serving.count(self._queue, parts) if self._state.is_news(needs) else 0
+            for needs, parts in found.items()
+        }
 
     def _look_around(self) -> None:
         for name, agent in self._agents.named_books():
@@ -276,19 +289,34 @@ def watched_records(queue: Any, agents: Any) -> list[Any]:
     ]
     for lane in zc.async_.queue.lane.readable(queue.lanes):
         objects += (lane, lane.newest)
-    return objects + _of_quotas(queue)
+    return objects + _of_quotas(queue, agents)
 
 
-def _of_quotas(queue: Any) -> list[Any]:
-    """The records of quotas to watch: only those matter that hold back a waiting job."""
+def _of_quotas(queue: Any, agents: Any) -> list[Any]:
+    """The records of quotas to watch: only those matter that hold back a job that may run here."""
     quotas = queue.quotas
     records = [] if quotas.reopened is None else list(records_of_tree(quotas.reopened))
-    for _key, index in limited.indices(queue.backlog):
-        for name in index.held:
-            quota = quotas.get(name)
-            if quota is not None:
-                records += (quota, quota.members)
+    indices: list[Any] = [index for _key, index in limited.indices(queue.backlog)]
+    indices += needing_here(queue, agents)
+    for name in {name for index in indices for name, _count in index.holders()}:
+        quota = quotas.get(name)
+        if quota is not None:
+            records += (quota, quota.members)
     return records
+
+
+def needing_here(queue: Any, agents: Any) -> list[Any]:
+    """The indices of waiting jobs whose needs an agent of `agents` satisfies.
+
+    `agents`: the `IDispatcherAgents`. Jobs that nobody here may run are nothing to wait for.
+    """
+    needing = zc.async_.queue.all_needing(queue.backlog)
+    here = agents.labels_at_work() if needing else ()
+    return [
+        whole.part(needs)
+        for _refusals, whole in needing
+        for needs in {needs for labels in here for needs in whole.satisfied(labels)}
+    ]
 
 
 def _watched(queue: Any, agents: Any) -> set[bytes]:

@@ -28,6 +28,7 @@ from zc.async_.job.job import (
     parallel,
     serial,
 )
+from zc.async_.job.labels import as_labels
 from zc.async_.job.order import (
     AFTER_ALL,
     GroupKey,
@@ -74,6 +75,7 @@ __all__ = [
     "SuccessFailureCallbackProxy",
     "Tally",
     "as_job",
+    "as_labels",
     "as_quota_names",
     "check_quota_names",
     "checks",

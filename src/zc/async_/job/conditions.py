@@ -1,4 +1,4 @@
-"""When a job may start: its times, quotas and priority, and its place among those that wait."""
+"""When and where a job may start: its times, quotas, priority and needs, and its place in order."""
 
 import datetime
 import itertools
@@ -12,6 +12,7 @@ import zc.async_.clock
 import zc.async_.dates
 from zc.async_.interfaces import ASSIGNED, NEW, PENDING, BadStatusError
 from zc.async_.job import yielding
+from zc.async_.job.labels import as_labels
 from zc.async_.job.order import GroupKey, SortKey, place_of, sort_key
 from zc.twist.showing import MAX_LENGTH, show
 
@@ -26,7 +27,7 @@ _PUT_BACK_RANK = -(1 << 62)
 
 
 class Conditions(persistent.Persistent):
-    """The part of a job that says when it may start.
+    """The part of a job that says when and where it may start.
 
     Changed by its owner while it waits, by queues and claims.
     """
@@ -44,6 +45,7 @@ class Conditions(persistent.Persistent):
     was_put_back = False
     _priority = 0
     kept_quota_names: tuple[str, ...] = ()
+    kept_needs: tuple[str, ...] = ()
     #: Names of the quotas in which it gave up its place while it waits for a job: see `yielding`.
     #: None if it does not wait.
     given_up_places: tuple[str, ...] | None = None
@@ -128,6 +130,19 @@ class Conditions(persistent.Persistent):
         self._priority = value
         self._edited()
 
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """See `zc.async_.interfaces.IJob`."""
+        return self.kept_needs
+
+    @needs.setter
+    def needs(self, value: Any) -> None:
+        self._must_not_have_started("the needs")
+        needs = as_labels("needs", value)
+        if needs != self.kept_needs:
+            self.kept_needs = needs
+            self._edited()
+
     # -- for queues and claims
 
     def _must_not_have_started(self, what: str) -> None:
@@ -201,7 +216,10 @@ class Conditions(persistent.Persistent):
 
     def group_key(self) -> GroupKey:
         """The group of jobs that the same conditions hold back."""
-        return GroupKey(self.is_of_system, tuple(sorted(set(self.kept_quota_names))), ())
+        quota_names = tuple(sorted(set(self.kept_quota_names)))
+        # Whoever works for the queue sees to what is of the system.
+        needs = () if self.is_of_system else self.kept_needs
+        return GroupKey(self.is_of_system, quota_names, (), needs)
 
 
 def as_quota_names(value: Any) -> tuple[str, ...]:

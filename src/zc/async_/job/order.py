@@ -92,3 +92,5 @@ class GroupKey(NamedTuple):
     quota_names: tuple[str, ...]
     #: The filters that refused them, sorted.
     refusals: tuple[Refusal, ...]
+    #: The labels that a worker has to have, sorted. (Stored keys of groups are without them.)
+    needs: tuple[str, ...] = ()

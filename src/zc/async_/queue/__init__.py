@@ -1,11 +1,12 @@
 """Queues with their lanes, backlog and quotas: where jobs wait, and how they are claimed."""
 
-from zc.async_.queue import disused, lane, limited
+from zc.async_.queue import disused, lane, limited, serving
 from zc.async_.queue.backlog import Backlog, Group, Shard, Tree
 from zc.async_.queue.lane import Cursor, Lane, Segment
 from zc.async_.queue.lanes import Lanes, records_of_tree
 from zc.async_.queue.limited import Limited, Pile, indices
 from zc.async_.queue.looking import waiting_in_batches
+from zc.async_.queue.needing import Needing, Needs, Part, all_needing
 from zc.async_.queue.places import Places
 
 # Also `DispatcherAgents` and `Dispatchers` of the wing agent: the original had them here.
@@ -23,6 +24,9 @@ __all__ = [
     "Lanes",
     "Limited",
     "Members",
+    "Needing",
+    "Needs",
+    "Part",
     "Pile",
     "Places",
     "Queue",
@@ -32,12 +36,14 @@ __all__ = [
     "Segment",
     "Shard",
     "Tree",
+    "all_needing",
     "disused",
     "getDefaultQueue",
     "indices",
     "lane",
     "limited",
     "records_of_tree",
+    "serving",
     "waiting_in_batches",
 ]
 
@@ -51,6 +57,7 @@ record_as(
     Lanes,
     Limited,
     Members,
+    Needing,
     Pile,
     Queue,
     Queues,

@@ -7,7 +7,8 @@ job.
 
 Jobs that may run now are in groups; the same conditions hold back all jobs of a group. So a claim
 passes over all jobs of a full quota at once. Jobs that need places in quotas, of which there may be
-many, have their own part: see `zc.async_.queue.limited`.
+many, have their own part, and so have those that need labels: see `zc.async_.queue.limited` and
+`zc.async_.queue.needing`.
 """
 
 from typing import Any
@@ -95,11 +96,14 @@ class Backlog(persistent.Persistent):
     #: merged. (None: as above.)
     limited: OOBTree | None = None
     limited_count: Length | None = None
+    #: Jobs that need labels: maps the filters that refused them to a
+    #: `zc.async_.queue.needing.Needing`. They are counted above. None until there was one.
+    needing: OOBTree | None = None
 
     def __init__(self) -> None:
-        #: Maps a `GroupKey`, as a tuple, to a `Group`. Groups are few, and never deleted, since
-        #: that could lose jobs that another claim adds. (Older versions had jobs with quotas here,
-        #: too; claims take these groups over.)
+        #: Maps a `GroupKey`, as a tuple without needs, to a `Group`. Groups are few, and never
+        #: deleted, since that could lose jobs that another claim adds. (Older versions had jobs
+        #: with quotas here, too; claims take these groups over.)
         self.groups = OOBTree()
         self.limited = OOBTree()
         self.limited_count = Length()
@@ -112,11 +116,12 @@ class Backlog(persistent.Persistent):
         self.deadlines = Tree()
 
     def group(self, key: GroupKey) -> Group:
-        """The group with that key, made if it is missing."""
-        group = self.groups.get(tuple(key))
+        """The group with that key, made if it is missing. Its jobs need no labels."""
+        stored_key = key[:3]
+        group = self.groups.get(stored_key)
         if group is None:
             shards = 1 if key.system or key.quota_names else SHARDS
-            group = self.groups[tuple(key)] = Group(shards)
+            group = self.groups[stored_key] = Group(shards)
         return group
 
     def count(self) -> int:

@@ -16,7 +16,6 @@ import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.job import (
-    GroupKey,
     Refusal,
     SortKey,
     entry_of,
@@ -24,6 +23,7 @@ from zc.async_.job import (
     entry_of_later,
 )
 from zc.async_.queue.candidates import Candidates, Waiting
+from zc.async_.queue.needing import discard
 from zc.async_.queue.places import Places
 from zc.async_.queue.prefetch import prefetch
 from zc.async_.queue.ready import Ready
@@ -86,8 +86,9 @@ class Claim:
             if problem_of(job) is not None:
                 self._timed.postpone_deadline(key, job, UNREADABLE_DELAY)
             elif self._sieve.is_named(job, entry_of_deadline(key)):
-                # Its entry stays in its place. The next claim that comes across it drops it.
-                self._queue.stale_entries.change(1)
+                if not discard(self._queue.backlog, job, self._places):
+                    # Its entry stays in its place. The next claim that comes across it drops it.
+                    self._queue.stale_entries.change(1)
                 self._fail(job)
 
     def _take_due(self) -> None:
@@ -126,16 +127,18 @@ class Claim:
         filter: Callable[[Any], Any] | None = None,
         refusal: Refusal | None = None,
         system: bool = False,
+        labels: frozenset[str] = frozenset(),
     ) -> Any:
         """Take the first job that may run and that `filter` accepts, or return None.
 
         `refusal` identifies the filter: a job that it refuses is remembered as refused, and not
         offered to it again. `system`: only jobs of the system; they are not offered otherwise.
+        `labels`: what there is where the job is to run; jobs that need others are not offered.
         """
         refused: list[tuple[Candidates, Waiting]] = []
         try:
             while True:
-                candidates = self._ready.first(system, refusal)
+                candidates = self._ready.first(system, refusal, labels)
                 if candidates is None:
                     return None
                 waiting = candidates.pop()
@@ -172,9 +175,9 @@ class Claim:
         if refusal is None:
             self._ready.add(candidates.key, waiting)
         else:
-            system, quota_names, refusals = candidates.key
-            known = tuple(sorted({refusal, *(r for r in refusals if r[0] != refusal[0])}))
-            self._ready.add(GroupKey(system, quota_names, known), waiting)
+            others = {known for known in candidates.key.refusals if known[0] != refusal[0]}
+            refusals = tuple(sorted({refusal, *others}))
+            self._ready.add(candidates.key._replace(refusals=refusals), waiting)
 
     def _take(self, waiting: Waiting) -> Any:
         key, job, _stored = waiting

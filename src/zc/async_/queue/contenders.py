@@ -1,4 +1,4 @@
-"""The jobs with quotas, in the order of a claim: see `zc.async_.queue.limited`."""
+"""The jobs of one index, in the order of a claim: see `zc.async_.queue.limited`."""
 
 import heapq
 import itertools
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from zc.async_.job import GroupKey, Refusal, SortKey
 from zc.async_.queue.candidates import Candidates, Waiting
-from zc.async_.queue.limited import Limited, Pile
+from zc.async_.queue.limited import Index, Pile
 from zc.async_.queue.places import Places
 
 #: The most piles that one claim moves without taking jobs from them or adding jobs, and the most
@@ -23,10 +23,15 @@ class Contenders:
     """The jobs of one index, in order. It looks only into piles that may be next."""
 
     def __init__(
-        self, system: bool, refusals: tuple[Refusal, ...], index: Limited | None, places: Places
+        self,
+        system: bool,
+        refusals: tuple[Refusal, ...],
+        index: Index | None,
+        places: Places,
+        needs: tuple[str, ...] = (),
     ) -> None:
-        self._system = system
-        self._refusals = refusals
+        #: What the jobs have in common.
+        self.kind = GroupKey(system, (), refusals, needs)
         self._index = index
         self._places = places
         #: The groups that were looked into: their jobs; and their piles, if stored, with the
@@ -55,10 +60,10 @@ class Contenders:
         parked = [self._index.under(name) for name in self._with_room(self._index)]
         return heapq.merge(self._index.opened(), *parked, key=operator.itemgetter(0))
 
-    def _with_room(self, index: Limited) -> Iterator[str]:
+    def _with_room(self, index: Index) -> Iterator[str]:
         """Names of quotas with room but too many parked piles to open; opens those of others."""
         moves = 0
-        for name, count in list(index.held.items()):
+        for name, count in index.holders():
             if self._places.free(name) > 0:
                 if count < OPENED_AT_ONCE and moves < MOVES:
                     moves += count
@@ -84,7 +89,7 @@ class Contenders:
         return self._groups.values()
 
     def _take_in(self, quota_names: tuple[str, ...], pile: Pile | None) -> Candidates:
-        key = GroupKey(self._system, quota_names, self._refusals)
+        key = self.kind._replace(quota_names=quota_names)
         candidates = self._groups[quota_names] = Candidates(key, pile, None)
         if pile is not None:
             self._piles[quota_names] = pile, pile.count
@@ -106,6 +111,14 @@ class Contenders:
             candidates = self._take_in(quota_names, pile)
         candidates.push(waiting)
         heapq.heappush(self._heap, (waiting[0], quota_names))
+
+    def bound(self) -> SortKey | None:
+        """A key that is at most that of the first job; None if there is no job. Loads no pile."""
+        self._begin_once()
+        keys = [self._heap[0][0]] if self._heap else []
+        if self._next is not None:
+            keys.append(self._next[0])
+        return min(keys, default=None)
 
     def first(self) -> tuple[SortKey, Candidates] | None:
         """The group with the first job of all, and the key of that job.
@@ -129,14 +142,18 @@ class Contenders:
             else:
                 return key, candidates
 
-    def _draw(self) -> None:
-        """Look into piles as long as they may be next."""
+    def _begin_once(self) -> Iterator[tuple[SortKey, Pile]]:
         if self._heads is None:
             self._heads = self._begin()
             self._next = next(self._heads, None)
+        return self._heads
+
+    def _draw(self) -> None:
+        """Look into piles as long as they may be next."""
+        heads = self._begin_once()
         while self._next is not None and not (self._heap and self._heap[0][0] < self._next[0]):
             pile = self._next[1]
-            self._next = next(self._heads, None)
+            self._next = next(heads, None)
             self._look_into(pile)
 
     def pile(self, quota_names: tuple[str, ...]) -> Pile:
@@ -144,7 +161,7 @@ class Contenders:
         pile, _count = self._piles.setdefault(quota_names, (Pile(quota_names), 0))
         return pile
 
-    def file(self, index: Limited) -> None:
+    def file(self, index: Index) -> None:
         """Bring the index up to date with the piles that were looked into."""
         moves = 0
         for pile, count in self._piles.values():

@@ -104,45 +104,76 @@ class Pile(persistent.Persistent):
 Filed = Pile | tuple[tuple[str, ...], Any]
 
 
-class Limited(persistent.Persistent):
-    """The piles of jobs that the same filters refused; all jobs are of the system, or none is."""
+class Index:
+    """The piles of jobs that the same filters refused; all jobs are of the system, or none is.
 
-    def __init__(self) -> None:
-        # None of these is a `Tree`: any ZEO server can merge the changes of a small OOBTree, made
-        # by claims of jobs with different quotas.
-        #: Maps the sorted names of quotas to the `Pile`. A pile without a record is represented by
-        #: its head or, if it is parked, by its head and the quota.
-        self.piles = OOBTree()
-        #: The piles, as `Filed`, by their heads: the open ones, and the parked ones.
-        self.open = OOBTree()
-        self.parked = OOBTree()
-        #: The parked piles by the name of a quota that holds them back, and the head.
-        self.parked_by = OOBTree()
-        #: How many piles are parked under a quota, by its name: in `held` for quotas that claims
-        #: ask, in `closed` for closed ones. The numbers make two claims conflict if one takes the
-        #: last pile from under a quota and the other adds one.
-        self.held = OOBTree()
-        self.closed = OOBTree()
+    Their places in the trees are given by methods: `Limited` has all in trees of its own, and a
+    `zc.async_.queue.needing.Part` has those of the jobs that need the same labels.
+    """
 
-    def __bool__(self) -> bool:
-        return bool(self.open) or bool(self.parked)
+    # None of these is a `Tree`: any ZEO server can merge the changes of a small OOBTree, made by
+    # claims of jobs with different quotas.
+    #: Maps the sorted names of quotas to the `Pile`. A pile without a record is represented by its
+    #: head or, if it is parked, by its head and the quota.
+    piles: Any
+    #: The piles, as `Filed`, by their heads: the open ones, and the parked ones.
+    open: Any
+    parked: Any
+    #: The parked piles by the name of a quota that holds them back, and the head.
+    parked_by: Any
+    #: How many piles are parked under a quota, by its name: in `held` for quotas that claims ask,
+    #: in `closed` for closed ones. The numbers make two claims conflict if one takes the last pile
+    #: from under a quota and the other adds one.
+    held: Any
+    closed: Any
+
+    # -- the keys in the trees
+
+    def _key(self, value: Any) -> Any:
+        """The key of a pile in `piles` (by its names), `open` or `parked` (its head), or `held`."""
+        return value
+
+    def _parked_key(self, name: str, head: SortKey) -> Any:
+        return name, head
+
+    def _closed_key(self, name: str) -> Any:
+        return name
+
+    # -- looking
 
     def pile(self, quota_names: tuple[str, ...]) -> Pile | None:
         """The pile with those names; None if there is none."""
-        stored = self.piles.get(quota_names)
+        stored = self.piles.get(self._key(quota_names))
         if isinstance(stored, tuple):
             head, held_by = stored
-            return _as_pile(head, self.parked[head], held_by)
-        return _as_pile(stored, self.open[stored], None) if isinstance(stored, bytes) else stored
+            return _as_pile(head, self.parked[self._key(head)], held_by)
+        if isinstance(stored, bytes):
+            return _as_pile(stored, self.open[self._key(stored)], None)
+        return stored
+
+    def open_heads(self) -> Iterator[tuple[SortKey, Filed]]:
+        """The open piles, as they are filed, with their heads, in the order of these."""
+        return iter(self.open.items())
+
+    def parked_heads(self) -> Iterator[tuple[SortKey, Filed]]:
+        """As `open_heads`, for the parked piles."""
+        return iter(self.parked.items())
 
     def opened(self) -> Iterator[tuple[SortKey, Pile]]:
         """The open piles with their heads, in the order of these."""
-        return ((head, _as_pile(head, filed, None)) for head, filed in self.open.items())
+        return ((head, _as_pile(head, filed, None)) for head, filed in self.open_heads())
 
     def under(self, name: str) -> Iterator[tuple[SortKey, Pile]]:
         """The piles parked under a quota with their heads, in the order of these."""
-        parked = self.parked_by.items((name, b""), (name, AFTER_ALL))
-        return ((head, _as_pile(head, filed, name)) for (_name, head), filed in parked)
+        first, last = self._parked_key(name, b""), self._parked_key(name, AFTER_ALL)
+        parked = self.parked_by.items(first, last)
+        return ((key[-1], _as_pile(key[-1], filed, name)) for key, filed in parked)
+
+    def holders(self) -> list[tuple[str, int]]:
+        """The names of the quotas in `held`, with the numbers of piles."""
+        return list(self.held.items())
+
+    # -- filing
 
     def file(self, pile: Pile, places: Places) -> bool:
         """Bring the index up to date with a pile; return whether that changed anything.
@@ -151,7 +182,8 @@ class Limited(persistent.Persistent):
         """
         head = pile.first()
         holder = None if head is None else places.known_holder(pile.quota_names, pile.held_by)
-        stored = self.piles.get(pile.quota_names)
+        key = self._key(pile.quota_names)
+        stored = self.piles.get(key)
         needs_record = stored is not pile and (pile.count > 1 or pile.many is not None)
         old_head, old_holder = pile.head, pile.held_by
         if (head, holder) == (old_head, old_holder) and not needs_record:
@@ -163,12 +195,12 @@ class Limited(persistent.Persistent):
         if head is not None:
             if needs_record or stored is pile:
                 self._put_in(head, holder, pile)
-                self.piles[pile.quota_names] = pile
+                self.piles[key] = pile
             else:
                 self._put_in(head, holder, (pile.quota_names, pile.few[0][1]))
-                self.piles[pile.quota_names] = head if holder is None else (head, holder)
+                self.piles[key] = head if holder is None else (head, holder)
         elif stored is not None:
-            del self.piles[pile.quota_names]
+            del self.piles[key]
         if holder != old_holder:
             self._count(old_holder, -1, places)
             self._count(holder, 1, places)
@@ -176,33 +208,61 @@ class Limited(persistent.Persistent):
 
     def _take_out(self, head: SortKey, holder: str | None) -> None:
         if holder is None:
-            del self.open[head]
+            del self.open[self._key(head)]
         else:
-            del self.parked[head]
-            del self.parked_by[holder, head]
+            del self.parked[self._key(head)]
+            del self.parked_by[self._parked_key(holder, head)]
 
     def _put_in(self, head: SortKey, holder: str | None, filed: Filed) -> None:
         if holder is None:
-            self.open[head] = filed
+            self.open[self._key(head)] = filed
         else:
-            self.parked[head] = self.parked_by[holder, head] = filed
+            self.parked[self._key(head)] = filed
+            self.parked_by[self._parked_key(holder, head)] = filed
 
     def _count(self, holder: str | None, change: int, places: Places) -> None:
         if holder is None:
             return
-        is_closed = holder in self.closed
-        if not is_closed and holder not in self.held:
+        held_key, closed_key = self._key(holder), self._closed_key(holder)
+        is_closed = closed_key in self.closed
+        if not is_closed and held_key not in self.held:
             is_closed = places.is_closed(holder)
         if is_closed and change > 0:
             # Else the quota might be opened, and a claim might handle that before it can see this
             # pile.
             places.rely_on(holder)
-        counts = self.closed if is_closed else self.held
-        count = counts.get(holder, 0) + change
+        counts, key = (self.closed, closed_key) if is_closed else (self.held, held_key)
+        count = counts.get(key, 0) + change
         if count:
-            counts[holder] = count
+            counts[key] = count
         else:
-            del counts[holder]
+            del counts[key]
+
+    def close(self, name: str, places: Places) -> None:
+        """Note that a quota has no places any more: claims need not ask it until it is opened."""
+        places.rely_on(name)
+        self.closed[self._closed_key(name)] = self.held.pop(self._key(name))
+
+    def reopen(self, name: str, places: Places) -> None:
+        """Make claims ask a quota again if it was opened or removed."""
+        key = self._closed_key(name)
+        if key in self.closed and not places.is_closed(name):
+            self.held[self._key(name)] = self.closed.pop(key)
+
+
+class Limited(Index, persistent.Persistent):
+    """An index of the piles of jobs that need no labels. See `Index`."""
+
+    def __init__(self) -> None:
+        self.piles = OOBTree()
+        self.open = OOBTree()
+        self.parked = OOBTree()
+        self.parked_by = OOBTree()
+        self.held = OOBTree()
+        self.closed = OOBTree()
+
+    def __bool__(self) -> bool:
+        return bool(self.open) or bool(self.parked)
 
     def some_closed(self, limit: int) -> list[str]:
         """Names of closed quotas with parked piles. If there are many, each call returns others.
@@ -211,19 +271,9 @@ class Limited(persistent.Persistent):
         """
         after = getattr(self, "_v_looked_to", None)
         closed = self.closed.keys(after, excludemin=after is not None)
-        names = list(itertools.islice(closed, limit))
-        self._v_looked_to = names[-1] if len(names) == limit else None
-        return names
-
-    def close(self, name: str, places: Places) -> None:
-        """Note that a quota has no places any more: claims need not ask it until it is opened."""
-        places.rely_on(name)
-        self.closed[name] = self.held.pop(name)
-
-    def reopen(self, name: str, places: Places) -> None:
-        """Make claims ask a quota again if it was opened or removed."""
-        if name in self.closed and not places.is_closed(name):
-            self.held[name] = self.closed.pop(name)
+        keys = list(itertools.islice(closed, limit))
+        self._v_looked_to = keys[-1] if len(keys) == limit else None
+        return keys
 
 
 def _as_pile(head: SortKey, filed: Filed, held_by: str | None) -> Pile:
@@ -272,4 +322,4 @@ def take_over(backlog: Backlog, key: GroupKey, group: Group, places: Places) -> 
             pile.many, pile.count = shard.jobs, shard.count
         shard.jobs, shard.count = Tree(), 0
         index.file(pile, places)
-    del backlog.groups[tuple(key)]
+    del backlog.groups[key[:3]]

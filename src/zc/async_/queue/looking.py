@@ -14,6 +14,7 @@ from typing import Any
 from zc.async_.job import AFTER_ALL, SortKey, entry_of, entry_of_later
 from zc.async_.queue.lane import Entry, Lane, place_of_entry, readable
 from zc.async_.queue.limited import Filed, indices
+from zc.async_.queue.needing import Needing, all_needing
 
 #: How many items of a tree are read at once: at first, and at most.
 _FIRST_CHUNK = 8
@@ -67,8 +68,11 @@ def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
             if shard:
                 yield _in_chunks(shard.jobs)
     for _key, index in indices(backlog):
-        yield _of_piles(index.open)
-        yield _of_piles(index.parked)
+        yield _of_piles(_in_chunks(index.open))
+        yield _of_piles(_in_chunks(index.parked))
+    for _refusals, needing in all_needing(backlog):
+        yield _of_piles(_of_all_needs(needing, needing.open))
+        yield _of_piles(_of_all_needs(needing, needing.parked))
     for rank, tree in backlog.ranked():
         yield _with_rank(rank, tree)
     later = [(entry_of_later(key), job) for key, job in backlog.later.items()]
@@ -79,13 +83,20 @@ def _sources(queue: Any) -> Iterator[Iterator[Placed]]:
         yield iter(_ordered(queue._v_claim.entries()))
 
 
-def _of_piles(heads: Any) -> Iterator[Placed]:
-    """The entries of piles. A pile is looked into when its first entry is next."""
+def _of_all_needs(needing: Needing, tree: Any) -> Iterator[tuple[SortKey, Filed]]:
+    """The heads of the piles of one tree of a `Needing`, in order."""
+    stretches = [_in_chunks(tree, (needs, b""), (needs, AFTER_ALL)) for needs in needing.sets()]
+    merged = heapq.merge(*stretches, key=lambda item: item[0][1])
+    return ((key[1], filed) for key, filed in merged)
+
+
+def _of_piles(heads: Iterator[tuple[SortKey, Filed]]) -> Iterator[Placed]:
+    """The entries of piles with these heads. One is looked into when its first entry is next."""
     #: The piles that were looked into: the key of the next entry, a number, that entry, and the
     #: entries after it.
     heap: list[tuple[SortKey, int, Placed, Iterator[Placed]]] = []
     numbers = itertools.count()
-    for head, filed in itertools.chain(_in_chunks(heads), [(AFTER_ALL, None)]):
+    for head, filed in itertools.chain(heads, [(AFTER_ALL, None)]):
         while heap and heap[0][0] < head:
             _key, number, placed, rest = heap[0]
             yield placed
@@ -106,14 +117,15 @@ def _of_pile(head: SortKey, filed: Filed) -> Iterator[Placed]:
     return iter(filed.few) if filed.many is None else _in_chunks(filed.many)
 
 
-def _in_chunks(tree: Any) -> Iterator[tuple[bytes, Any]]:
-    """The items of a tree, which may change meanwhile."""
+def _in_chunks(tree: Any, first: Any = None, last: Any = None) -> Iterator[tuple[Any, Any]]:
+    """The items of a tree, which may change meanwhile; by default from its first to its last."""
     size = _FIRST_CHUNK
-    items = list(itertools.islice(tree.items(), size))
+    items = list(itertools.islice(tree.items(first, last), size))
     while items:
         yield from items
         size = min(2 * size, _CHUNK)
-        items = list(itertools.islice(tree.items(min=items[-1][0], excludemin=True), size))
+        rest = tree.items(items[-1][0], last, excludemin=True)
+        items = list(itertools.islice(rest, size))
 
 
 def _with_rank(rank: bytes, tree: Any) -> Iterator[Placed]:

@@ -22,8 +22,8 @@ import zc.async_.interfaces
 from zc.async_ import utils
 from zc.async_.agent import DispatcherAgents, Dispatchers, ledger
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, Arguments, BadStatusError
-from zc.async_.job import as_job, as_quota_names, check_quota_names, checks, mainprogram
-from zc.async_.queue import looking
+from zc.async_.job import as_job, as_labels, as_quota_names, check_quota_names, checks, mainprogram
+from zc.async_.queue import looking, serving
 from zc.async_.queue.backlog import Backlog
 from zc.async_.queue.claim import Claim
 from zc.async_.queue.lane import lease, readable
@@ -72,6 +72,8 @@ class Queue(Located, persistent.Persistent):
     _v_claim: Claim | None = None
     #: Whether this connection made claims: then its own new jobs may be in the backlog.
     _v_has_claimed = False
+    #: What there is where jobs are to run that are claimed now.
+    _v_labels: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         #: The lanes of the connections that put jobs.
@@ -103,12 +105,14 @@ class Queue(Located, persistent.Persistent):
         retry_policy_factory: Any = None,
         priority: int | None = None,
         quota_names: Iterable[str] | None = None,
+        needs: Iterable[Any] | None = None,
     ) -> Any:
         """See `zc.async_.interfaces.IQueue`."""
         if self._p_jar is not None:
             utils.check_is_open(self._p_jar.db())
         job = as_job(item)
         self._check_is_new(job)
+        labels = None if needs is None else as_labels("needs", needs)
         if quota_names is not None:
             names = as_quota_names(quota_names)
             # Before anything is set: a caller may try a refused put again with other names.
@@ -126,6 +130,8 @@ class Queue(Located, persistent.Persistent):
             job.retry_policy_factory = retry_policy_factory
         if priority is not None:
             job.priority = priority
+        if labels is not None:
+            job.needs = labels
         if not mainprogram.is_plain(job):
             checks.check_job(job)
             mainprogram.warn_of(job)
@@ -233,12 +239,7 @@ class Queue(Located, persistent.Persistent):
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
             return self._slice(index)
-        position = operator.index(index)
-        if position < 0:
-            return list(self)[position]
-        for job in itertools.islice(self, min(position, sys.maxsize), None):
-            return job
-        raise IndexError(f"fewer than {position + 1} jobs wait in this queue")
+        return _at(self, index, "jobs wait in this queue")
 
     def _slice(self, part: slice) -> list[Any]:
         try:
@@ -253,12 +254,17 @@ class Queue(Located, persistent.Persistent):
     def __contains__(self, job: object) -> bool:
         return getattr(job, "status", None) == PENDING and getattr(job, "parent", None) is self
 
-    def pull(self, index: int = 0) -> Any:
+    def pull(self, index: int = 0, labels: Iterable[Any] | None = None) -> Any:
         """See `zc.async_.interfaces.IQueue`."""
+        owned = None if labels is None else frozenset(as_labels("labels", labels))
         if self.stale_entries() > _STALE_LIMIT and self._v_claim is None:
             with self.claiming():
                 pass
-        job = self[index]
+        if owned is None:
+            job = self[index]
+        else:
+            fitting = (job for job in self if owned.issuperset(job.needs))
+            job = _at(fitting, index, f"waiting jobs need nothing but {show(sorted(owned))}")
         self.remove(job)
         return job
 
@@ -282,14 +288,31 @@ class Queue(Located, persistent.Persistent):
             self._v_claim = None
             claim.close()
 
-    def claim(self, filter: Callable[[Any], Any] | None = None, default: Any = None) -> Any:
+    @contextlib.contextmanager
+    def claiming_where(self, labels: frozenset[str]) -> Iterator[None]:
+        """Have claims inside, if they do not say otherwise, be for a place with these labels."""
+        before, self._v_labels = self._v_labels, labels
+        try:
+            yield
+        finally:
+            self._v_labels = before
+
+    def claim(
+        self,
+        filter: Callable[[Any], Any] | None = None,
+        default: Any = None,
+        labels: Iterable[Any] | None = None,
+    ) -> Any:
         """See `zc.async_.interfaces.IQueue`."""
-        return self.claim_for(filter, default)
+        if labels is None:
+            return self.claim_for(filter, default)
+        return self.claim_for(filter, default, labels=frozenset(as_labels("labels", labels)))
 
     def claim_for(
         self, filter: Callable[[Any], Any] | None, default: Any = None, **options: Any
     ) -> Any:
         """Like `claim`, with the other arguments of `Claim.next`."""
+        options.setdefault("labels", self._v_labels)
         claim = self._v_claim
         if claim is None:
             with self.claiming() as claim:
@@ -297,6 +320,27 @@ class Queue(Located, persistent.Persistent):
         else:
             job = claim.next(filter, **options)
         return default if job is None else job
+
+    def unserved(self) -> dict[tuple[str, ...], int]:
+        """See `zc.async_.interfaces.IQueue`."""
+        living = [one for one in self.dispatchers.values() if one.activated and not one.dead]
+        at_work = set().union(*(one.labels_at_work() for one in living))
+        found = serving.unserved(self, at_work)
+        numbers = {needs: serving.count(self, parts) for needs, parts in found}
+        if not at_work:
+            # Nobody reads the lanes, so it may not be known what some of the rest needs.
+            numbers[()] = len(self) - sum(numbers.values())
+        return {needs: number for needs, number in numbers.items() if number > 0}
+
+
+def _at(jobs: Iterable[Any], index: Any, which: str) -> Any:
+    """The job at a position; IndexError, which says `which` there are too few of."""
+    position = operator.index(index)
+    if position < 0:
+        return list(jobs)[position]
+    for job in itertools.islice(jobs, min(position, sys.maxsize), None):
+        return job
+    raise IndexError(f"fewer than {position + 1} {which}")
 
 
 @zope.interface.implementer(zc.async_.interfaces.IQueues)

@@ -4,6 +4,7 @@ They are those of the backlog and those that the claim adds, which it writes whe
 """
 
 import itertools
+import operator
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,14 +13,19 @@ from zc.async_.queue.backlog import Group, Shard
 from zc.async_.queue.candidates import Candidates, Waiting
 from zc.async_.queue.contenders import MOVES, Contenders
 from zc.async_.queue.limited import Pile, change_count, index_of, indices, take_over
+from zc.async_.queue.needing import all_needing, made_part_of, part_of
 from zc.async_.queue.places import Places
 
 #: The most groups of older versions that one claim takes over.
 TAKE_OVER_LIMIT = 1000
 
 
+#: Whether jobs are of the system, the filters that refused them, and the labels that they need.
+Kind = tuple[bool, tuple[Refusal, ...], tuple[str, ...]]
+
+
 class Ready:
-    """The jobs of `queue` that are due, with and without quotas, in order.
+    """The jobs of `queue` that are due, with and without quotas and needs, in order.
 
     `places` are those of its quotas. For `share`, see `zc.async_.queue.claim.Claim`.
     """
@@ -29,10 +35,13 @@ class Ready:
         self._quotas = queue.quotas
         self._places = places
         self._share = share
-        #: The jobs without quotas, and groups of older versions that were not taken over yet.
+        #: The jobs without quotas and needs, and groups of older versions that were not taken over
+        #: yet.
         self._candidates: dict[GroupKey, Candidates] = {}
-        #: The jobs with quotas, by whether they are of the system and the filters that refused.
-        self._limited: dict[tuple[bool, tuple[Refusal, ...]], Contenders] = {}
+        #: The others. Those that need labels come here when somebody asks who has these.
+        self._limited: dict[Kind, Contenders] = {}
+        #: The labels of those who asked for jobs so far.
+        self._looked_for: set[frozenset[str]] = set()
         #: Entries to be deleted from shards.
         self._deletions: list[tuple[Shard | Pile, SortKey]] = []
         #: How many more entries there are in piles than the stored count says.
@@ -64,7 +73,10 @@ class Ready:
         for (system, refusals), index in indices(self._backlog):
             for name in names:
                 index.reopen(name, self._places)
-            self._limited[system, refusals] = Contenders(system, refusals, index, self._places)
+            self._limited[system, refusals, ()] = Contenders(system, refusals, index, self._places)
+        for _refusals, needing in all_needing(self._backlog) if names else ():
+            for name in names:
+                needing.reopen(name, self._places)
         if names:
             self._quotas.forget_reopened(names)
             self.changed = True
@@ -72,6 +84,24 @@ class Ready:
     def _group(self, key: GroupKey, stored: Group | None) -> Candidates:
         candidates = self._candidates[key] = Candidates(key, stored, self._share)
         return candidates
+
+    def _contenders(self, kind: Kind) -> Contenders:
+        contenders = self._limited.get(kind)
+        if contenders is None:
+            system, refusals, needs = kind
+            # (All indices of jobs without needs are there from the beginning.)
+            part = part_of(self._backlog, refusals, needs) if needs else None
+            contenders = Contenders(system, refusals, part, self._places, needs)
+            self._limited[kind] = contenders
+        return contenders
+
+    def _look_for(self, labels: frozenset[str]) -> None:
+        """Look which waiting jobs need labels, and only labels that are among these."""
+        if labels and labels not in self._looked_for:
+            self._looked_for.add(labels)
+            for refusals, needing in all_needing(self._backlog):
+                for needs in needing.satisfied(labels):
+                    self._contenders((False, refusals, needs))
 
     # -- for prefetching
 
@@ -87,24 +117,25 @@ class Ready:
 
     def add(self, key: GroupKey, waiting: Waiting) -> None:
         """Add a job to those that can be handed out, or give one back."""
-        if key.quota_names:
-            kind = key.system, key.refusals
-            contenders = self._limited.get(kind)
-            if contenders is None:
-                contenders = self._limited[kind] = Contenders(*kind, None, self._places)
-            contenders.push(key.quota_names, waiting)
+        if key.quota_names or key.needs:
+            kind = key.system, key.refusals, key.needs
+            self._contenders(kind).push(key.quota_names, waiting)
             return
         candidates = self._candidates.get(key)
         if candidates is None:
-            candidates = self._group(key, self._backlog.groups.get(tuple(key)))
+            candidates = self._group(key, self._backlog.groups.get(key[:3]))
         candidates.push(waiting)
 
-    def first(self, system: bool, refusal: Refusal | None) -> Candidates | None:
+    def first(
+        self, system: bool, refusal: Refusal | None, labels: frozenset[str]
+    ) -> Candidates | None:
         """The group with the first job of all; None if there is none.
 
-        Leaves out groups that a quota holds back and groups that the filter of `refusal` refused.
-        `system` says whether to return a group of system jobs or of others.
+        Leaves out groups that a quota holds back, groups that the filter of `refusal` refused, and
+        groups that need other labels than `labels`. `system` says whether to return a group of
+        system jobs or of others.
         """
+        self._look_for(labels)
         best, best_key = None, None
         for key, candidates in self._candidates.items():
             if key.system is not system or (refusal is not None and refusal in key.refusals):
@@ -116,13 +147,28 @@ class Ready:
                 and self._places.holder(key.quota_names) is None
             ):
                 best, best_key = candidates, sort_key
-        for (of_system, refusals), contenders in self._limited.items():
-            if of_system is not system or (refusal is not None and refusal in refusals):
-                continue
+        for bound, contenders in self._bounds(system, refusal, labels):
+            if best_key is not None and bound >= best_key:
+                break
             first = contenders.first()
             if first is not None and (best_key is None or first[0] < best_key):
                 best_key, best = first
         return best
+
+    def _bounds(
+        self, system: bool, refusal: Refusal | None, labels: frozenset[str]
+    ) -> list[tuple[SortKey, Contenders]]:
+        """What may have the first job, the most likely first: of many sets, few are looked into."""
+        bounds = [
+            (contenders.bound(), contenders)
+            for (of_system, refusals, needs), contenders in self._limited.items()
+            if of_system is system
+            and not (refusal is not None and refusal in refusals)
+            and labels.issuperset(needs)
+        ]
+        found = [(bound, contenders) for bound, contenders in bounds if bound is not None]
+        found.sort(key=operator.itemgetter(0))
+        return found
 
     def delete(self, waiting: Waiting) -> None:
         """Note that a job taken from its group has to be deleted from its shard, if it has one."""
@@ -162,9 +208,13 @@ class Ready:
             self._store(candidates)
         if self._in_piles:
             change_count(self._backlog, self._in_piles)
-        for (system, refusals), contenders in self._limited.items():
+        for (system, refusals, needs), contenders in self._limited.items():
             if contenders:
-                contenders.file(index_of(self._backlog, system, refusals))
+                contenders.file(
+                    made_part_of(self._backlog, refusals, needs)
+                    if needs
+                    else index_of(self._backlog, system, refusals)
+                )
             self.changed = self.changed or contenders.changed
             self.more = self.more or contenders.more
 
@@ -178,11 +228,11 @@ class Ready:
             if stored is not None:
                 stored.remove(key)
                 self._in_piles -= isinstance(stored, Pile)
-        system, quota_names, refusals = candidates.key
-        if not quota_names:
+        system, quota_names, refusals, needs = candidates.key
+        if not (quota_names or needs):
             self._backlog.group(candidates.key).add([(key, job) for key, job, _s in new])
             return
-        pile = self._limited[system, refusals].pile(quota_names)
+        pile = self._limited[system, refusals, needs].pile(quota_names)
         for key, job, _stored in new:
             pile.add(key, job)
         self._in_piles += len(new)
