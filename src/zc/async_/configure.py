@@ -6,7 +6,7 @@ package `zc.async` instead.
 
 import threading
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import persistent.interfaces
@@ -84,6 +84,7 @@ def start(
     twisted: bool = False,
     agent_filter: Callable[[Any], Any] | None = None,
     shutdown_grace_period: float = 0,
+    labels: Iterable[Any] = (),
 ) -> None:
     """Make the queue of a database if it is missing, and have a dispatcher run its jobs.
 
@@ -101,15 +102,23 @@ def start(
             yet; see `IAgent`.
         twisted: use Twisted's installed reactor, which the caller runs, in place of a thread.
         shutdown_grace_period: how long (seconds) a stop waits for running jobs.
+        labels: what there is in this process for jobs that need it; see `IDispatcher`.
 
     Raises:
-        ValueError: the process has a dispatcher with its UUID on another database.
+        ValueError: the process has a dispatcher with its UUID on another database; or `labels`
+            (TypeError, too) cannot be labels.
         ClosedDatabaseError: the database is closed. A ValueError.
         MissingDatabaseError: there is no database named `db_name`. A KeyError.
         NotConfiguredError: neither `base` nor `minimal` was called. A LookupError.
     """
     # Checked first, so that an error leaves nothing half done.
     zc.async_.process.registry.own_uuid()
+    kind: Any = zc.async_.subscribers.ThreadedDispatcherInstaller
+    if twisted:
+        kind = zc.async_.subscribers.TwistedDispatcherInstaller
+    start_dispatcher = kind(
+        poll_interval, shutdown_grace_period=shutdown_grace_period, labels=labels
+    )
     installer: Any = zc.async_.subscribers.QueueInstaller(db_name=db_name)
     installer.check(db)
     _provide_queue()
@@ -119,11 +128,8 @@ def start(
     zope.component.provideHandler(handler)
     opened = zc.async_.interfaces.DatabaseOpened(db)
     installer(opened)
-    installer = zc.async_.subscribers.ThreadedDispatcherInstaller
-    if twisted:
-        installer = zc.async_.subscribers.TwistedDispatcherInstaller
     try:
-        installer(poll_interval, shutdown_grace_period=shutdown_grace_period)(opened)
+        start_dispatcher(opened)
     except BaseException:
         _unregister(handler)
         raise

@@ -650,8 +650,9 @@ class IQueue(Interface):
 
         Raises `BadStatusError` for a job that is or was in a queue already and cannot run now,
         ValueError for a quota that does not exist or for what cannot be a label, TypeError for an
-        object that cannot be called or stored, and `ClosedDatabaseError` if the queue's database was closed. Warns of functions and
-        classes of the main program, with `zc.async_.job.mainprogram.MainProgramWarning`.
+        object that cannot be called or stored, and `ClosedDatabaseError` if the queue's database
+        was closed. Warns of functions and classes of the main program, with
+        `zc.async_.job.mainprogram.MainProgramWarning`.
         """
 
     def call(

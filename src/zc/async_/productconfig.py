@@ -10,9 +10,9 @@
       dispatcher on
     </product-config>
 
-Those are the defaults. Durations are numbers of seconds, or in ZConfig's units (``1m 30s``). The
-installers of `zc.async_.subscribers` read the section when the database opens; their arguments go
-before it.
+Those are the defaults. Durations are numbers of seconds, or in ZConfig's units (``1m 30s``). And
+``labels gpu eu`` gives the dispatcher labels; by default it has none. The installers of
+`zc.async_.subscribers` read the section when the database opens; their arguments go before it.
 
 ``dispatcher off`` has the process put jobs and run none. The environment variable
 `ZC_ASYNC_DISPATCHER` (``on`` or ``off``) goes before the section. A process of Zope's ``zconsole``,
@@ -21,6 +21,7 @@ be it ``run`` or ``debug``, has no dispatcher unless one of the two says ``on``.
 
 import dataclasses
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,6 +29,7 @@ from typing import Any
 from ZConfig.datatypes import stock_datatypes
 
 from zc.async_.interfaces import AsyncError
+from zc.async_.job import as_labels
 from zc.twist.showing import show
 
 #: The name of the section.
@@ -57,6 +59,8 @@ class Options:
     signal_handlers: bool = True
     #: Whether this process has a dispatcher.
     dispatcher: bool = True
+    #: What there is in this process for jobs that need it.
+    labels: tuple[str, ...] = ()
     #: Who says so, if it has none.
     because: str = dataclasses.field(default="", compare=False)
 
@@ -100,6 +104,10 @@ def _boolean(text: str) -> bool:
     return bool(stock_datatypes["boolean"](text))
 
 
+def _labels(text: str) -> tuple[str, ...]:
+    return as_labels("labels", [word for word in re.split(r"[\s,]+", text) if word])
+
+
 #: By key: the datatype, and what can be given.
 _DATATYPES: dict[str, tuple[Callable[[str], Any], str]] = {
     "poll-interval": (_interval, "a number of seconds, or 0.5s, 5s, 1m 30s"),
@@ -107,6 +115,7 @@ _DATATYPES: dict[str, tuple[Callable[[str], Any], str]] = {
     "grace-period": (_seconds, "a number of seconds, or 10s, 1m 30s"),
     "signal-handlers": (_boolean, "on or off"),
     "dispatcher": (_boolean, "on or off"),
+    "labels": (_labels, "words between spaces or commas, such as gpu eu, at most 100 of them"),
 }
 
 

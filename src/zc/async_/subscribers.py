@@ -25,6 +25,7 @@ import zc.async_.zeo
 from zc.async_ import productconfig, utils
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import reactors
+from zc.async_.job import as_labels
 from zc.async_.queue import Queue, Queues, lane
 from zc.async_.running import notes
 from zc.async_.storing import oids
@@ -179,6 +180,7 @@ class ThreadedDispatcherInstaller:
     # For subclasses that do not call `__init__`.
     signal_handlers: bool | None = True
     enabled: bool | None = True
+    labels: tuple[str, ...] | None = ()
 
     def __init__(
         self,
@@ -188,8 +190,9 @@ class ThreadedDispatcherInstaller:
         shutdown_grace_period: float | None = 0,
         signal_handlers: bool | None = True,
         enabled: bool | None = True,
+        labels: Iterable[Any] | None = (),
     ) -> None:
-        """Four arguments may be None: then `<product-config zc.async>` says it when the database
+        """Five arguments may be None: then `<product-config zc.async>` says it when the database
         opens (see `zc.async_.productconfig`).
 
         Args:
@@ -200,6 +203,9 @@ class ThreadedDispatcherInstaller:
             shutdown_grace_period: how long (seconds) a stop waits for running jobs.
             signal_handlers: whether the dispatcher stops at a signal to end the process.
             enabled: whether there is to be a dispatcher at all.
+            labels: what there is in this process for jobs that need it; see `IDispatcher`.
+
+        Raises TypeError or ValueError for what cannot be labels.
         """
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
         self.shutdown_grace_period = shutdown_grace_period
@@ -208,6 +214,7 @@ class ThreadedDispatcherInstaller:
         self.uuid = uuid
         self.signal_handlers = signal_handlers
         self.enabled = enabled
+        self.labels = None if labels is None else as_labels("labels", labels)
 
     def __call__(self, event: Any) -> None:
         """Start, unless a dispatcher works on that database. For any thread.
@@ -229,6 +236,7 @@ class ThreadedDispatcherInstaller:
             options.poll_interval,
             self.uuid,
             shutdown_grace_period=options.grace_period,
+            labels=options.labels,
         )
         dispatcher.thread = threading.Thread(
             target=_run,
@@ -246,7 +254,11 @@ class ThreadedDispatcherInstaller:
 
 
 threaded_dispatcher_installer = ThreadedDispatcherInstaller(
-    poll_interval=None, shutdown_grace_period=None, signal_handlers=None, enabled=None
+    poll_interval=None,
+    shutdown_grace_period=None,
+    signal_handlers=None,
+    enabled=None,
+    labels=None,
 )
 
 
@@ -255,8 +267,9 @@ class TwistedDispatcherInstaller:
 
     #: Signals are the reactor's business.
     signal_handlers = False
-    #: For subclasses that do not call `__init__`.
+    # For subclasses that do not call `__init__`.
     enabled: bool | None = True
+    labels: tuple[str, ...] | None = ()
 
     def __init__(
         self,
@@ -264,6 +277,7 @@ class TwistedDispatcherInstaller:
         uuid: Any = None,
         shutdown_grace_period: float | None = 0,
         enabled: bool | None = True,
+        labels: Iterable[Any] | None = (),
     ) -> None:
         """As for `ThreadedDispatcherInstaller`."""
         zope.component.adapter(zc.async_.interfaces.IDatabaseOpened)(self)
@@ -271,6 +285,7 @@ class TwistedDispatcherInstaller:
         self.poll_interval = poll_interval
         self.uuid = uuid
         self.enabled = enabled
+        self.labels = None if labels is None else as_labels("labels", labels)
 
     def __call__(self, event: Any) -> None:
         """Start a dispatcher when the reactor runs, unless one works on that database.
@@ -287,12 +302,13 @@ class TwistedDispatcherInstaller:
             options.poll_interval,
             self.uuid,
             shutdown_grace_period=options.grace_period,
+            labels=options.labels,
         )
         dispatcher.activate()
 
 
 twisted_dispatcher_installer = TwistedDispatcherInstaller(
-    poll_interval=None, shutdown_grace_period=None, enabled=None
+    poll_interval=None, shutdown_grace_period=None, enabled=None, labels=None
 )
 
 
@@ -305,6 +321,7 @@ class _Options:
             installer.poll_interval,
             installer.shutdown_grace_period,
             installer.signal_handlers,
+            installer.labels,
         )
         said = productconfig.read() if None in given else productconfig.Options()
 
@@ -319,6 +336,7 @@ class _Options:
         self.poll_interval: float = either(installer.poll_interval, said.poll_interval)
         self.grace_period: float = either(installer.shutdown_grace_period, said.grace_period)
         self.signal_handlers: bool = either(installer.signal_handlers, said.signal_handlers)
+        self.labels: tuple[str, ...] = either(installer.labels, said.labels)
 
 
 def _has_dispatcher(database: Any, uuid: Any) -> bool:
@@ -462,14 +480,15 @@ class AgentInstaller:
         size: int | None = 3,
         queue_names: Iterable[str] | None = None,
         filter: Callable[[Any], Any] | None = None,
+        labels: Iterable[Any] = (),
     ) -> None:
-        """`chooser`, `size` and `filter`: see `IAgent`; a size of None is what
+        """`chooser`, `size`, `filter` and `labels`: see `IAgent`; a size of None is what
         `<product-config zc.async>` says. `queue_names`: None for all queues.
 
         Raises ValueError or TypeError for arguments that no agent can have.
         """
         # A trial, so that errors come now and not when a dispatcher is activated.
-        Agent(chooser=chooser, filter=filter, size=0 if size is None else size)
+        trial = Agent(chooser, filter, size=0 if size is None else size, labels=labels)
         zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)(self)
         (self.agent_name,) = _names("agent_name", (agent_name,))
         self.chooser = chooser
@@ -478,6 +497,7 @@ class AgentInstaller:
             None if queue_names is None else frozenset(_names("queue_names", queue_names))
         )
         self.filter = filter
+        self.labels = trial.labels
 
     def __call__(self, event: Any) -> None:
         """Add the agent, in the transaction of the activation."""
@@ -485,7 +505,7 @@ class AgentInstaller:
         wanted = self.queue_names is None or agents.queue.name in self.queue_names
         if wanted and self.agent_name not in agents:
             size = productconfig.read().agent_size if self.size is None else self.size
-            agents[self.agent_name] = Agent(chooser=self.chooser, filter=self.filter, size=size)
+            agents[self.agent_name] = Agent(self.chooser, self.filter, size, self.labels)
 
 
 agent_installer = AgentInstaller("main", size=None)

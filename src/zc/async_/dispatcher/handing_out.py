@@ -72,6 +72,8 @@ class HandingOut:
                 "result": None,
                 "started": None,
                 "thread": None,
+                # Scripts know the rest.
+                **({"needs": claimed.needs} if claimed.needs else {}),
             }
         )
         if agent_name != SYSTEM:

@@ -41,6 +41,7 @@ class Claimed:
     job_id: JobId
     token: int
     quota_names: tuple[str, ...]
+    needs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass

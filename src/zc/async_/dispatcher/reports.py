@@ -16,6 +16,7 @@ class Reports:
     # Of the rest of the dispatcher.
     UUID: Any
     poll_interval: float
+    labels: tuple[str, ...]
     activated: Any
     _records: Records
     _pools: Pools
@@ -88,6 +89,7 @@ class Reports:
             "time since last poll": since,
             "uptime": _passed_since(self._activated_at) if self.activated else None,
             "uuid": str(self.UUID),
+            **({"labels": list(self.labels)} if self.labels else {}),
         }
 
     def _status(self, since_last_poll: Any) -> str:

@@ -205,7 +205,7 @@ class Visit:
             job.activate_at(now, places)
             self.changed = True
             self._jobs.append(
-                Claimed((self.name, name), job_id(job), job.claim_token, job.quota_names)
+                Claimed((self.name, name), job_id(job), job.claim_token, job.quota_names, job.needs)
             )
         if most < idle:
             # Only if there were enough jobs: else idle polls would follow a conflict.

@@ -47,6 +47,7 @@ def status(uuid: uuid_module.UUID | None = None) -> dict[str, Any]:
     Returns:
         'status': 'STARTING' (no poll yet), 'RUNNING', 'STUCK' (a poll is overdue) or 'STOPPED'.
         'poll interval', 'time since last poll', 'uptime': timedeltas; the last two None if stopped.
+        'labels': a list of strings, if there are any.
         'uuid': a string.
     """
     return values.plain(dispatcher(uuid).getStatusInfo())
@@ -76,7 +77,8 @@ def job(
 
     Returns:
         'agent', 'queue': names. 'thread': the id of the thread (int), None before it starts.
-        'call': the repr of the job. 'quota names': a sequence of names.
+        'call': the repr of the job. 'quota names': a sequence of names. 'needs': of labels,
+        if there are any.
         'started', 'completed': datetimes (UTC), None before. 'failed': whether it did.
         'result': a repr, None before. 'poll id': key of the poll that claimed it. 'reassigned':
         whether it is not this dispatcher's any more.

@@ -50,7 +50,8 @@ def status(**options: Any) -> Any:
       poll intervals, and ten seconds at least), "STOPPED";
     - "poll interval": a duration. Polls are the safety net: commits cause others in between;
     - "time since last poll", "uptime": durations; null if it is stopped;
-    - "uuid": that of the dispatcher.
+    - "uuid": that of the dispatcher;
+    - "labels", if there are any: what there is in this process for jobs that need it.
     """
     return reports.status(**options)
 
@@ -79,7 +80,7 @@ def job(oid: int, **options: Any) -> Any:
 
     The answer has
     - "call": what is called, with its arguments, cut;
-    - "queue", "agent": their names, and "quota names";
+    - "queue", "agent": their names, and "quota names"; "needs", if it needs labels;
     - "started", "completed": times, null before; "thread": the id of the thread;
     - "failed": true or false; "result": its repr, cut; null before the end;
     - "poll id": key of the poll that claimed it (see "async help poll");

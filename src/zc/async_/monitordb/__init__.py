@@ -11,7 +11,7 @@ The command `asyncdb` of `zc.monitor` opens a connection for each question. ZCML
 
 from zc.async_.commands.words import Span
 from zc.async_.monitordb.filtering import Filters
-from zc.async_.monitordb.places import UUIDs, status
+from zc.async_.monitordb.places import UUIDs, status, unserved
 from zc.async_.monitordb.selecting import count, jobs, jobstats, lastcompleted, nextpending
 from zc.async_.monitordb.single import job, traceback
 from zc.async_.monitordb.tools import asyncdb, register
@@ -30,4 +30,5 @@ __all__ = [
     "register",
     "status",
     "traceback",
+    "unserved",
 ]

@@ -28,9 +28,11 @@ class Filters(TypedDict, total=False):
 
     `callable`: globs for what a job calls, joined by commas. One with a dot is for the whole dotted
     name, one without for the last part of it.
-    `queue`, `agent`: globs for names. Of pending jobs, `agent` and `uuid` leave those that the
-    filter of such an agent would take.
+    `queue`, `agent`: globs for names. Of pending jobs, `agent` and `uuid` leave those whose needs
+    such an agent satisfies, and that its filter would take.
     `uuid`: of a dispatcher.
+    `needs`: globs for labels, joined by commas, for each of which a job needs one that fits; '' for
+    jobs that need none.
     `requested_start`, `start`, `end`, `callbacks_completed`: spans of the time of `begin_after`,
     `active_start`, `active_end`, `initial_callbacks_end` of a job. One that has none is left out.
     """
@@ -39,6 +41,7 @@ class Filters(TypedDict, total=False):
     queue: str | None
     agent: str | None
     uuid: uuid_module.UUID | None
+    needs: str | None
     requested_start: Span | None
     start: Span | None
     end: Span | None
@@ -59,6 +62,9 @@ def tests_of(filters: Filters, now: datetime.datetime) -> Iterator[Callable[[Any
     globs = filters.get("callable")
     if globs is not None:
         yield _calls(globs.split(","))
+    needs = filters.get("needs")
+    if needs is not None:
+        yield _needs(needs.split(",") if needs else [])
     spans = {key: span for key, span in filters.items() if isinstance(span, Span)}
     for key, span in spans.items():
         yield _lies_in(span, _TIMES[key], now)
@@ -72,6 +78,15 @@ def _calls(globs: list[str]) -> Callable[[Any], bool]:
         name = callables.stored_name(stored)
         bare = name.rpartition(".")[2]
         return any(fnmatch.fnmatchcase(name if "." in glob else bare, glob) for glob in globs)
+
+    return test
+
+
+def _needs(globs: list[str]) -> Callable[[Any], bool]:
+    def test(job: Any) -> bool:
+        if not globs:
+            return not job.needs
+        return all(any(fnmatch.fnmatchcase(need, glob) for need in job.needs) for glob in globs)
 
     return test
 

@@ -7,14 +7,14 @@ batches, each asked of the storage at once, and drop what was read from memory a
 import datetime
 import heapq
 import itertools
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, Unpack
 
 import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.commands import BadQuestionError
 from zc.async_.commands.words import quoted
-from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED, IFilterAgent
+from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS, COMPLETED
 from zc.async_.job import is_failure
 from zc.async_.monitordb.filtering import Filters, check_filters, oldest_of, tests_of
 from zc.async_.monitordb.reading import (
@@ -26,7 +26,8 @@ from zc.async_.monitordb.reading import (
     queues_of,
     reading,
 )
-from zc.async_.queue import waiting_in_batches
+from zc.async_.monitordb.taking import Takers
+from zc.async_.queue import serving, waiting_in_batches
 from zc.twist.showing import show
 
 #: Jobs that are read at once, and that are dropped from memory together. The first batches are
@@ -74,10 +75,11 @@ class Search:
 
     def _count_pending(self, name: str, queue: Any, places: list[Place]) -> int:
         takers = self._takers(places)
-        if takers or self._tests:
+        all_are_taken = takers is None or (
+            takers.take_what_needs_nothing and not serving.may_need_labels(queue)
+        )
+        if self._tests or not all_are_taken:
             return sum(1 for _job in self._pending(name, queue, takers))
-        if takers is not None:
-            return 0
         with reading(f"queue {show(name)}"):
             return len(queue)
 
@@ -123,15 +125,13 @@ class Search:
     def _accepts(self, job: Any) -> bool:
         return all(test(job) for test in self._tests)
 
-    def _pending(
-        self, name: str, queue: Any, takers: list[Callable[[Any], Any]] | None
-    ) -> Iterator[Any]:
+    def _pending(self, name: str, queue: Any, takers: Takers | None) -> Iterator[Any]:
         """The waiting jobs. `takers`: see `_takers`."""
-        if takers == []:
+        if takers is not None and not takers:
             return
         for batch in self._in_batches(f"queue {show(name)}", waiting_in_batches(queue, BATCH)):
             for job in batch:
-                if self._accepts(job) and _is_taken(job, takers):
+                if self._accepts(job) and (takers is None or takers.take(job)):
                     yield job
 
     def _in_batches(self, what: object, batches: Iterator[list[Any]]) -> Iterator[list[Any]]:
@@ -148,26 +148,9 @@ class Search:
                 self._connection.cacheMinimize()
                 kept = 0
 
-    def _takers(self, places: list[Place]) -> list[Callable[[Any], Any]] | None:
-        """The filters of the agents that questions about waiting jobs name; None: all are taken."""
-        if self._agent is None and self._uuid is None:
-            return None
-        takers, choosers = [], []
-        for place in places:
-            with reading(place):
-                if not IFilterAgent.providedBy(place.agent):
-                    choosers.append(place)
-                    continue
-                accepts = place.agent.filter
-                if accepts is None:
-                    return None
-                takers.append(accepts)
-        if choosers:
-            raise BadQuestionError(
-                f"{choosers[0]} has no filter but a chooser, which cannot tell which of the "
-                "pending jobs it would take: leave out pending, or ask about other agents"
-            )
-        return takers
+    def _takers(self, places: list[Place]) -> Takers | None:
+        """The agents that questions about waiting jobs name; None if they name none."""
+        return None if self._agent is None and self._uuid is None else Takers(places)
 
     def _claimed(self, places: list[Place], states: set[str]) -> Iterator[Any]:
         wanted = {status for state, status in CLAIMED.items() if state in states}
@@ -238,18 +221,3 @@ def check_states(states: Iterable[str]) -> set[str]:
             f"give one of {', '.join(ENDED)}: completed jobs are those that succeeded or failed"
         )
     return found
-
-
-def _is_taken(job: Any, takers: list[Callable[[Any], Any]] | None) -> bool:
-    # Those of the system are run by any dispatcher.
-    return takers is None or job.is_of_system or any(_takes(taker, job) for taker in takers)
-
-
-def _takes(taker: Callable[[Any], Any], job: Any) -> bool:
-    try:
-        return bool(taker(job))
-    except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
-        raise
-    except Exception:
-        # So claims take it, too.
-        return False

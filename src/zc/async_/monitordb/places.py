@@ -33,8 +33,11 @@ def status(
         queue, agent: globs for names, None for all. uuid: of one dispatcher.
 
     Returns by the name of a queue:
-        'len': how many jobs wait. 'dispatchers', by UUID (a string):
-            'agents', by name: 'len', 'size' (numbers), and 'filter' or 'chooser': a repr, or None.
+        'len': how many jobs wait. 'unserved', if some need labels that nobody has: what `unserved`
+        tells of these. 'dispatchers', by UUID (a string):
+            'agents', by name: 'len', 'size' (numbers), and 'filter' or 'chooser': a repr, or None;
+            'labels', a list of strings, if it has any.
+            'labels': a list of strings, which all its agents have, if there are any.
             'last ping': a datetime (UTC), or None; 'since ping': a timedelta, or None.
             'ping interval', 'ping death interval': timedeltas.
             'dead': whether its process has ended, or this one saw no new ping for too long: a
@@ -48,6 +51,32 @@ def status(
     return {
         name: _told(f"queue {show(name)}", _queue, found, agent, uuid) for name, found in queues
     }
+
+
+def unserved(context: Any, queue: str | None = None) -> dict[str, list[dict[str, Any]]]:
+    """The needs of waiting jobs that no living dispatcher of their queue satisfies.
+
+    Args:
+        context: a connection or a persistent object.
+        queue: a glob for names, None for all.
+
+    Returns by the name of a queue a list of dicts, those of the most jobs first: 'needs', a list of
+    labels, and 'jobs', a number. See `IQueue.unserved`.
+
+    Raises `NotThereError` for a queue that is not there, `UnreadableError` for one that is broken.
+    """
+    found = {}
+    for name, one in queues_of(utils.connection_of(context), queue):
+        with reading(f"queue {show(name)}"):
+            found[name] = _unserved(one)
+    return found
+
+
+def _unserved(queue: Any) -> list[dict[str, Any]]:
+    # An application's own kind of queue may know no labels.
+    tell = getattr(queue, "unserved", dict)
+    numbers = sorted(tell().items(), key=lambda item: (-item[1], item[0]))
+    return [{"needs": list(needs), "jobs": number} for needs, number in numbers]
 
 
 def UUIDs(context: Any) -> list[str]:
@@ -68,8 +97,10 @@ def _told(what: object, tell: Callable[..., dict[str, Any]], *arguments: Any) ->
 
 
 def _queue(queue: Any, agent: str | None, uuid: uuid_module.UUID | None) -> dict[str, Any]:
+    lacking = [one for one in _unserved(queue) if one["needs"]]
     return {
         "len": len(queue),
+        **({"unserved": lacking} if lacking else {}),
         "dispatchers": {
             str(agents.UUID): _told(f"dispatcher {agents.UUID}", _dispatcher, agents, agent)
             for agents in queue.dispatchers.values()
@@ -87,6 +118,7 @@ def _dispatcher(agents: Any, pattern: str | None) -> dict[str, Any]:
             if matches(name, pattern)
         },
         "dead": bool(agents.dead),
+        **_labels(agents),
         "last ping": plain(ping),
         "since ping": None if ping is None else zc.async_.clock.now() - plain(ping),
         "ping interval": agents.ping_interval,
@@ -99,8 +131,15 @@ def _agent(agent: Any) -> dict[str, Any]:
     return {
         "len": len(agent),
         "size": agent.size,
+        **_labels(agent),
         chooses_by: _chosen_by(agent, chooses_by),
     }
+
+
+def _labels(owner: Any) -> dict[str, list[str]]:
+    """Nothing for who has none: scripts know the rest."""
+    labels = list(getattr(owner, "labels", ()))
+    return {"labels": labels} if labels else {}
 
 
 def _chosen_by(agent: Any, attribute: str) -> str | None:

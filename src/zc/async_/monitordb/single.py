@@ -10,9 +10,10 @@ import zc.async_.clock
 import zc.async_.job
 from zc.async_ import utils
 from zc.async_.commands import BadQuestionError, NotThereError, UnreadableError, values
-from zc.async_.interfaces import IJob
+from zc.async_.interfaces import PENDING, IJob
 from zc.async_.job import is_failure
 from zc.async_.monitordb.reading import is_readable, queues_of
+from zc.async_.queue import serving
 from zc.twist.showing import show
 
 #: How much of a traceback may be told.
@@ -102,6 +103,8 @@ def summary(job: Any, now: datetime.datetime) -> dict[str, Any]:
         'failed': whether its result is a failure. 'result': its repr, of a failure a brief
         traceback. 'agent', 'queue': names, 'dispatcher': a UUID as a string, or None. 'callbacks':
         a list of pairs of oid and database name.
+        Only of a job that needs labels: 'needs', a tuple; 'served', whether a living dispatcher of
+        the queue satisfies them, None if the job does not wait.
     """
     result = job.result
     failed = is_failure(result)
@@ -126,6 +129,7 @@ def summary(job: Any, now: datetime.datetime) -> dict[str, Any]:
         "result": result.getTraceback(detail="brief") if failed else utils.custom_repr(result),
         "callbacks": [values.job_id(callback) for callback in job.callbacks],
         **_whereabouts(job),
+        **_needs(job),
     }
 
 
@@ -141,6 +145,25 @@ def active(job: Any, now: datetime.datetime) -> datetime.timedelta | None:
     if job.active_start is None:
         return None
     return max(datetime.timedelta(), (job.active_end or now) - job.active_start)
+
+
+def _needs(job: Any) -> dict[str, Any]:
+    """What is told of needs; nothing of a job that has none, of which scripts know the rest."""
+    return {"needs": tuple(job.needs), "served": _is_served(job)} if job.needs else {}
+
+
+def _is_served(job: Any) -> bool | None:
+    """Whether a dispatcher that lives satisfies the needs of a job; None if it does not wait."""
+    if job.status != PENDING:
+        return None
+    try:
+        return any(map(set(job.needs).issubset, serving.living_labels(job.queue)))
+    except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
+        raise
+    except Exception:
+        # A broken dispatcher hides nothing else of the jobs.
+        utils.tracelog.debug("whether %r is served cannot be told", job, exc_info=True)
+        return None
 
 
 def _whereabouts(job: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ FILTERS: dict[str, Any] = {
     "queue": words.name,
     "agent": words.name,
     "uuid": words.uuid,
+    "needs": words.name,
     "requested_start": words.span,
     "start": words.span,
     "end": words.span,
@@ -29,9 +30,12 @@ Filters, of which all have to fit:
   ("callable:shop.mail.*"), one without for the last part of it ("callable:send_*"). Of a method,
   the dotted name is that of its class, and its own.
 - queue:GLOB: the name of the queue; the usual one has no name ("queue:").
-- agent:GLOB: the name of the agent that has or had the job. Of pending jobs, those are left that
-  the filter of such an agent would take. An agent with a chooser cannot be asked about these.
+- agent:GLOB: the name of the agent that has or had the job. Of pending jobs, those are left whose
+  needs such an agent satisfies, and that its filter would take. An agent with a chooser cannot be
+  asked about these.
 - uuid:UUID: the dispatcher of that agent; "uuid:THIS" is the one of this process.
+- needs:GLOB[,GLOB...]: for each glob the job needs a label that fits. "needs:" leaves the jobs that
+  need none.
 - requested_start:, start:, end:, callbacks_completed: when the job was to begin, began, had its
   result, and was done with its callbacks: sinceINTERVAL, beforeINTERVAL, or both joined by a comma.
   INTERVAL is how long ago, as [nD][nH][nM][nS]: "end:since2H,before1H30M" leaves the jobs that
@@ -113,8 +117,9 @@ def count(connection: Any, *states: str, **options: Any) -> Any:
     completed, as long as they are known.
 
     Pending and completed jobs are counted at once, however many there are, if queue:, agent: and
-    uuid: are the only filters, and no agent that is named has a filter of its own. succeeded,
-    failed and all other filters look into each job.
+    uuid: are the only filters, and no agent that is named has a filter of its own. (With agent: or
+    uuid:, each pending job is looked into, too, once jobs of the queue have needed labels.)
+    succeeded, failed and all other filters look into each job.
     """
     return selecting.count(connection, *states, **options)
 
@@ -147,7 +152,9 @@ The answer has
   or has run: durations, or null;
 - "failed": true or false; "result": its repr, of a failure a brief traceback, which
   "asyncdb traceback" tells in full;
-- "callbacks": a list of jobs."""
+- "callbacks": a list of jobs;
+- of a job that needs labels, "needs", a list, and "served": whether a dispatcher that lives has
+  them; null if the job does not wait."""
 
 
 @command.tool(words.one_job, database=words.name)
@@ -210,9 +217,13 @@ def status(connection: Any, **options: Any) -> Any:
 
     The answer has for each queue, by its name (the usual one has none),
     - "len": how many jobs wait;
+    - "unserved", if there are jobs that need labels that nobody has: what "asyncdb unserved" tells
+      of these;
     - "dispatchers": for each one that is active there, by its UUID,
       - "agents": for each, by its name, "len" and "size" (jobs that it has and may have), and
-        "filter" or "chooser": what chooses its jobs, or null, if it takes all;
+        "filter" or "chooser": what chooses its jobs, or null, if it takes all; "labels", if it has
+        any;
+      - "labels", if there are any: what all its agents have, besides its UUID;
       - "last ping": when it last said that it lives; "since ping": how long ago that was. Clocks of
         machines differ, so this does not tell whether it lives;
       - "ping interval": how often it says so; "ping death interval": after how long a silence it is
@@ -223,6 +234,23 @@ def status(connection: Any, **options: Any) -> Any:
     the dispatcher of this process.
     """
     return places.status(connection, **options)
+
+
+@command.tool(queue=words.name)
+def unserved(connection: Any, **options: Any) -> Any:
+    """Tell which jobs need labels that no dispatcher has.
+
+        asyncdb unserved [queue:GLOB]
+
+    The answer has for each queue, by its name (the usual one has none), a list: "needs", the labels
+    that some jobs need, and "jobs", how many such jobs wait and are due. No dispatcher that lives
+    satisfies the needs. An empty list: there are no such jobs. If no dispatcher lives that has an
+    agent, there is also [] for all other jobs, even if it is not known what some of them need.
+
+    It reads few records. Of more than 100 jobs of equal needs, those are counted, too, that were
+    removed or changed in the last minutes.
+    """
+    return places.unserved(connection, **options)
 
 
 @command.tool()

@@ -97,7 +97,8 @@ class Backlog(persistent.Persistent):
     limited: OOBTree | None = None
     limited_count: Length | None = None
     #: Jobs that need labels: maps the filters that refused them to a
-    #: `zc.async_.queue.needing.Needing`. They are counted above. None until there was one.
+    #: `zc.async_.queue.needing.Needing`. They are counted above. None as long as no claim has read
+    #: such a job, due or not.
     needing: OOBTree | None = None
 
     def __init__(self) -> None:

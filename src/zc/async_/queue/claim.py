@@ -23,7 +23,7 @@ from zc.async_.job import (
     entry_of_later,
 )
 from zc.async_.queue.candidates import Candidates, Waiting
-from zc.async_.queue.needing import discard
+from zc.async_.queue.needing import discard, note_needs
 from zc.async_.queue.places import Places
 from zc.async_.queue.prefetch import prefetch
 from zc.async_.queue.ready import Ready
@@ -116,6 +116,8 @@ class Claim:
             self._ready.add(job.group_key(), (key, job, None))
         else:
             self._timed.add(key, job)
+            if job.needs:
+                note_needs(self._queue.backlog)
 
     def _fail(self, job: Any) -> None:
         job.end_unstarted(BeginByPassedError())

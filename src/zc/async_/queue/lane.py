@@ -46,6 +46,9 @@ class Segment(persistent.Persistent):
     """Some successive entries of a lane."""
 
     next: "Segment | None" = None
+    #: Number of the entry behind the last one, in this segment or before it, whose job may need
+    #: labels. (None: there was no such job.)
+    needing_until: int | None = None
 
     def __init__(self, first: int) -> None:
         #: Number of the first entry, counted from the start of the lane.
@@ -84,7 +87,9 @@ class Lane(persistent.Persistent):
         self.cursor = Cursor(self.newest)
         self.ordered_from = 0
 
-    def append(self, key: int, job: Any, place: bytes | None = None) -> None:
+    def append(
+        self, key: int, job: Any, place: bytes | None = None, needs_labels: bool = False
+    ) -> None:
         """Add an entry. Only for the connection that leases the lane."""
         segment = self.newest
         is_ordered = not segment.entries or _goes_before(segment.entries[-1], (key, job, place))
@@ -93,10 +98,12 @@ class Lane(persistent.Persistent):
         if len(segment.entries) >= SEGMENT_SIZE:
             segment = self._make_room(segment)
         segment.entries += ((key, job, place),)
+        if needs_labels:
+            segment.needing_until = segment.end
         if not is_ordered:
             self.ordered_from = segment.end
 
-    def place(self, key: int, job: Any, place: bytes | None) -> bool:
+    def place(self, key: int, job: Any, place: bytes | None, needs_labels: bool = False) -> bool:
         """Change the place of an entry in the newest segment; return whether it is there.
 
         Only for the connection that leases the lane, and for entries that it has not committed.
@@ -108,6 +115,8 @@ class Lane(persistent.Persistent):
                     before, after = segment.entries[:index], segment.entries[index + 1 :]
                     segment.entries = (*before, (key, job, place), *after)
                     self.ordered_from = segment.end
+                if needs_labels:
+                    segment.needing_until = segment.end
                 return True
         return False
 
@@ -118,7 +127,14 @@ class Lane(persistent.Persistent):
             full.entries = ()
             return full
         self.newest = full.next = Segment(full.end)
+        if full.needing_until is not None:
+            self.newest.needing_until = full.needing_until
         return self.newest
+
+    def may_need_labels(self) -> bool:
+        """Whether the job of an unread entry may need labels. False is for sure."""
+        until = self.newest.needing_until
+        return until is not None and until > self.cursor.position
 
     def __len__(self) -> int:
         """The number of unread entries, including those that no longer count."""

@@ -179,6 +179,12 @@ class Part(Index):
         return [(key[1], count) for key, count in items]
 
 
+def note_needs(backlog: Backlog) -> None:
+    """Note that a job that needs labels waits in the queue, be it filed here or due later."""
+    if backlog.needing is None:
+        backlog.needing = OOBTree()
+
+
 def all_needing(backlog: Backlog) -> list[tuple[tuple[Refusal, ...], Needing]]:
     """All jobs that need labels, by the filters that refused them."""
     return [] if backlog.needing is None else list(backlog.needing.items())
@@ -192,8 +198,8 @@ def part_of(backlog: Backlog, refusals: tuple[Refusal, ...], needs: Needs) -> Pa
 
 def made_part_of(backlog: Backlog, refusals: tuple[Refusal, ...], needs: Needs) -> Part:
     """As `part_of`, made if it is missing. What is made is never deleted: there is little of it."""
-    if backlog.needing is None:
-        backlog.needing = OOBTree()
+    note_needs(backlog)
+    assert backlog.needing is not None
     needing = backlog.needing.get(refusals)
     if needing is None:
         needing = backlog.needing[refusals] = Needing()

@@ -194,7 +194,7 @@ class Queue(Located, persistent.Persistent):
                 oids.check_before_commit(job)
         key = _new_entry_key()
         job.wait_in(self, key, keep_arrival)
-        lease(self.lanes, jar).append(key, job, job.place_key())
+        lease(self.lanes, jar).append(key, job, job.place_key(), bool(job.needs))
 
     def file_again(self, job: Any) -> None:
         """Make a new entry for a waiting job that was edited. The old one no longer counts."""
@@ -204,7 +204,7 @@ class Queue(Located, persistent.Persistent):
     def place_again(self, job: Any) -> None:
         """Change the entry of a job that was put, and then edited, in this transaction."""
         lane = lease(self.lanes, self._p_jar)
-        if not lane.place(job.entry_key, job, job.place_key()):
+        if not lane.place(job.entry_key, job, job.place_key(), bool(job.needs)):
             self.file_again(job)
 
     def withdraw(self, job: Any) -> None:
@@ -323,8 +323,7 @@ class Queue(Located, persistent.Persistent):
 
     def unserved(self) -> dict[tuple[str, ...], int]:
         """See `zc.async_.interfaces.IQueue`."""
-        living = [one for one in self.dispatchers.values() if one.activated and not one.dead]
-        at_work = set().union(*(one.labels_at_work() for one in living))
+        at_work = serving.living_labels(self)
         found = serving.unserved(self, at_work)
         numbers = {needs: serving.count(self, parts) for needs, parts in found}
         if not at_work:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from zc.async_.job import SortKey, entry_of
+from zc.async_.queue.lane import readable
 from zc.async_.queue.limited import Pile
 from zc.async_.queue.needing import Needing, Needs, Part, all_needing
 from zc.async_.queue.places import Places
@@ -13,6 +14,12 @@ from zc.async_.queue.sieve import problem_of
 #: Of so many jobs with equal needs it is looked at each whether it still waits. Of more, those that
 #: were removed or edited lately are counted, too.
 COUNTED_EXACTLY = 100
+
+
+def living_labels(queue: Any) -> set[frozenset[str]]:
+    """The labels of each agent of the dispatchers of a queue that live."""
+    living = (one for one in queue.dispatchers.values() if one.activated and not one.dead)
+    return set().union(*(one.labels_at_work() for one in living))
 
 
 def unserved(queue: Any, at_work: set[frozenset[str]]) -> Iterator[tuple[Needs, list[Part]]]:
@@ -37,6 +44,15 @@ def count(queue: Any, parts: list[Part]) -> int:
     entries = [entry for part in parts for pile in part.all_piles() for entry in pile.jobs.items()]
     _prefetch(queue, [job for _key, job in entries])
     return sum(1 for key, job in entries if not _is_stale(queue, key, job))
+
+
+def may_need_labels(queue: Any) -> bool:
+    """Whether waiting jobs of a queue may need labels. False is for sure. Looks at no job."""
+    lanes, backlog = getattr(queue, "lanes", None), getattr(queue, "backlog", None)
+    if lanes is None or backlog is None:
+        # An application's own kind of queue.
+        return True
+    return backlog.needing is not None or any(lane.may_need_labels() for lane in readable(lanes))
 
 
 def drop_stale(queue: Any, limit: int) -> int:
