@@ -72,6 +72,7 @@ def test_a_fresh_job_has_nothing_else():
     assert job.callbacks == ()
     assert job.quota_names == ()
     assert job.priority == 0
+    assert job.needs == ()
 
 
 def test_every_name_can_be_a_keyword_argument():
@@ -278,6 +279,7 @@ def test_the_code_of_a_job_finds_it_active(client, agent):
         ("begin_by", HOUR),
         ("priority", 5),
         ("quota_names", ("a",)),
+        ("needs", ("gpu",)),
         ("callable", calls.add),
     ],
 )
@@ -300,6 +302,7 @@ def test_settings_can_be_changed_until_the_job_starts(client, agent, status, nam
         pytest.param(lambda job: setattr(job, "begin_by", HOUR), id="begin_by"),
         pytest.param(lambda job: setattr(job, "priority", 5), id="priority"),
         pytest.param(lambda job: setattr(job, "quota_names", ()), id="quota_names"),
+        pytest.param(lambda job: setattr(job, "needs", ()), id="needs"),
         pytest.param(lambda job: setattr(job, "callable", calls.add), id="callable"),
         pytest.param(lambda job: job.bind(1), id="bind"),
         pytest.param(lambda job: Queue().put(job), id="put"),

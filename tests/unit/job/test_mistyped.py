@@ -25,6 +25,7 @@ class Titled(Job):
         ("beginby", "begin_by"),
         ("annotation", "annotations"),
         ("arg", "args"),
+        ("need", "needs"),
     ],
 )
 def test_a_name_that_is_almost_right_is_refused_with_the_right_one(client, name, meant):
@@ -38,7 +39,10 @@ def test_a_name_that_is_almost_right_is_refused_with_the_right_one(client, name,
         assert name not in vars(job)
 
 
-@pytest.mark.parametrize("name", ["title", "name", "user_id", "label", "queue_name", "_begin"])
+@pytest.mark.parametrize(
+    "name",
+    ["title", "name", "user_id", "label", "labels", "feeds", "nodes", "queue_name", "_begin"],
+)
 def test_attributes_of_ones_own_stay_possible(client, other, name):
     job = client.put(calls.nothing)
     setattr(job, name, "mine")

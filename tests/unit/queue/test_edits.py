@@ -148,6 +148,7 @@ def test_edits_of_another_connection_hold(client, other, settle, clock):
     "edit",
     [
         pytest.param(lambda job: setattr(job, "priority", 1), id="priority"),
+        pytest.param(lambda job: setattr(job, "needs", ["gpu"]), id="needs"),
         pytest.param(lambda job: job.args.append(1), id="args"),
         pytest.param(lambda job: job.kwargs.update(a=1), id="kwargs"),
         pytest.param(lambda job: setattr(job, "callable", calls.echo), id="callable"),

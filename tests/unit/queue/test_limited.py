@@ -10,29 +10,43 @@ from tests.unit import calls
 from tests.unit.queue.claims import examples, refuse, to_backlog, turns, two_clients
 from tests.unit.queue.piles import check, first_free, index_of, put
 from zc.async_.interfaces import COMPLETED, NEW, PENDING
-from zc.async_.queue import contenders, limited
+from zc.async_.queue import contenders, limited, serving
 
 # -- the order
 
 
 NAMES = "abcde"
+LABELS = "pqrs"
 
 
 def put_one(client, draw, jobs):
     names = draw.sample(NAMES, draw.choice([0, 1, 1, 1, 2, 3]))
     names = [name for name in names if name in client.queue.quotas]
-    jobs.append(put(client, *names, priority=draw.choice([0, 0, 1])))
+    priority = draw.choice([0, 0, 1])
+    jobs.append(put(client, *names, priority=priority, needs=some_labels(draw)))
+
+
+def some_labels(draw):
+    return draw.sample(LABELS, draw.choice([0, 0, 1, 2, 3]))
 
 
 def claim_one(client, draw, jobs):
-    first = first_free(client, jobs)
-    assert client.queue.claim() is first
+    labels = some_labels(draw)
+    first = first_free(client, jobs, labels)
+    assert client.queue.claim(labels=labels) is first
+
+
+def claim_some_at_once(client, draw, jobs):
+    with client.queue.claiming():
+        for _number in range(draw.choice([2, 4])):
+            claim_one(client, draw, jobs)
 
 
 def claim_one_of_some(client, draw, jobs):
     chosen = {id(job) for job in jobs if draw.random() < 0.6}
-    first = first_free(client, [job for job in jobs if id(job) in chosen])
-    assert client.queue.claim(lambda job: id(job) in chosen) is first
+    labels = some_labels(draw)
+    first = first_free(client, [job for job in jobs if id(job) in chosen], labels)
+    assert client.queue.claim(lambda job: id(job) in chosen, None, labels) is first
 
 
 def put_back_one(client, draw, jobs):
@@ -52,11 +66,13 @@ def forget_one(client, draw, jobs):
 def edit_one(client, draw, jobs):
     waiting = [job for job in jobs if job.status == PENDING]
     for job in draw.sample(waiting, min(1, len(waiting))):
-        change = draw.choice(["priority", "names", "remove"])
+        change = draw.choice(["priority", "names", "needs", "remove"])
         if change == "priority":
             job.priority = draw.choice([0, 2])
         elif change == "names":
             job.quota_names = draw.sample(list(client.queue.quotas), draw.choice([0, 1, 2]))
+        elif change == "needs":
+            job.needs = some_labels(draw)
         else:
             client.queue.remove(job)
             jobs.remove(job)
@@ -78,13 +94,26 @@ def look(client, draw, jobs):
     assert list(client.queue) == waiting
     assert len(client.queue) == len(waiting)
     assert client.queue[1:3] == waiting[1:3]
+    unserved = client.queue.unserved()
+    assert sum(unserved.values()) == len(waiting)
+    for needs, number in unserved.items():
+        # What no claim has read is not told apart.
+        known = [job for job in waiting if job.needs == needs]
+        assert number <= len(known) if needs else number >= len(known)
     check(client)
 
 
 ACTIONS = [put_one] * 6 + [claim_one] * 4 + [forget_one] * 2
 
 
-ACTIONS += [claim_one_of_some, put_back_one, edit_one, change_quotas, look]
+def drop_stale(client, draw, jobs):
+    before = client.queue.stale_entries()
+    dropped = serving.drop_stale(client.queue, draw.choice([1, 3, 1000]))
+    assert client.queue.stale_entries() == before - dropped
+
+
+ACTIONS += [claim_some_at_once, claim_one_of_some, put_back_one, edit_one, change_quotas, look]
+ACTIONS += [drop_stale]
 
 
 @examples(80)
