@@ -43,6 +43,11 @@ def choose_and_leave(agent):
     return agent.queue.claim()
 
 
+def claim_and_return_none(agent):
+    """Claim, and say that there was nothing."""
+    agent.queue.claim()
+
+
 def refuse(job):
     """A filter that takes no job."""
     return False

@@ -91,8 +91,8 @@ def make_poller(database):
     """Makes pollers; they are closed in the end."""
     with contextlib.ExitStack() as stack:
 
-        def make_poller(uuid_=None, other=None):
-            poller = PollerByHand(other or database, uuid_ or uuid.uuid4())
+        def make_poller(uuid_=None, other=None, labels=()):
+            poller = PollerByHand(other or database, uuid_ or uuid.uuid4(), labels)
             return stack.enter_context(contextlib.closing(poller))
 
         yield make_poller

@@ -12,11 +12,11 @@ from zc.async_.testing import virtualtime
 class PollerByHand:
     """A poller, and the plan that its dispatcher would make."""
 
-    def __init__(self, database, uuid_):
+    def __init__(self, database, uuid_, labels=()):
         self.woken = []
         self.uuid = uuid_
         self.listener = Listener(lambda: self.woken.append(1))
-        self.poller = Poller(database, uuid_, self.listener)
+        self.poller = Poller(database, uuid_, self.listener, labels)
 
     def poll(self, busy=None, lost=(), completed=None, held=None, poll_interval=0, held_of=None):
         """One poll; by default all workers are idle."""

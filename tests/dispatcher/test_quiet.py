@@ -143,6 +143,8 @@ CHANGES = {
         work.answer, begin_after=zc.async_.clock.now() + datetime.timedelta(1)
     ),
     "an agent grows": lambda queue, agents: setattr(agents["main"], "size", 5),
+    "an agent gets labels": lambda queue, agents: setattr(agents["main"], "labels", ["gpu"]),
+    "a job that needs labels is put": lambda queue, agents: queue.put(work.answer, needs=["gpu"]),
     "an agent is added": lambda queue, agents: agents.__setitem__("new", Agent()),
     "an agent is removed": lambda queue, agents: agents.__delitem__("main"),
     "a job with a quota is put": lambda queue, agents: put_with_quota(queue),
@@ -204,6 +206,61 @@ def test_a_job_with_a_quota_that_another_dispatcher_left_waiting_is_found(
     mapping["q005"].quotas["one"].size = 2
     client.manager.commit()
     assert len(poller.poll().jobs) == 2 - size
+
+
+def test_a_queue_with_jobs_that_only_others_can_run_is_quiet_until_that_changes(
+    queues, calm, put_into, client, visited
+):
+    mapping = queues()
+    client.manager.begin()
+    mapping["q005"].quotas.create("one")
+    client.manager.commit()
+    poller = calm()
+    jobs = [put_into("q005", needs=["gpu"], quota_names=names) for names in [(), ["one"], ["one"]]]
+    later_job = put_into(
+        "q005", needs=["eu"], begin_after=zc.async_.clock.now() + datetime.timedelta(seconds=9)
+    )
+    for _poll in range(3):
+        poller.poll()
+    visited.clear()
+    for _poll in range(5):
+        outcome = poller.poll()
+        assert (outcome.again, outcome.jobs) == (None, [])
+    assert visited == []
+    later(seconds=9)
+    # It is due, and is filed.
+    for _poll in range(3):
+        poller.poll()
+    assert visited == ["q005"] * 2
+    client.manager.begin()
+    agents(mapping, poller)["main"].labels = ["gpu"]
+    client.manager.commit()
+    outcome = poller.poll()
+    assert [claimed.needs for claimed in outcome.jobs] == [("gpu",)] * 2
+    # The one that is held back by a quota is waited for.
+    visited.clear()
+    poller.poll(busy={("q005", "main"): 2})
+    assert visited == ["q005"]
+    client.manager.begin()
+    assert [job.status for job in jobs].count("pending-status") == 1
+    assert later_job.status == "pending-status"
+
+
+def test_a_job_that_another_dispatcher_left_for_those_with_labels_is_found(
+    queues, calm, make_poller, put_into, client
+):
+    mapping = queues()
+    poller = calm()
+    sibling = make_poller()
+    sibling.poll()
+    client.manager.begin()
+    agents(mapping, poller)["main"].labels = ["gpu"]
+    client.manager.commit()
+    for _poll in range(3):
+        poller.poll()
+    put_into("q005", needs=["gpu"])
+    assert sibling.poll().jobs == []
+    assert len(poller.poll().jobs) == 1
 
 
 def test_quotas_of_quiet_queues_are_not_remembered(queues, calm, client):

@@ -64,6 +64,7 @@ CHANGES = {
     "an agent gets a filter": lambda queue, agents: setattr(
         agents["main"], "filter", choosers.refuse
     ),
+    "an agent gets labels": lambda queue, agents: setattr(agents["main"], "labels", ["gpu"]),
     "an agent is added": lambda queue, agents: agents.__setitem__("new", Agent()),
     "a closed quota is opened": lambda queue, agents: setattr(queue.quotas["none"], "size", 5),
     "a closed quota is removed": lambda queue, agents: queue.quotas.remove("none"),

@@ -115,6 +115,11 @@ def thread_id(*args):
     return threading.get_ident()
 
 
+def dispatcher_of(*args):
+    """The UUID of the dispatcher that runs this."""
+    return str(local.getDispatcher().UUID)
+
+
 def surroundings():
     """What `local` says."""
     return local.getAgentName(), local.getDispatcher().UUID, local.getReactor() is not None
