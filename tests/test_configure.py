@@ -324,6 +324,24 @@ def test_running_jobs_are_given_the_grace_period(start, given, seconds):
     assert start(**given).shutdown_grace_period == seconds
 
 
+def test_the_dispatcher_has_the_labels_that_are_given(start, connection):
+    dispatcher = start(labels=["gpu", "eu"])
+    transaction.begin()
+    assert IQueue(connection).dispatchers[dispatcher.UUID].labels == ("eu", "gpu")
+    job = IQueue(connection).put(answer, needs=["gpu", dispatcher.UUID])
+    transaction.commit()
+    assert zc.async_.testing.wait_for_result(job) == answer()
+
+
+def test_labels_that_cannot_be_leave_nothing_half_done(db, connection):
+    zc.async_.configure.base()
+    with pytest.raises(TypeError, match="labels is a collection"):
+        zc.async_.configure.start(db, labels="gpu")
+    assert zc.async_.dispatcher.get() is None
+    assert KEY not in connection.root()
+    assert not [*zope.component.getGlobalSiteManager().registeredHandlers()]
+
+
 MANY_FILES = """
     import math, os, resource
 

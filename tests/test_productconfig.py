@@ -65,8 +65,22 @@ def test_all_keys(section):
         grace_period="0",
         signal_handlers="off",
         dispatcher="no",
+        labels="gpu, eu",
     )
-    assert read() == Options(1, 7, 0, False, False)
+    assert read() == Options(1, 7, 0, False, False, ("eu", "gpu"))
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("", ()),
+        ("gpu", ("gpu",)),
+        (" gpu\t eu,gpu ,\n us", ("eu", "gpu", "us")),
+    ],
+)
+def test_labels(section, text, labels):
+    section(labels=text)
+    assert read() == Options(labels=labels)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +104,9 @@ def test_all_keys(section):
         ("signal_handlers", "perhaps"),
         ("dispatcher", "\0"),
         ("interval", "5"),
+        ("labels", "gpu \x1b[0m"),
+        ("labels", "x" * 201),
+        ("labels", " ".join(map(str, range(101)))),
     ],
 )
 def test_a_wrong_value_is_an_error_that_names_section_key_and_value(section, key, text):
@@ -144,16 +161,24 @@ def opened(db):
 
 
 def test_the_policies_go_by_the_section(opened, section):
-    section(poll_interval="0.1", agent_size="7", grace_period="2s", signal_handlers="off")
+    section(
+        poll_interval="0.1",
+        agent_size="7",
+        grace_period="2s",
+        signal_handlers="off",
+        labels="gpu eu",
+    )
     zc.async_.subscribers.threaded_dispatcher_installer(opened)
     dispatcher = zc.async_.dispatcher.get()
     assert dispatcher.poll_interval == 0.1
     assert dispatcher.shutdown_grace_period == 2
+    assert dispatcher.labels == ("eu", "gpu")
     assert dispatcher not in zc.async_.subscribers.signal_handlers
     zc.async_.testing.get_poll(dispatcher, 0)
     with opened.database.transaction() as connection:
         agents = connection.root()[KEY][""].dispatchers[dispatcher.UUID]
         assert agents["main"].size == 7
+        assert agents.labels == ("eu", "gpu")
     dispatcher.shutdown_grace_period = 0
 
 
@@ -162,6 +187,7 @@ def test_without_a_section_the_policies_are_as_they_were(opened, monkeypatch):
     zc.async_.subscribers.threaded_dispatcher_installer(opened)
     dispatcher = zc.async_.dispatcher.get()
     assert dispatcher.poll_interval == 5
+    assert dispatcher.labels == ()
     assert dispatcher.shutdown_grace_period == 0
     assert dispatcher in zc.async_.subscribers.signal_handlers
 

@@ -290,10 +290,11 @@ def test_an_agent_is_installed():
 def test_the_agent_can_be_chosen():
     event = Event("")
     AgentInstaller("first", choose, 1)(event)
-    AgentInstaller("second", filter=accept, size=2)(event)
+    AgentInstaller("second", filter=accept, size=2, labels=["gpu"])(event)
     first, second = event.object["first"], event.object["second"]
     assert (first.chooser, first.filter, first.size) == (choose, None, 1)
     assert (second.chooser, second.filter, second.size) == (None, accept, 2)
+    assert (first.labels, second.labels) == ((), ("gpu",))
 
 
 @pytest.mark.parametrize(
@@ -303,6 +304,8 @@ def test_the_agent_can_be_chosen():
         ({"size": -1}, ValueError, "size of an agent"),
         ({"filter": "accept"}, TypeError, "cannot be called"),
         ({"queue_names": "video"}, TypeError, "queue_names is 'video'"),
+        ({"labels": "gpu"}, TypeError, "labels is a collection"),
+        ({"labels": ["a b"]}, ValueError, "cannot be a label"),
     ],
 )
 def test_an_agent_that_cannot_be_is_told_of_when_the_installer_is_made(options, error, problem):
@@ -364,6 +367,25 @@ def test_the_uuid_can_be_chosen(db, started):
     ThreadedDispatcherInstaller()(DatabaseOpened(db))
     assert other == started(other).UUID
     assert started() is not started(other)
+
+
+def test_labels_can_be_given(db, started, look):
+    zc.async_.subscribers.queue_installer(DatabaseOpened(db))
+    ThreadedDispatcherInstaller(labels=["gpu", "eu"])(DatabaseOpened(db))
+    dispatcher = zc.async_.dispatcher.get()
+    assert dispatcher.labels == ("eu", "gpu")
+    zc.async_.testing.get_poll(dispatcher, 0)
+    with db.transaction() as connection:
+        agents = connection.root()[KEY][""].dispatchers[dispatcher.UUID]
+        assert agents.labels == ("eu", "gpu")
+
+
+@pytest.mark.parametrize("kind", [ThreadedDispatcherInstaller, TwistedDispatcherInstaller])
+def test_labels_that_cannot_be_are_told_of_when_the_installer_is_made(kind):
+    with pytest.raises(TypeError, match="labels is a collection"):
+        kind(labels="gpu")
+    with pytest.raises(ValueError, match="cannot be a label"):
+        kind(labels=["a b"])
 
 
 def test_one_dispatcher_is_started_for_both_events(db, started):
@@ -461,12 +483,13 @@ def test_a_dispatcher_on_twisted_s_reactor_waits_for_it(db, monkeypatch):
     monkeypatch.setitem(sys.modules, "twisted.internet.reactor", reactor)
     monkeypatch.setattr(twisted.internet, "reactor", reactor, raising=False)
     zc.async_.subscribers.queue_installer(DatabaseOpened(db))
-    installer = TwistedDispatcherInstaller(poll_interval=2)
+    installer = TwistedDispatcherInstaller(poll_interval=2, labels=["gpu"])
     installer(DatabaseOpened(db))
     installer(DatabaseOpenedWithRoot(db))
     dispatcher = zc.async_.dispatcher.get()
     assert dispatcher.reactor is reactor
     assert dispatcher.poll_interval == 2
+    assert dispatcher.labels == ("gpu",)
     assert dispatcher.thread is None
     assert dispatcher.polls == []
     reactor.start()

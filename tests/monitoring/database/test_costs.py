@@ -39,6 +39,7 @@ AT_ONCE_TOOLS = [
     "jobs pending count:5",
     "jobs completed count:5",
     "UUIDs",
+    "unserved",
 ]
 
 
