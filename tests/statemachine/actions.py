@@ -53,6 +53,7 @@ class Spec(NamedTuple):
     callbacks: tuple[Callback, ...] = ()
     parts: tuple["Spec", ...] = ()
     postprocessed: bool = False
+    needs: tuple[str, ...] = ()
 
     __repr__ = _short
 
@@ -89,6 +90,7 @@ class Builder:
             name for name in spec.quota_names if name in self._client.queue.quotas
         )
         job.quota_names = known.quota_names
+        job.needs = known.needs = spec.needs
         for callback in spec.callbacks:
             self.callback(job, known, callback)
         return job
@@ -245,7 +247,7 @@ class Remove(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """Change a waiting job: its priority, its times (seconds from now, None) or its quotas."""
+    """Change a waiting job: its priority, times (seconds from now, None), quotas or needs."""
 
     which: int
     what: str
@@ -257,9 +259,11 @@ class Edit(NamedTuple):
             return []
         getattr(self, f"_{self.what}")(client, job)
         priority, quota_names, deadline = job.priority, job.quota_names, deadline_of(job)
+        needs = job.needs
 
         def change() -> None:
             known.priority, known.quota_names, known.deadline = priority, quota_names, deadline
+            known.needs = needs
 
         return [change]
 
@@ -275,6 +279,9 @@ class Edit(NamedTuple):
 
     def _quota_names(self, client: Any, job: Any) -> None:
         job.quota_names = [name for name in self.value if name in client.queue.quotas]
+
+    def _needs(self, client: Any, job: Any) -> None:
+        job.needs = self.value
 
 
 class Fail(NamedTuple):
@@ -328,11 +335,12 @@ class SetQuota(NamedTuple):
 
 
 class SetAgent(NamedTuple):
-    """Change the size and the filter of a dispatcher's agent."""
+    """Change the size, the filter and the labels of a dispatcher's agent."""
 
     dispatcher: int
     size: int
     filter: str
+    labels: tuple[str, ...] = ()
 
     def perform(self, world: Any, client: Any) -> Changes:
         agent = client.queue.dispatchers[world.uuids[self.dispatcher]]["main"]
@@ -340,6 +348,7 @@ class SetAgent(NamedTuple):
             agent.size = self.size
         if agent.filter != work.FILTERS[self.filter]:
             agent.filter = work.FILTERS[self.filter]
+        agent.labels = self.labels
         return []
 
 

@@ -47,12 +47,15 @@ def check_claimed(poll: Poll, view: View, deadlines: dict[bytes, int | None]) ->
         assert deadline is None or deadline > poll.began, "claimed though it is too late"
         job = view.same(claimed.job_id[0])
         assert (claimed.agent[1] == SYSTEM) == job.is_of_system
+        agents = view.queue.dispatchers[poll.process.uuid]
+        agent = agents.get(claimed.agent[1])
+        if job.claim_token == claimed.token and job.status == ACTIVE and agent is not None:
+            assert agents.labels_for(agent).issuperset(job.needs), f"lacks what {job!r} needs"
         if poll.waited is not None:
             assert job.claim_token == claimed.token
             assert job.status == ACTIVE
             begin_after = zc.async_.clock.to_microseconds(job.begin_after)
             assert job.kept_begin_after is None or begin_after <= zc.async_.clock.microseconds()
-            agent = view.queue.dispatchers[poll.process.uuid].get(claimed.agent[1])
             assert agent is None or agent.filter is None or agent.filter(job), "a filter said no"
 
 
@@ -62,7 +65,8 @@ def check_undisturbed(poll: Poll, view: View) -> None:
         return
     agents = view.queue.dispatchers[poll.process.uuid]
     for name, agent in (("main", agents["main"]), (SYSTEM, agents.system_agent)):
-        left = [job for job in view.waiting if _may_start(view, agent, job)]
+        labels = agents.labels_for(agent)
+        left = [job for job in view.waiting if _may_start(view, agent, labels, job)]
         if not poll.contended:
             _check_order(poll, name, left)
         if poll.outcome.again is None and _is_idle(poll.process, name, agent):
@@ -70,13 +74,14 @@ def check_undisturbed(poll: Poll, view: View) -> None:
     _check_next_time(poll, view)
 
 
-def _may_start(view: View, agent: Any, job: Any) -> bool:
+def _may_start(view: View, agent: Any, labels: frozenset[str], job: Any) -> bool:
     now = zc.async_.clock.now()
     quotas = [view.queue.quotas.get(name) for name in job.quota_names]
     return (
         job.is_of_system == (agent.name == "system")
         and (job.kept_begin_after is None or job.begin_after <= now)
         and all(quota is None or not quota.filled for quota in quotas)
+        and (job.is_of_system or labels.issuperset(job.needs))
         and (agent.filter is None or agent.filter(job))
     )
 

@@ -25,6 +25,7 @@ class Known:
     removed: bool = False
     priority: int = 0
     quota_names: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
     #: By when it must have begun (microseconds), if at all.
     deadline: int | None = None
     #: The numbers of its parts, and of their postprocessing.

@@ -54,10 +54,10 @@ class Worker(Client):
 class Process:
     """A poller, and the jobs it claimed that are not done."""
 
-    def __init__(self, database: Any, uuid: Any) -> None:
+    def __init__(self, database: Any, uuid: Any, labels: tuple[str, ...] = ()) -> None:
         self._database = database
         self.uuid = uuid
-        self.poller = Poller(database, uuid, Listener(lambda: None))
+        self.poller = Poller(database, uuid, Listener(lambda: None), labels)
         self.workers: list[Worker] = []
         #: Whether it may go on.
         self.alive = True

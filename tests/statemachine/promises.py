@@ -7,6 +7,7 @@ import zc.async_.clock
 from tests.statemachine.model import Known, Model
 from tests.statemachine.view import View, arrival_of
 from tests.statemachine.work import Effect, Stage
+from tests.unit.queue import piles
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, NEW, PENDING
 from zc.async_.job.proxies import CallbackProxy
 from zc.twist import Failure
@@ -40,6 +41,7 @@ def check_queue(view: View) -> None:
     assert len({job._p_oid for job in waiting}) == len(waiting), "a job waits twice"
     assert all(job.status == PENDING and job in queue for job in waiting)
     assert waiting == sorted(waiting, key=_order), "the order is not the promised one"
+    piles.check(view)
 
 
 def _order(job: Any) -> Any:
@@ -156,6 +158,7 @@ def check_conditions(known: Known, job: Any) -> None:
         return
     assert job.priority == known.priority
     assert set(job.quota_names) == set(known.quota_names)
+    assert job.needs == known.needs
     if known.role == "put":
         deadline = None
         if job.begin_by is not None:

@@ -23,7 +23,7 @@ from tests.statemachine.actions import (
     Spec,
     Touch,
 )
-from tests.statemachine.world import CLIENTS, DISPATCHERS, QUOTAS, Step
+from tests.statemachine.world import CLIENTS, DISPATCHERS, NEEDS, QUOTAS, Step
 
 clients = st.integers(0, CLIENTS - 1)
 dispatchers = st.integers(0, DISPATCHERS - 1)
@@ -45,6 +45,9 @@ times = st.sampled_from([None, None, None, -5, 0, 5, 40])
 limits = st.sampled_from([None, None, None, 0, 5, 70])
 
 quota_names = st.sampled_from([(), (), *[(name,) for name in QUOTAS], QUOTAS])
+#: More than half need nothing. Nobody has all of the last ones but who drains the queue.
+needs = st.sampled_from([(), (), (), (), ("gpu",), ("eu",), ("eu", "gpu"), NEEDS[3:], NEEDS[2:3]])
+labels = st.sampled_from([(), (), ("gpu",), ("eu",), ("eu", "gpu")])
 policies = st.sampled_from(sorted(work.POLICIES))
 priorities = st.integers(-1, 1)
 
@@ -74,7 +77,7 @@ def parts(draw: Draw) -> Spec:
     """A part of a composed job."""
     kind = draw(st.sampled_from([*work.KINDS, "inner"]))
     names, behind = draw(quota_names), draw(some_callbacks())
-    return Spec(kind, draw(policies), quota_names=names, callbacks=behind)
+    return Spec(kind, draw(policies), quota_names=names, callbacks=behind, needs=draw(needs))
 
 
 @st.composite
@@ -89,6 +92,7 @@ def puts(draw: Draw) -> Put:
         draw(limits),
         draw(quota_names),
         draw(some_callbacks()),
+        needs=draw(needs),
     )
     if kind in ("serial", "parallel"):
         some = tuple(draw(parts()) for _part in range(draw(st.integers(0, 3))))
@@ -104,6 +108,7 @@ def edits(draw: Draw) -> Edit:
         "begin_after": times,
         "begin_by": times,
         "quota_names": quota_names,
+        "needs": needs,
     }
     what = draw(st.sampled_from(sorted(values)))
     return Edit(draw(which), what, draw(values[what]))
@@ -134,7 +139,8 @@ def operations(draw: Draw) -> Any:
         return SetQuota(draw(st.sampled_from(QUOTAS)), draw(st.sampled_from([None, 0, 1, 2])))
     if kind is SetAgent:
         filters = st.sampled_from(["none", *sorted(work.FILTERS)])
-        return SetAgent(draw(dispatchers), draw(st.sampled_from([0, 1, 2, 3, 3])), draw(filters))
+        size = draw(st.sampled_from([0, 1, 2, 3, 3]))
+        return SetAgent(draw(dispatchers), size, draw(filters), draw(labels))
     return Touch()
 
 

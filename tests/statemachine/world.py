@@ -35,6 +35,10 @@ CLIENTS = 2
 #: The quotas that there are at first.
 QUOTAS = ("red", "blue")
 
+#: The labels that dispatchers have; the last one, which drains the queue, has all that jobs need.
+LABELS: tuple[tuple[str, ...], ...] = (("gpu",), ("eu",), ())
+NEEDS = ("eu", "gpu", "nowhere", str(uuid.UUID(int=1)))
+
 #: Rounds in which a healthy dispatcher must have drained the queue.
 ROUNDS = 60
 
@@ -220,7 +224,8 @@ class World:
         """A process starts, if there is none that lives and polls."""
         process = self.present.get(number)
         if process is None or not process.active:
-            process = self.present[number] = Process(self.database, self.uuids[number])
+            labels = NEEDS if number == DISPATCHERS else LABELS[number]
+            process = self.present[number] = Process(self.database, self.uuids[number], labels)
             self.processes.append(process)
 
     def _choose(self, number: int, fits: Any) -> Any:
