@@ -8,6 +8,7 @@ PROBLEMS = (
     "doubled",
     "stuck",
     "over quota",
+    "wrong place",
     "failed",
     "wrong reference",
     "unexplained",

@@ -10,7 +10,7 @@ import ZEO.Exceptions
 
 import zc.async_.clock
 from tests.processes import Entry
-from tests.torture import work
+from tests.torture import places, work
 from tests.torture.faults import Fault
 from zc.async_ import utils
 from zc.async_.interfaces import COMPLETED, NEW, AbortedError
@@ -236,6 +236,8 @@ def make_parallel(place: Place, number: int) -> tuple[Any, ...]:
 def _make_composed(compose: Any, place: Place, number: int) -> tuple[Any, ...]:
     last, *entries = work.new_entries(1 + PARTS)
     parts = [Job(work.count, entry, place.path, number) for entry in entries]
+    for part in parts:
+        part.needs = places.choose(place.random)
     return compose(*parts, postprocess=Job(work.collect, last)), last, *entries
 
 
@@ -339,7 +341,9 @@ KINDS = {
 
 def make(kind: str, place: Place, number: int) -> Record:
     """A new job of a kind, with what tells of it."""
-    return Record(kind, number, *KINDS[kind].make(place, number))
+    record = Record(kind, number, *KINDS[kind].make(place, number))
+    record.job.needs = places.choose(place.random)
+    return record
 
 
 def choose(random: Any) -> str:

@@ -1,6 +1,6 @@
 """The server and the workers: processes that can be stopped, killed and started again.
 
-    python -m tests.torture.processes HOST PORT SIZE GRACE DEATH
+    python -m tests.torture.processes HOST PORT SIZE GRACE DEATH LABELS
 
 runs a dispatcher until the standard input ends or a signal comes.
 """
@@ -26,6 +26,7 @@ import zc.async_.subscribers
 from benchmarks.children import child, wait_for_end_of_input
 from benchmarks.storages import SERVER, _free_port
 from benchmarks.workers import wait_until
+from tests.torture import places
 from zc.async_ import utils
 from zc.async_.dispatcher import polling
 from zc.async_.interfaces import DatabaseOpened, IDispatcherActivated, IJob, IRetryPolicy
@@ -145,6 +146,8 @@ class Settings(NamedTuple):
     grace: float
     #: Seconds after its last ping when it is taken for dead.
     death: float
+    #: Of its dispatcher, joined by commas.
+    labels: str = ""
 
 
 class Worker(Process):
@@ -155,7 +158,9 @@ class Worker(Process):
     ) -> None:
         super().__init__(name, folder)
         self._arguments = [*map(str, address), *map(str, settings)]
-        self._environment = {**os.environ, "ZC_ASYNC_UUID": str(folder / f"{name}.uuid")}
+        file = folder / f"{name}.uuid"
+        file.write_text(f"{places.UUIDS[name]}\n")
+        self._environment = {**os.environ, "ZC_ASYNC_UUID": str(file)}
 
     def start(self) -> None:
         """Start it, and do not wait."""
@@ -225,9 +230,9 @@ def _open_database(address: tuple[str, int]) -> Any:
             logging.warning("no database yet: %s", error)
 
 
-def main(host: str, port: str, size: str, grace: str, death: str) -> None:
+def main(host: str, port: str, size: str, grace: str, death: str, labels: str) -> None:
     """Run a dispatcher until the standard input ends."""
-    settings = Settings(int(size), float(grace), float(death))
+    settings = Settings(int(size), float(grace), float(death), labels)
     logging.basicConfig(
         level=logging.ERROR, format="%(asctime)s %(levelname)s %(name)s %(threadName)s %(message)s"
     )
@@ -237,7 +242,10 @@ def main(host: str, port: str, size: str, grace: str, death: str) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _configure(settings)
     with contextlib.closing(_open_database((host, int(port)))) as database:
-        zc.async_.subscribers.ThreadedDispatcherInstaller(POLL_INTERVAL)(DatabaseOpened(database))
+        installer = zc.async_.subscribers.ThreadedDispatcherInstaller(
+            POLL_INTERVAL, labels=filter(None, settings.labels.split(","))
+        )
+        installer(DatabaseOpened(database))
         dispatcher = zc.async_.dispatcher.get()
         dispatcher.shutdown_grace_period = settings.grace
         wait_for_end_of_input()

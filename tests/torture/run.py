@@ -18,7 +18,7 @@ import zc.async_.zeo
 from benchmarks.storages import Server, add_queue
 from benchmarks.workers import wait_until
 from tests.processes import queue_of
-from tests.torture import breaking, explaining, report, verdict
+from tests.torture import breaking, explaining, places, report, verdict
 from tests.torture.faults import Fault
 from tests.torture.processes import PATIENCE, Settings, StorageServer, Worker
 from tests.torture.proxy import Proxy
@@ -28,13 +28,13 @@ from tests.torture.watching import Watcher
 
 #: Workers that are killed and suspended.
 WORKERS = {
-    "worker-1": Settings(size=3, grace=0, death=breaking.DEATH),
-    "worker-2": Settings(size=3, grace=1, death=breaking.DEATH),
+    "worker-1": Settings(3, 0, breaking.DEATH, ",".join(places.LABELS["worker-1"])),
+    "worker-2": Settings(3, 1, breaking.DEATH, ",".join(places.LABELS["worker-2"])),
 }
 
 #: Workers that only lose their connections. Nobody takes them for dead, and so nobody else takes
 #: care of jobs that they forget.
-STEADY_WORKERS = {"worker-3": Settings(size=3, grace=0, death=600)}
+STEADY_WORKERS = {"worker-3": Settings(3, 0, 600, ",".join(places.LABELS["worker-3"]))}
 
 PUTTERS = 2
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import types
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from benchmarks.storages import server
 from benchmarks.workers import wait_until
 from tests.processes import queue_of, write_line
 from tests.races.parties import Dispatcher, make_queue
-from tests.torture import breaking, explaining, kinds, report, run, stalls, verdict, work
+from tests.torture import breaking, explaining, kinds, places, report, run, stalls, verdict, work
 from tests.torture.faults import Fault
 from tests.torture.processes import PATIENCE, Settings, Worker
 from tests.torture.proxy import Proxy
@@ -92,6 +93,8 @@ class Torn:
         self.manager = self.dispatcher.manager
         self.connection = self.dispatcher.connection
         prepare(self.connection, 1)
+        agent = self.dispatcher.queue.dispatchers[self.dispatcher.uuid]["main"]
+        agent.labels = {label for needs in places.NEEDS for label in needs}
         self.manager.commit()
         self.records = self.connection.root()[work.ROOT]["records"][0]
 
@@ -179,6 +182,31 @@ def test_what_begins_twice_is_doubled_if_it_must_not(torn):
 
 def test_what_was_put_and_is_not_there_is_lost(torn):
     assert torn.problems([0, 1000]) == [("", "lost")]
+
+
+def test_a_job_that_runs_where_it_must_not_tells_it(torn, monkeypatch):
+    number, job = torn.record("plain").number, torn.record("plain").job
+    steady = types.SimpleNamespace(UUID=places.UUIDS["worker-3"], labels=("steady",))
+    monkeypatch.setattr(zc.async_.local, "dispatcher", steady)
+    monkeypatch.setattr(zc.async_.local, "job", job)
+    for needs in ((), ("steady",), (str(steady.UUID),)):
+        job.kept_needs = needs
+        work.note_place(str(torn.effects), number)
+    assert torn.problems() == []
+    job.kept_needs = ("mortal", "steady")
+    work.note_place(str(torn.effects), number)
+    ((kind, fault),) = verdict.judge(torn.connection, torn.effects, set())
+    assert (kind, fault.problem) == ("", "wrong place")
+    assert fault.text == f"job {number} ran in worker {steady.UUID}, which has not mortal"
+
+
+def test_some_jobs_and_some_parts_need_what_some_workers_have(torn):
+    place = kinds.Place(str(torn.effects), None, random.Random(2))
+    jobs = [job for number in range(100) for job in kinds.make("parallel", place, number).jobs()]
+    assert {job.needs for job in jobs} == {(), *places.NEEDS}
+    served = [{*labels, str(places.UUIDS[name])} for name, labels in places.LABELS.items()]
+    assert all(any(labels.issuperset(needs) for labels in served) for needs in places.NEEDS)
+    assert {*run.WORKERS, *run.STEADY_WORKERS} == set(places.LABELS)
 
 
 def test_what_has_not_ended_is_stuck_and_told_in_full(torn, tmp_path):
@@ -374,7 +402,7 @@ def test_the_table_has_a_line_for_each_kind_and_for_what_is_of_none():
     counts = {"plain": collections.Counter(put=2, completed=1)}
     faults = [("plain", Fault("stuck", "")), ("", Fault("broken", ""))]
     lines = [line.split() for line in report.table(counts, faults).splitlines()]
-    assert lines[1] == ["plain", "2", "1", "0", ".", ".", "1", *"....."]
+    assert lines[1] == ["plain", "2", "1", "0", ".", ".", "1", *"......"]
     assert lines[2][:3] == ["(no", "single", "job)"]
     assert lines[2][-1] == "1"
     assert lines[3] == ["all", "2", "1", "0", ".", ".", "1", *"....", "1"]

@@ -11,7 +11,7 @@ from ZODB.utils import oid_repr
 
 from tests.processes import lines, queue_of
 from tests.references import wrong_references
-from tests.torture import work
+from tests.torture import places, work
 from tests.torture.faults import Fault
 from tests.torture.kinds import KINDS, Evidence, Record, failed
 from zc.async_.interfaces import COMPLETED
@@ -113,6 +113,9 @@ def judge(connection: Any, path: Any, acknowledged: set[int]) -> Iterator[tuple[
         yield "", Fault("lost", f"job {number} was put, and is not there")
     for text in left_behind(connection):
         yield "", Fault("stuck", text)
+    for number, worker, *missing in lines(path.with_name(path.name + places.MISPLACED)):
+        text = f"job {number} ran in worker {worker}, which has not {', '.join(missing)}"
+        yield "", Fault("wrong place", text)
     found: list[Fault] = []
     found += _whatever_fails(
         lambda: found.extend(_judge_shared(connection, records)), "the counter that jobs share"

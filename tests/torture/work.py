@@ -11,6 +11,7 @@ import transaction
 
 import zc.async_
 from tests.processes import Entry, write_line
+from tests.torture import places
 from zc.async_.job import Job
 
 #: Longest that most jobs take, and few (seconds): long enough to be hit by what is broken.
@@ -35,9 +36,18 @@ def pause():
 
 def count(entry, path, number):
     """Take effect in the database and outside."""
+    note_place(path, number)
     write_line(path, number)
     entry.count += 1
     pause()
+
+
+def note_place(path, number):
+    """Tell it if the job runs in a worker that lacks what it needs."""
+    job, dispatcher = zc.async_.local.getJob(), zc.async_.local.getDispatcher()
+    missing = [] if dispatcher is None else places.missing(job, dispatcher)
+    if missing:
+        write_line(path + places.MISPLACED, number, dispatcher.UUID, *missing)
 
 
 def count_and_fail(entry, path, number):
