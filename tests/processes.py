@@ -1,10 +1,11 @@
 """Worker processes on a ZEO server, and what their jobs call.
 
-    python -m tests.processes HOST PORT SIZE FILTER GRACE POLL REACTOR
+    python -m tests.processes HOST PORT SIZE FILTER GRACE POLL REACTOR [LABELS]
 
 runs a dispatcher until the standard input ends or a signal comes. FILTER is the name of a function
 of this module, or "-"; GRACE are the seconds that jobs are given at the end, POLL those between two
-polls; REACTOR is "own" or "twisted", which goes by the wall clock.
+polls; REACTOR is "own" or "twisted", which goes by the wall clock; LABELS, joined by commas, are
+those of the dispatcher.
 """
 
 import contextlib
@@ -122,7 +123,16 @@ def is_no_part(job):
 
 @contextlib.contextmanager
 def worker(
-    server, folder, name, size=3, filter="-", grace=0, poll_interval=5, reactor="own", clock=()
+    server,
+    folder,
+    name,
+    size=3,
+    filter="-",
+    grace=0,
+    poll_interval=5,
+    reactor="own",
+    clock=(),
+    labels=(),
 ):
     """A worker process of its own identity, once it has polled. Gives the process.
 
@@ -131,7 +141,7 @@ def worker(
     log = folder / f"{name}.log"
     environment = {**os.environ, "ZC_ASYNC_UUID": str(folder / f"{name}.uuid")}
     module = ["tests.skewed", *map(str, clock), "tests.processes"] if clock else ["tests.processes"]
-    options = [str(size), filter, str(grace), str(poll_interval), reactor]
+    options = [str(size), filter, str(grace), str(poll_interval), reactor, ",".join(labels)]
     arguments = ["-m", *module, *map(str, server.address), *options]
     with child(arguments, log, environment) as process:
         assert said(process, log) == "ready"
@@ -140,7 +150,7 @@ def worker(
         yield process
 
 
-def main(host, port, size, filter, grace, poll_interval, reactor):
+def main(host, port, size, filter, grace, poll_interval, reactor, labels=""):
     """Run a dispatcher until the standard input ends."""
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("zc.async").setLevel(logging.WARNING)
@@ -158,7 +168,10 @@ def main(host, port, size, filter, grace, poll_interval, reactor):
     with Server((host, int(port))).database() as database:
         reactor_factory = reactors.Reactor if reactor == "own" else SelectReactor
         zc.async_.subscribers.ThreadedDispatcherInstaller(
-            float(poll_interval), reactor_factory, shutdown_grace_period=float(grace)
+            float(poll_interval),
+            reactor_factory,
+            shutdown_grace_period=float(grace),
+            labels=[label for label in labels.split(",") if label],
         )(DatabaseOpened(database))
         dispatcher = zc.async_.dispatcher.get()
         zc.async_.testing.get_poll(dispatcher, 0, PATIENCE)

@@ -107,6 +107,44 @@ def test_a_quota_is_never_overfilled(zeo, tmp_path, client, wait_for):
 
 
 @pytest.mark.slow
+def test_jobs_run_in_processes_that_have_what_they_need(zeo, tmp_path, client, wait_for, see):
+    path, end = tmp_path / "begun", tmp_path / "end"
+    with (
+        worker(zeo, tmp_path, "gpu", labels=["eu", "gpu"]) as gpu,
+        worker(zeo, tmp_path, "eu", labels=["eu"]) as eu,
+        worker(zeo, tmp_path, "plain") as plain,
+    ):
+        wanted = {
+            ("gpu",): {gpu.pid},
+            ("eu", "gpu"): {gpu.pid},
+            ("eu",): {gpu.pid, eu.pid},
+            (str(plain.uuid),): {plain.pid},
+            (): {gpu.pid, eu.pid, plain.pid},
+        }
+        jobs = [client.queue.put(processes.part, needs=needs) for needs in [*wanted] * 20]
+        nowhere = client.queue.put(processes.part, needs=["us"])
+        client.manager.commit()
+        wait_for(*jobs)
+        assert all(job.result in wanted[job.needs] for job in jobs)
+        job = client.queue.put(Job(processes.note_and_wait, path, end), needs=["gpu"])
+        client.manager.commit()
+        wait_until(lambda: lines(path), PATIENCE)
+        gpu.kill()
+        see(lambda: job.status == PENDING)
+        see(lambda: client.queue.unserved() == {("gpu",): 1, ("us",): 1})
+    end.touch()
+    with (
+        worker(zeo, tmp_path, "other gpu", labels=["gpu"]) as other_gpu,
+        worker(zeo, tmp_path, "other eu", labels=["eu"]),
+    ):
+        wait_for(job)
+        assert job.result == other_gpu.pid
+        see(lambda: client.queue.unserved() == {("us",): 1})
+    assert nowhere.status == PENDING
+    assert [int(pid) for (pid,) in lines(path)] == [gpu.pid, other_gpu.pid]
+
+
+@pytest.mark.slow
 def test_a_terminated_process_hands_back_its_work(zeo, tmp_path, client, wait_for, see):
     path = tmp_path / "begun"
     with worker(zeo, tmp_path, "one", size=1) as one:
