@@ -25,10 +25,10 @@ class Unserved:
             if count and self.is_news(needs):
                 self._told.add(needs)
                 utils.log.warning(
-                    "queue %r: %d jobs wait that need the labels %s, and no dispatcher at work "
+                    "queue %r: jobs wait (%d) that need the labels %s, and no dispatcher at work "
                     "there has them all. Give them to a dispatcher or an agent (`labels`), or "
-                    "change the `needs` of the jobs. This is told once; "
-                    "zc.async_.monitordb.unserved tells it at any time",
+                    "change the `needs` of the jobs. This is told once; `queue.unserved()` tells "
+                    "it at any time, and so does the command `asyncdb unserved`",
                     name,
                     count,
                     ", ".join(needs),
