@@ -356,7 +356,9 @@ def test_needs_that_nobody_satisfies_are_told_once_by_one_dispatcher(
     assert warnings() == []
     look(first, second)
     (text,) = warnings()
-    assert text.startswith("queue '': jobs wait (3) that need the labels eu, gpu, and no dispatcher")
+    assert text.startswith(
+        "queue '': jobs wait (3) that need the labels eu, gpu, and no dispatcher"
+    )
     for _look in range(3):
         look(first, second)
     assert warnings() == []
