@@ -7,7 +7,7 @@ import pytest
 import zope.component
 
 import zc.async_.clock
-from tests.dispatcher import work
+from tests.dispatcher import choosers, work
 from tests.dispatcher.polls import later
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import quiet, visit, wakeup
@@ -244,6 +244,24 @@ def test_a_queue_with_jobs_that_only_others_can_run_is_quiet_until_that_changes(
     client.manager.begin()
     assert [job.status for job in jobs].count("pending-status") == 1
     assert later_job.status == "pending-status"
+
+
+@pytest.mark.parametrize("needs", [(), ("gpu",)], ids=["no needs", "needs"])
+def test_a_queue_with_a_job_that_one_may_run_is_visited_though_its_filter_refused_it(
+    queues, calm, put_into, client, visited, needs
+):
+    mapping = queues()
+    poller = calm()
+    client.manager.begin()
+    agent = agents(mapping, poller)["main"]
+    agent.labels, agent.filter = ["gpu"], choosers.refuse
+    client.manager.commit()
+    put_into("q005", needs=needs)
+    for _poll in range(3):
+        poller.poll()
+    visited.clear()
+    poller.poll()
+    assert visited == ["q005"]
 
 
 def test_a_job_that_another_dispatcher_left_for_those_with_labels_is_found(

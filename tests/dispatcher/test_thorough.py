@@ -124,10 +124,12 @@ def test_who_waits_for_a_date_waits_for_it_though_the_clock_is_set_back(poller, 
     assert job.status != COMPLETED
 
 
+@pytest.mark.parametrize("needs", [(), ("gpu",)], ids=["no needs", "needs"])
 @pytest.mark.parametrize("limit", [1000, 1], ids=["all in a look", "one in a look"])
 def test_a_quota_whose_closing_was_undone_lets_its_jobs_pass(
-    poller, client, database, monkeypatch, limit
+    poller, client, database, monkeypatch, limit, needs
 ):
+    client.queue.dispatchers[poller.uuid]["main"].labels = needs
     monkeypatch.setattr(thorough, "CLOSED_LIMIT", limit)
     names = ["a", "b", "c"]
     for name in names:
@@ -138,7 +140,7 @@ def test_a_quota_whose_closing_was_undone_lets_its_jobs_pass(
         client.queue.quotas[name].size = 0
         client.manager.commit()
         closings.append(database.undoLog(0, 1)[0]["id"])
-        client.queue.put(work.answer).quota_names = [name]
+        client.queue.put(work.answer, needs=needs).quota_names = [name]
         client.manager.commit()
     assert poller.poll(held=frozenset()).jobs == []
     for closing in (closings[0], closings[2]):

@@ -53,6 +53,37 @@ def test_a_lane_gives_back_what_was_added_in_order(count):
     assert bool(lane) == bool(count)
 
 
+@pytest.mark.parametrize("before", [0, SEGMENT_SIZE - 1, SEGMENT_SIZE])
+@pytest.mark.parametrize("after", [0, 1, 3 * SEGMENT_SIZE])
+def test_a_lane_knows_whether_an_unread_job_may_need_labels(before, after):
+    lane = filled(before)
+    assert not lane.may_need_labels()
+    lane.append(before, "job", None, True)
+    for number in range(before + 1, before + 1 + after):
+        lane.append(number, f"job {number}")
+        assert lane.may_need_labels()
+    if before:
+        read(lane, before)
+    assert lane.may_need_labels()
+    read(lane, 1)
+    assert not lane.may_need_labels()
+    lane.append(1000, "job")
+    assert not lane.may_need_labels()
+
+
+def test_a_lane_knows_it_of_a_job_that_gets_needs_in_the_transaction_of_its_put(client):
+    job = client.queue.put(calls.nothing)
+    lanes = client.queue.lanes.values()
+    assert not any(lane.may_need_labels() for lane in lanes)
+    job.needs = ["gpu"]
+    assert any(lane.may_need_labels() for lane in lanes)
+    client.commit()
+    job.needs = ()
+    client.commit()
+    # It may be so; a look at the job tells.
+    assert any(lane.may_need_labels() for lane in lanes)
+
+
 @pytest.mark.parametrize("count", SIZES[1:])
 @pytest.mark.parametrize("done", SIZES[1:])
 def test_what_was_read_is_not_read_again(count, done):
