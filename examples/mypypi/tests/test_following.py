@@ -273,14 +273,19 @@ def test_many_subscribers_are_told_by_several_jobs(portal, index, monkeypatch):
     index.packages.publish("lunar-parser")
     portal.follow()
     assert told(person) == ["lunar-parser has released 1.1"]
-    tellings = [
-        job
-        for agents in portal.queue.dispatchers.values()
-        for agent in agents.values()
-        for job in agent.completed
-        if "notifying.tell" in repr(job)
-    ]
-    assert sorted(len(job.args[0]) for job in tellings) == [2, 3, 3, 3]
+
+    def tellings():
+        return [
+            job
+            for agents in portal.queue.dispatchers.values()
+            for agent in agents.values()
+            for job in agent.completed
+            if "notifying.tell" in repr(job)
+        ]
+
+    # They are in the history of an agent once it polls the next time.
+    portal.wait_until(lambda: len(tellings()) == 4)
+    assert sorted(len(job.args[0]) for job in tellings()) == [2, 3, 3, 3]
 
 
 def test_a_person_keeps_the_newest_notices(monkeypatch):
