@@ -5,6 +5,7 @@ import shutil
 from typing import Any
 
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.expected_conditions import staleness_of
 from selenium.webdriver.support.ui import Select, WebDriverWait
@@ -78,7 +79,9 @@ class Chromium:
         """Click something that leads to another page, and wait for that."""
         page = self.find("html")
         self.find(selector).click()
-        WebDriverWait(self.driver, PATIENCE).until(staleness_of(page))
+        # While one page takes the place of the other, Chromium's driver has errors of its own.
+        wait = WebDriverWait(self.driver, PATIENCE, ignored_exceptions=[WebDriverException])
+        wait.until(staleness_of(page))
 
     def complaints(self) -> list[str]:
         """What it has complained of since it was asked: errors of scripts, for example."""
