@@ -126,8 +126,18 @@ class StorageServer(Process):
         return True
 
     def fill_disk(self) -> None:
-        """Have the operating system refuse whatever would make the file longer."""
-        self._limit(self._file.stat().st_size)
+        """Have the operating system refuse whatever would make the file longer.
+
+        What is there can be written anew, as on a real disk. The server must not write between the
+        look at the size and the limit: FileStorage closes for good if its last step is refused.
+        """
+        self.suspend()
+        try:
+            # Only now it does nothing. The state is left for whoever waits for the process.
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            self._limit(self._file.stat().st_size)
+        finally:
+            self.resume()
 
     def clear_disk(self) -> None:
         """Let the file grow again."""

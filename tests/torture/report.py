@@ -11,8 +11,8 @@ from zc.async_ import utils
 
 COLUMNS = ("put", "completed", "ended badly")
 
-#: Most faults that are told in full, and lines of logs with each.
-MOST_FAULTS = 20
+#: Most faults of each problem that are told in full, and lines of logs with each.
+MOST_FAULTS = 5
 MOST_LINES = 12
 
 _RECORD = re.compile(r"^[\d-]+ [\d:,]+ (?P<level>[A-Z]+) (?P<logger>\S+) ")
@@ -65,9 +65,14 @@ def log_levels(folder: Path) -> dict[str, int]:
 
 def details(folder: Path, faults: list[tuple[str, Fault]]) -> str:
     """The faults in full, as far as that is not too much."""
-    texts = [_detail_or_error(folder, kind, fault) for kind, fault in faults[:MOST_FAULTS]]
-    if len(faults) > MOST_FAULTS:
-        texts.append(f"... and {len(faults) - MOST_FAULTS} more")
+    texts = []
+    # What is told of few often says why the many are as they are: it comes first.
+    counts = collections.Counter(fault.problem for _kind, fault in faults)
+    for problem, count in sorted(counts.items(), key=lambda item: item[1]):
+        found = [(kind, fault) for kind, fault in faults if fault.problem == problem]
+        texts += [_detail_or_error(folder, *one) for one in found[:MOST_FAULTS]]
+        if count > MOST_FAULTS:
+            texts.append(f"... and {count - MOST_FAULTS} more: {problem}")
     return "\n\n".join(texts)
 
 

@@ -10,24 +10,26 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import types
 from pathlib import Path
 
 import pytest
 import ZEO.ClientStorage
+import ZEO.Exceptions
 from ZODB.POSException import ConflictError
 from ZODB.utils import z64
 
 import zc.async_.configure
 import zc.async_.testing
 import zc.twist
-from benchmarks.storages import server
+from benchmarks.storages import Server, server
 from benchmarks.workers import wait_until
 from tests.processes import queue_of, write_line
 from tests.races.parties import Dispatcher, make_queue
 from tests.torture import breaking, explaining, kinds, places, report, run, stalls, verdict, work
 from tests.torture.faults import Fault
-from tests.torture.processes import PATIENCE, Settings, Worker
+from tests.torture.processes import PATIENCE, Settings, StorageServer, Worker
 from tests.torture.proxy import Proxy
 from tests.torture.putting import prepare
 from tests.torture.run import options
@@ -222,6 +224,13 @@ def test_what_has_not_ended_is_stuck_and_told_in_full(torn, tmp_path):
     assert "active-status" in text
     assert "gave up" in text
     assert "more" not in text
+
+
+def test_the_many_faults_of_one_kind_hide_no_other(tmp_path):
+    many = [("", Fault("stuck", f"the job {number}")) for number in range(100)]
+    text = report.details(tmp_path, [*many, ("", Fault("unexplained", "why"))])
+    assert text.startswith("unexplained: why\n\nstuck: the job 0\n")
+    assert text.endswith("\n\n... and 95 more: stuck")
 
 
 def test_what_nobody_has_done_yet_is_stuck(torn):
@@ -601,6 +610,68 @@ def test_a_server_is_restarted_gently_and_often():
     kinds_of_server = collections.Counter(one.kind for one in plan if one.target == "server")
     assert kinds_of_server["restart server"] >= 5
     assert kinds_of_server["kill server"] >= 5
+
+
+@pytest.mark.slow
+def test_a_full_disk_refuses_no_commit_that_was_voted_for(tmp_path):
+    """Otherwise FileStorage closes, and nothing goes on before the server is started again."""
+    running = SlowlyFilled(tmp_path)
+    running.start()
+    with leaving(running), Server(running.address).database() as database:
+        with database.transaction() as connection:
+            # The limit is that of the server's log, too, which tells of each refusal.
+            connection.root()["text"] = "x" * 10_000_000
+        commits = CommitsUntilTold(database)
+        commits.start()
+        try:
+            for _filling in range(20):
+                running.fill_disk()
+                running.clear_disk()
+                done = commits.done
+                wait_until(lambda done=done: commits.done > done, PATIENCE)
+        finally:
+            commits.stop()
+        with database.transaction() as connection:
+            connection.root()["text"] = "there is room again"
+    log = (tmp_path / "server.1.log").read_text()
+    assert "Failure in _finish" not in log
+
+
+class SlowlyFilled(StorageServer):
+    """There is time for commits between the look at the file and the limit."""
+
+    def _limit(self, size):
+        time.sleep(0.05)
+        super()._limit(size)
+
+
+@contextlib.contextmanager
+def leaving(process):
+    try:
+        yield process
+    finally:
+        process.leave()
+
+
+class CommitsUntilTold(threading.Thread):
+    """Commits something large, again and again, also if that is refused."""
+
+    def __init__(self, database):
+        super().__init__(daemon=True)
+        self._database = database
+        self._ending = threading.Event()
+        self.done = 0
+
+    def run(self):
+        while not self._ending.is_set():
+            with contextlib.suppress(ZEO.Exceptions.ServerException):
+                with self._database.transaction() as connection:
+                    connection.root()["text"] = "x" * 100_000
+                self.done += 1
+
+    def stop(self):
+        self._ending.set()
+        self.join()
 
 
 def test_a_machine_that_stands_still_explains_that_a_worker_is_silent(tmp_path):
