@@ -77,6 +77,9 @@ $(ZOPE_STAMP): $(STAMP) pyproject.toml setup.py tests/zope/requirements.txt
 demo: $(STAMP) ## see it work
 	@$(BIN)/zc-async demo $(ARGS)
 
+# Tests start hundreds of processes: each would compile everything anew.
+test test-all: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: test
 test: $(STAMP) ## the quick tests
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal $(ARGS)

@@ -7,6 +7,7 @@ with `zc.async_.testing.tear_down_dispatcher`.
 import atexit
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -37,6 +38,10 @@ import zc.async_.testing  # noqa: E402
 from tests.postgres import postgres, zodb  # noqa: E402
 
 __all__ = ["postgres", "zodb"]
+
+# What a test wrote has to outlive its process, and not this machine: by far most of the time of a
+# commit is that of the disk.
+sys.modules[FileStorage.__module__].fsync = None
 
 #: Real seconds that threads of dispatchers are given to end after a test.
 PATIENCE = 5

@@ -8,11 +8,11 @@ from ZODB.FileStorage import FileStorage
 
 from benchmarks.storages import empty_server
 
-#: FileStorage and one RelStorage are among the quick tests; the others share most with these.
+#: FileStorage is among the quick tests; the others take some seconds each.
 KINDS = [
     "FileStorage",
     pytest.param("ZEO", marks=pytest.mark.slow),
-    "RelStorage",
+    pytest.param("RelStorage", marks=pytest.mark.slow),
     pytest.param("RelStorage with history", marks=pytest.mark.slow),
 ]
 

@@ -1,6 +1,7 @@
 """Databases in PostgreSQL whose server, and whose connections, tests break."""
 
 import contextlib
+import pathlib
 import tempfile
 
 import pytest
@@ -10,6 +11,13 @@ import zc.async_.relstorage
 from benchmarks.clients import Small
 from tests.postgres import FORGETFUL, check_installed, start
 from tests.torture.proxy import Proxy
+
+
+def pytest_collection_modifyitems(items):
+    """All of these start a server of their own, and wait for what they broke."""
+    for item in items:
+        if item.path.is_relative_to(pathlib.Path(__file__).parent):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
