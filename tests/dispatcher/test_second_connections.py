@@ -151,10 +151,18 @@ def zeo(zeo_server):
         yield database
 
 
-@pytest.fixture(params=["FileStorage", "ZEO"])
+@pytest.fixture
+def relstorage(zodb):
+    """A new database in PostgreSQL."""
+    with zodb.database() as database:
+        yield database
+
+
+@pytest.fixture(params=["FileStorage", "ZEO", "RelStorage"])
 def database(request, base):
-    """A database with a queue and a counter, on either storage."""
-    database = request.getfixturevalue("zeo" if request.param == "ZEO" else "db")
+    """A database with a queue and a counter, on each storage."""
+    names = {"FileStorage": "db", "ZEO": "zeo", "RelStorage": "relstorage"}
+    database = request.getfixturevalue(names[request.param])
     make_queue(database)
     with database.transaction() as connection:
         connection.root()["counter"] = work.Counter()
