@@ -296,27 +296,35 @@ def _of_quotas(queue: Any, agents: Any) -> list[Any]:
     """The records of quotas to watch: only those matter that hold back a job that may run here."""
     quotas = queue.quotas
     records = [] if quotas.reopened is None else list(records_of_tree(quotas.reopened))
-    indices: list[Any] = [index for _key, index in limited.indices(queue.backlog)]
-    indices += needing_here(queue, agents)
-    for name in {name for index in indices for name, _count in index.holders()}:
+    names = {
+        name for _key, index in limited.indices(queue.backlog) for name, _count in index.holders()
+    }
+    for needing, labels in _needing_and_labels(queue, agents):
+        names.update(needing.holders(labels))
+    for name in names:
         quota = quotas.get(name)
         if quota is not None:
             records += (quota, quota.members)
     return records
 
 
-def needing_here(queue: Any, agents: Any) -> list[Any]:
-    """The indices of waiting jobs whose needs an agent of `agents` satisfies.
+def has_needs_for(queue: Any, agents: Any) -> bool:
+    """Whether jobs wait that need labels, and whose needs an agent of `agents` satisfies.
 
-    `agents`: the `IDispatcherAgents`. Jobs that nobody here may run are nothing to wait for.
+    `agents`: the `IDispatcherAgents`.
     """
+    return any(
+        True
+        for needing, labels in _needing_and_labels(queue, agents)
+        for _needs in needing.satisfied(labels)
+    )
+
+
+def _needing_and_labels(queue: Any, agents: Any) -> list[tuple[Any, frozenset[str]]]:
+    """All that waits for labels, each with the labels of each agent."""
     needing = zc.async_.queue.all_needing(queue.backlog)
     here = agents.labels_at_work() if needing else ()
-    return [
-        whole.part(needs)
-        for _refusals, whole in needing
-        for needs in {needs for labels in here for needs in whole.satisfied(labels)}
-    ]
+    return [(some, labels) for _refusals, some in needing for labels in here]
 
 
 def _watched(queue: Any, agents: Any) -> set[bytes]:
