@@ -20,7 +20,9 @@ import uuid
 import persistent
 import zope.component
 from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import deferLater
 
+import zc.async_
 import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
@@ -32,6 +34,9 @@ from zc.async_.interfaces import KEY, DatabaseOpened
 
 #: Real seconds that processes are given for what they were asked to do.
 PATIENCE = 30
+
+#: How many coroutines a process may have.
+COROUTINE_SIZE = 2500
 
 
 # -- what jobs call
@@ -111,6 +116,21 @@ def note_and_wait(path, end):
     return os.getpid()
 
 
+async def begin_and_wait(path, end, entry):
+    """Wait, as a coroutine, until there is a file; then take effect, once whoever else does so."""
+    write_line(path, os.getpid())
+    reactor = zc.async_.local.getReactor()
+    while not end.exists():
+        await deferLater(reactor, 1, lambda: None)
+    return await zc.async_.local.in_worker(take_effect_once, entry)
+
+
+def take_effect_once(entry):
+    if not entry.count:
+        entry.count += 1
+    return os.getpid()
+
+
 def is_part(job):
     return job.callable is part
 
@@ -162,6 +182,7 @@ def main(spec, size, filter, grace, poll_interval, reactor, labels=""):
         zc.async_.subscribers.AgentInstaller(
             "main",
             size=int(size),
+            coroutine_size=COROUTINE_SIZE,
             # Jobs name this module as it is imported, not as it is run.
             filter=None if filter == "-" else getattr(sys.modules["tests.processes"], filter),
         )

@@ -22,7 +22,7 @@ from zc.async_.testing import get_poll, wait_for_start
 SAID = "was closed, so it ends"
 
 
-@pytest.fixture(params=["FileStorage", "ZEO", "RelStorage"])
+@pytest.fixture(params=["FileStorage", "ZEO", pytest.param("RelStorage", marks=pytest.mark.slow)])
 def open_database(request, tmp_path, base):
     """Opens a database with a queue, as often as is wanted."""
     if request.param == "RelStorage":

@@ -158,7 +158,7 @@ def relstorage(zodb):
         yield database
 
 
-@pytest.fixture(params=["FileStorage", "ZEO", "RelStorage"])
+@pytest.fixture(params=["FileStorage", "ZEO", pytest.param("RelStorage", marks=pytest.mark.slow)])
 def database(request, base):
     """A database with a queue and a counter, on each storage."""
     names = {"FileStorage": "db", "ZEO": "zeo", "RelStorage": "relstorage"}
@@ -426,7 +426,8 @@ def test_a_worker_whose_job_is_somebody_elses_commits_by_no_connection(
     settle(lambda: not any(pool.busy for pool in dispatcher.pools()))
     client.manager.begin()
     assert record.count == 0
-    assert set(work.happened) <= {"ReadConflictError", "ReassignedError"}
+    # The last one is of RelStorage, and asks for another try.
+    assert set(work.happened) <= {"ReadConflictError", "ReassignedError", "CacheHasNewerTidError"}
     assert not isinstance(job.result, Failure)
 
 
