@@ -70,9 +70,10 @@ class Returns:
 
     def _take_step(self, pool: Pool, task: Task) -> None:
         if task.lost:
-            # Its thread has ended, say.
-            pool.give_up(task)
-        steps.step_done(pool, task)
+            # The job could not be loaded, say, or its thread has ended.
+            steps.give_up(pool, task)
+        else:
+            steps.step_done(pool, task)
 
     # -- jobs that wait
 
@@ -90,8 +91,8 @@ class Returns:
         waited_for.addBoth(fired)
 
     def _resume(self, pool: Pool, task: Task) -> None:
-        # During a step, whoever takes that goes on.
-        if self._dispatcher.goes_on() and not task.lost and task.step is None:
+        # During a step of the coroutine the task does not wait: whoever takes that goes on.
+        if self._dispatcher.goes_on() and pool.waiting.get(task.key) is task:
             pool.hand(task)
 
     # -- what a poll writes

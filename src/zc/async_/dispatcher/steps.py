@@ -43,6 +43,11 @@ class Step:
         """Note that the call raised."""
         self._value = Failure(error)
 
+    def abandon(self) -> None:
+        """Go on without having done it."""
+        self.fail(awaiting.AbandonedError("the job of this coroutine has ended, or was lost"))
+        self.fire()
+
     def fire(self) -> None:
         """Go on with the coroutine that waits for it."""
         if not self.deferred.called:
@@ -60,8 +65,7 @@ class _Surroundings:
     def in_worker(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Deferred[Any]:
         step = Step(function, args, kwargs)
         if not self._pool.take_step(self._task, step):
-            step.fail(awaiting.AbandonedError("the job of this coroutine has ended, or was lost"))
-            step.fire()
+            step.abandon()
         return step.deferred
 
 
@@ -85,3 +89,12 @@ def step_done(pool: Pool, task: Task) -> None:
         task.step = task.steps.popleft()
         pool.hand(task)
     step.fire()
+
+
+def give_up(pool: Pool, task: Task) -> None:
+    """End the steps of a task whose job this process does not go on with."""
+    pool.give_up(task)
+    given_up, task.step = [task.step, *task.steps], None
+    task.steps.clear()
+    for step in given_up:
+        step.abandon()
