@@ -8,12 +8,18 @@ from tests.processes import PATIENCE
 from zc.async_.interfaces import COMPLETED
 
 
+@pytest.fixture
+def zeo(tmp_path, base):
+    """A ZEO server of a FileStorage with a queue."""
+    with server(tmp_path) as running:
+        yield running
+
+
 @pytest.fixture(params=["ZEO", pytest.param("RelStorage", marks=pytest.mark.slow)])
-def shared(request, tmp_path, base):
+def shared(request, base):
     """A database with a queue that processes share: what opens it, and tells others how to."""
     if request.param == "ZEO":
-        with server(tmp_path) as running:
-            yield running
+        yield request.getfixturevalue("zeo")
         return
     zodb = request.getfixturevalue("zodb")
     with zodb.database() as database:
