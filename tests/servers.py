@@ -16,10 +16,11 @@ def zeo(tmp_path, base):
 
 
 @pytest.fixture(params=["ZEO", pytest.param("RelStorage", marks=pytest.mark.slow)])
-def shared(request, base):
+def shared(request, tmp_path, base):
     """A database with a queue that processes share: what opens it, and tells others how to."""
     if request.param == "ZEO":
-        yield request.getfixturevalue("zeo")
+        with server(tmp_path) as running:
+            yield running
         return
     zodb = request.getfixturevalue("zodb")
     with zodb.database() as database:
