@@ -91,7 +91,9 @@ class Explanation(NamedTuple):
 #: Those in this process.
 _CLIENTS = "putter|watcher"
 _ANY = "(?s:.*)"
-_DISCONNECTED = r"(ZEO\.Exceptions\.)?ClientDisconnected"
+_DISCONNECTED = (
+    r"(ZEO\.Exceptions\.)?ClientDisconnected|(zc\.async_\.relstorage\.driver\.)?LostError"
+)
 _EVENTS = r"zc\.async\.events"
 #: The text that a client is told when the server's disk is full.
 _TOO_LARGE = r"(?s).*(File too large|No space left).*"
@@ -120,6 +122,21 @@ EXPLAINED = (
         AWAY,
     ),
     Explanation(r"ZEO\.asyncio\.client", "Exception for prefetch .*", _DISCONNECTED, _ANY, AWAY),
+    # RelStorage tells of each try to reach the server, and to ask who has a lock.
+    Explanation(
+        r"relstorage\.adapters\.connections",
+        "(Reconnect|Failed to borrow a store connection).*",
+        _DISCONNECTED,
+        _ANY,
+        AWAY,
+    ),
+    Explanation(
+        r"relstorage\.adapters\.locker",
+        "Failed to get lock debug info.*",
+        _DISCONNECTED,
+        _ANY,
+        AWAY,
+    ),
     # The connection ended while a transaction sent what it stores. Nothing of it takes effect: its
     # client refuses to vote on another connection than the one it began on, ...
     Explanation(

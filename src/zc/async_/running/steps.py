@@ -56,6 +56,8 @@ class _Step:
         """Whether it is done, and what the function returned."""
         job, serial, value = self._job, None, None
         setup_info: Any = None
+        # While the job is loaded: afterwards the database may be out of reach.
+        tear_down, leave_thread = job.tearDown, job.leave_thread
         try:
             setup_info = job.setUp()
             value = self._function()
@@ -80,5 +82,5 @@ class _Step:
                 raise
             return False, None
         finally:
-            job.tearDown(setup_info)
-            job.leave_thread()
+            tear_down(setup_info)
+            leave_thread()

@@ -137,6 +137,8 @@ class _Run:
         self.job = job
         self._args = args
         self._kwargs = kwargs
+        #: What is called after each try: see `contract`.
+        self._leaving: tuple[Any, Any]
         self.manager = manager_of(job)
         self._asking = Asking(job, self.manager)
         self._hold = Hold(job, token, self.manager)
@@ -172,6 +174,8 @@ class _Run:
                 self._hold.commit_start, f"starting {show(job)}", self.manager
             )
         setup_info = None
+        # While the job is loaded: afterwards the database may be out of reach.
+        self._leaving = job.tearDown, job.leave_thread
         try:
             setup_info = job.setUp()
             call = find_callable(job)
@@ -252,12 +256,13 @@ class _Run:
         self._tear_down(setup_info)
 
     def _tear_down(self, setup_info: Any) -> None:
+        tear_down, leave_thread = self._leaving
         try:
-            self.job.tearDown(setup_info)
+            tear_down(setup_info)
         except utils.EXPLOSIVE_ERRORS:
             raise
         except BaseException:
             utils.log.critical("tearDown of %r failed", self.job, exc_info=True)
             self.manager.abort()
         finally:
-            self.job.leave_thread()
+            leave_thread()
