@@ -281,9 +281,7 @@ class Worker(threading.Thread):
             else:
                 info["call"] = show(job)
                 task.deferred = tries.run_claimed(job, task.token)
-            if job.status == COMPLETED:
-                info.end(_outcome(job))
-            task.outcomes = {job_id(other): _outcome(other) for other in local.completed}
+            utils.try_until_reachable(lambda: _note_outcomes(job, task), "looking at a result")
         except ReassignedError as error:
             # If the job still has this token, then nobody goes on with it: see `Task.lost`.
             task.lost = info["reassigned"] = True
@@ -337,6 +335,13 @@ class Worker(threading.Thread):
         job = connection.get_connection(database_name).get(oid)
         job._p_activate()
         return job
+
+
+def _note_outcomes(job: Any, task: Task) -> None:
+    """Report what has become of the job of a task, and of those that it completed."""
+    if job.status == COMPLETED:
+        task.info.end(_outcome(job))
+    task.outcomes = {job_id(other): _outcome(other) for other in local.completed or ()}
 
 
 def _outcome(job: Any) -> dict[str, Any]:

@@ -108,7 +108,11 @@ def _in_claimed_job(job: RunnableJob, token: int, call: Any) -> None:
 
 def _with_callbacks(job: RunnableJob, call: Any) -> Any:
     result = call()
-    if job.status == CALLBACKS and not job.is_suspended():
+    if utils.try_until_reachable(
+        lambda: job.status == CALLBACKS and not job.is_suspended(),
+        f"looking at {show(job)}",
+        manager_of(job),
+    ):
         run_callbacks(job)
     return result
 
