@@ -5,6 +5,7 @@ While the connection is cut, the server waits for a lock: this is as if it were 
 
 import concurrent.futures
 import contextlib
+import threading
 
 import pytest
 
@@ -209,3 +210,43 @@ def test_a_worker_that_was_cut_off_while_its_job_was_given_to_another_commits_no
     client.manager.begin()
     assert (job.status, client.root["entry"].count) == (COMPLETED, 1)
     assert parties.done == ["act", "act"]
+
+
+#: What `lose_the_server` does, once.
+hooks = []
+
+
+def lose_the_server():
+    """Load something while the server is out of reach."""
+    jar = local.getJob()._p_jar
+    if hooks:
+        hooks.pop()()
+        forget(jar)
+    return jar.root()["entry"].count
+
+
+def forget(jar):
+    """Have it load what it knows anew, its job as well."""
+    jar.cacheMinimize()
+    jar.db().storage._cache.clear(load_persistent=False)
+
+
+@pytest.mark.parametrize("policy", [None, NeverRetry])
+def test_a_job_that_loses_the_server_comes_to_an_end(dispatcher, client, proxy, policy, caplog):
+    """Nothing of what is done after its try needs the server; its policy says what follows."""
+
+    timer = threading.Timer(0.3, proxy.open)
+
+    def lose():
+        proxy.close()
+        timer.start()
+
+    hooks.append(lose)
+    job = client.put(Job(lose_the_server), retry_policy_factory=policy)
+    (claimed,) = dispatcher.claim()
+    dispatcher.run(claimed)
+    timer.join()
+    client.manager.begin()
+    # It waits for another try, or has failed.
+    assert (job.status, job.claim_token) == (PENDING if policy is None else COMPLETED, 1)
+    assert "tearDown" not in caplog.text

@@ -68,10 +68,12 @@ def _go_on(job: RunnableJob, manager: Any) -> None:
     chain = [_Place(job)]
     while chain:
         place = chain[-1]
-        job, callback = place.job, place.next_callback()
-        chosen = _chosen(callback)
-        if chosen is not None and chosen.status in (CALLBACKS, COMPLETED):
-            chain.append(_Place(chosen))
+        job = place.job
+        callback, ended = utils.try_until_reachable(
+            place.look, f"looking at the callbacks of {show(job)}", manager
+        )
+        if ended is not None:
+            chain.append(_Place(ended))
             continue
         if callback is not None:
             _perform(callback, job.result, manager)
@@ -93,7 +95,18 @@ class _Place:
         self.position = 0
         self._renewed = 0
 
-    def next_callback(self) -> Any:
+    def look(self) -> tuple[Any, Any]:
+        """The next callback, and the job behind it if that has ended; each may be None.
+
+        Afterwards the job itself is loaded.
+        """
+        callback = self._next_callback()
+        chosen = _chosen(callback)
+        has_ended = chosen is not None and chosen.status in (CALLBACKS, COMPLETED)
+        self.job._p_activate()
+        return callback, chosen if has_ended else None
+
+    def _next_callback(self) -> Any:
         """The first callback that is not done, or None."""
         renewed = self.job.renewed_callbacks()
         if renewed != self._renewed:

@@ -99,6 +99,10 @@ class Ending:
 
         Returns the result as far as it is known: if the job waits for another, that job.
         """
+        # After the commit it may be a ghost, and the database out of reach.
+        utils.try_until_reachable(
+            self._job._p_activate, f"looking at {show(self._job)}", self._manager
+        )
         if self._job.returned_job is not None:
             return self._join(result)
         if self._returned.deferred is not None and not self._hold.is_claimed:

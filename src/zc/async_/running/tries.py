@@ -108,7 +108,11 @@ def _in_claimed_job(job: RunnableJob, token: int, call: Any) -> None:
 
 def _with_callbacks(job: RunnableJob, call: Any) -> Any:
     result = call()
-    if job.status == CALLBACKS and not job.is_suspended():
+    if utils.try_until_reachable(
+        lambda: job.status == CALLBACKS and not job.is_suspended(),
+        f"looking at {show(job)}",
+        manager_of(job),
+    ):
         run_callbacks(job)
     return result
 
@@ -137,6 +141,8 @@ class _Run:
         self.job = job
         self._args = args
         self._kwargs = kwargs
+        #: What is called after each try: see `contract`.
+        self._leaving: tuple[Any, Any]
         self.manager = manager_of(job)
         self._asking = Asking(job, self.manager)
         self._hold = Hold(job, token, self.manager)
@@ -172,10 +178,16 @@ class _Run:
                 self._hold.commit_start, f"starting {show(job)}", self.manager
             )
         setup_info = None
+        # While the job is loaded: afterwards the database may be out of reach.
+        self._leaving = job.tearDown, job.leave_thread
         try:
             setup_info = job.setUp()
             call = find_callable(job)
-            result = call(*job.stored_args, *self._args, **{**job.stored_kwargs, **self._kwargs})
+            args, kwargs = job.stored_args, job.stored_kwargs
+            if job.is_coroutine and self._hold.is_claimed:
+                # Its code runs in the thread of the reactor.
+                call, args, kwargs = job.detached_call(call)
+            result = call(*args, *self._args, **{**kwargs, **self._kwargs})
             self._hold.check_is_open()
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()
@@ -248,12 +260,13 @@ class _Run:
         self._tear_down(setup_info)
 
     def _tear_down(self, setup_info: Any) -> None:
+        tear_down, leave_thread = self._leaving
         try:
-            self.job.tearDown(setup_info)
+            tear_down(setup_info)
         except utils.EXPLOSIVE_ERRORS:
             raise
         except BaseException:
             utils.log.critical("tearDown of %r failed", self.job, exc_info=True)
             self.manager.abort()
         finally:
-            self.job.leave_thread()
+            leave_thread()
