@@ -69,8 +69,8 @@ class Returns:
             self.ended += 1
 
     def _take_step(self, pool: Pool, task: Task) -> None:
-        if task.lost:
-            # The job could not be loaded, say, or its thread has ended.
+        if task.lost or not self._dispatcher.goes_on():
+            # The job could not be loaded, say, or its thread or the dispatcher has ended.
             steps.give_up(pool, task)
         else:
             steps.step_done(pool, task)
@@ -86,6 +86,11 @@ class Returns:
             self._dispatcher.reactor.callFromThread(self._resume, pool, task)
 
         waited_for = task.deferred
+        if not (isinstance(waited_for, Deferred) or self._dispatcher.goes_on()):
+            # None of its code has run, and none may now.
+            pool.give_up(task)
+            waited_for.close()
+            return
         if not isinstance(waited_for, Deferred):
             waited_for = steps.begin(self._dispatcher, pool, task)
         waited_for.addBoth(fired)
