@@ -84,6 +84,8 @@ def fresh_python(wheel, tmp_path):
         archive.extractall(site_packages)
     # The folders of this environment, without its own way to this project.
     dependencies = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    # Where zc.buildout has put them.
+    dependencies.update(path for path in sys.path if path.endswith(".egg"))
     (site_packages / "dependencies.pth").write_text("\n".join(dependencies) + "\n")
     return Path(sysconfig.get_path("scripts", "venv", paths)) / "python"
 

@@ -192,11 +192,11 @@ def test_a_rolling_restart_loses_nothing_and_interrupts_nothing(
     assert [old.log.read_text() for old in workers.values()] == [""] * 2
 
 
-def test_the_work_of_a_killed_process_is_done_by_another(zeo, tmp_path, client, wait_for):
+def test_the_work_of_a_killed_process_is_done_by_another(zeo, tmp_path, client, wait_for, see):
     """At once, since both are on one host: the pings are missed only after a minute."""
     path = tmp_path / "begun"
     with worker(zeo, tmp_path, "one", size=1) as one, worker(zeo, tmp_path, "two") as two:
-        client.manager.begin()
+        see(lambda: "main" in client.queue.dispatchers.get(two.uuid, ()))
         client.queue.dispatchers[two.uuid]["main"].size = 0
         client.manager.commit()
         job = client.queue.put(Job(processes.wait_once, path))

@@ -28,7 +28,7 @@ FILES = sorted(path.name for path in EXAMPLES.iterdir() if path.suffix != ".pyc"
 DOCUMENT = ROOT / "docs" / "workers.rst"
 
 #: Where commands such as `zc-async` and `supervisord` are.
-BIN = Path(sys.executable).parent
+BIN = Path(os.environ.get("ZC_ASYNC_TEST_BIN", Path(sys.executable).parent))
 
 
 def test_the_document_shows_the_files_as_they_are():

@@ -21,6 +21,7 @@ from zc.async_.demo.files import display
 from zc.async_.demo.folder import LOG, WORKERS
 from zc.async_.demo.place import CACHE_SIZE, IPlace
 from zc.async_.demo.storage import Storage
+from zc.async_.worker import pythonpath
 
 #: The most characters in the path of a socket, on any system.
 LONGEST_SOCKET = 90
@@ -59,6 +60,7 @@ class Crewed:
                     *(sys.executable, "-m", "zc.async_.demo.crew"),
                     *(uri, str(self._processes), state),
                 ],
+                env=pythonpath.environment(),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

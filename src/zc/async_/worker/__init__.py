@@ -7,7 +7,8 @@ The supervisor opens no database and imports nothing of the application. From th
   replaced one by one and end. `slot`: one of them, through the lives of its processes. `backoff`:
   how long to wait after a death.
 - `spawning`, `messages`: the processes, and what they and the supervisor say to each other.
-- `statefolder`: identities and locks. `notify`: what systemd is told.
+- `statefolder`: identities and locks. `notify`: what systemd is told. `pythonpath`: where the
+  processes find their modules.
 
 In the process of a worker:
 

@@ -17,7 +17,7 @@ import zope.interface
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.protocols.basic import LineOnlyReceiver
 
-from zc.async_.worker import messages, notify
+from zc.async_.worker import messages, notify, pythonpath
 from zc.async_.worker.settings import Settings
 from zc.async_.worker.slot import IWorkerProcess, SlotTakenError
 from zc.async_.worker.statefolder import StateFolder, note_holder
@@ -80,9 +80,9 @@ class Spawner:
         return process
 
     def _environment(self, number: int) -> dict[str, str]:
-        environment = {
-            name: value for name, value in os.environ.items() if name not in notify.VARIABLES
-        }
+        environment = pythonpath.environment(
+            {name: value for name, value in os.environ.items() if name not in notify.VARIABLES}
+        )
         environment[UUID_VARIABLE] = self._folder.uuid_path(number)
         environment[NUMBER_VARIABLE] = str(number)
         return environment
