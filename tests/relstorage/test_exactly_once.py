@@ -13,7 +13,7 @@ import zc.async_.configure
 from benchmarks.workers import wait_until
 from tests.processes import Entry
 from tests.races import parties
-from tests.relstorage.test_out_of_reach import committers, waiting_for
+from tests.relstorage.test_out_of_reach import committers, forget, waiting_for
 from zc.async_ import local, utils
 from zc.async_.interfaces import COMPLETED, PENDING, ReassignedError
 from zc.async_.job import Job, NeverRetry
@@ -225,16 +225,9 @@ def lose_the_server():
     return jar.root()["entry"].count
 
 
-def forget(jar):
-    """Have it load what it knows anew, its job as well."""
-    jar.cacheMinimize()
-    jar.db().storage._cache.clear(load_persistent=False)
-
-
 @pytest.mark.parametrize("policy", [None, NeverRetry])
 def test_a_job_that_loses_the_server_comes_to_an_end(dispatcher, client, proxy, policy, caplog):
     """Nothing of what is done after its try needs the server; its policy says what follows."""
-
     timer = threading.Timer(0.3, proxy.open)
 
     def lose():

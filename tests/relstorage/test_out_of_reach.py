@@ -15,10 +15,10 @@ from zc.async_.relstorage import catching_up
 PATIENCE = 20
 
 
-def forget(party):
+def forget(connection):
     """Have it load what it knows anew, and not from RelStorage's own cache."""
-    party.connection.cacheMinimize()
-    party.connection.db().storage._cache.clear(load_persistent=False)
+    connection.cacheMinimize()
+    connection.db().storage._cache.clear(load_persistent=False)
 
 
 def test_a_transaction_begins_and_ends_though_the_server_is_away(party, server):
@@ -48,7 +48,7 @@ def test_a_load_that_loses_its_connection_raises_and_the_next_transaction_goes_o
     party, server, zodb
 ):
     party.manager.begin()
-    forget(party)
+    forget(party.connection)
     server.cut(zodb.name)
     with pytest.raises(OutOfReachError):
         _ = party.root["a"].value

@@ -617,7 +617,9 @@ def test_a_full_disk_refuses_no_commit_that_was_voted_for(tmp_path):
     """Otherwise FileStorage closes, and nothing goes on before the server is started again."""
     running = SlowlyFilled(tmp_path)
     running.start()
-    with leaving(running), Server(running.address).database() as database:
+    with contextlib.ExitStack() as stack:
+        stack.callback(running.leave)
+        database = stack.enter_context(Server(running.address).database())
         with database.transaction() as connection:
             # The limit is that of the server's log, too, which tells of each refusal.
             connection.root()["text"] = "x" * 10_000_000
@@ -643,14 +645,6 @@ class SlowlyFilled(StorageServer):
     def _limit(self, size):
         time.sleep(0.05)
         super()._limit(size)
-
-
-@contextlib.contextmanager
-def leaving(process):
-    try:
-        yield process
-    finally:
-        process.leave()
 
 
 class CommitsUntilTold(threading.Thread):
