@@ -6,6 +6,7 @@ import pytest
 import transaction
 
 import zc.async_.clock
+from tests import storages
 from tests.dispatcher import work
 from tests.dispatcher.polls import complete, later
 from zc.async_.agent import Agent
@@ -16,8 +17,17 @@ from zc.async_.testing import set_now
 #: Time stands still until a test lets some pass.
 pytestmark = pytest.mark.usefixtures("pinned")
 
+slow = pytest.mark.slow
+
 SECOND = datetime.timedelta(seconds=1)
 HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture(params=["FileStorage", pytest.param("RelStorage with history", marks=slow)])
+def db(request, tmp_path):
+    """A database whose transactions can be undone."""
+    with storages.opened(request.param, request, tmp_path) as database:
+        yield database
 
 
 @pytest.fixture
