@@ -5,11 +5,13 @@ callbacks waits for it, or else this thread.
 """
 
 import functools
+import itertools
 import time
 from collections.abc import Callable
 from typing import Any
 
 import zc.async_.clock
+import zc.async_.relstorage
 import zc.twist
 from zc.async_ import utils
 from zc.async_.running import answers
@@ -25,6 +27,9 @@ from zc.twist.showing import show
 #: it takes from one look for it to the next.
 COMMIT_PATIENCE = 10_000_000
 MOMENT = 200_000
+
+#: Seconds before a try again after another transaction held a lock: the first time, the second ...
+LOCK_PAUSES = (0.05, 0.3, 1.5, 5.0)
 
 #: Stands for a result: this thread is to try the job again at once.
 AGAIN = object()
@@ -54,6 +59,7 @@ class Failing:
         self._args = args
         self._kwargs = kwargs
         self._may_postpone = may_postpone
+        self._pauses = itertools.chain(LOCK_PAUSES, itertools.repeat(LOCK_PAUSES[-1]))
 
     def decide(self, method: str, failure: Any) -> Any:
         """Have the retry policy decide by its `method`, after the failed try was aborted.
@@ -67,7 +73,13 @@ class Failing:
         self._manager.begin()
         if isinstance(answer, At):
             return self._try_at(answer, failure)
-        return AGAIN if answer else self._ending.fail(failure)
+        if not answer:
+            return self._ending.fail(failure)
+        if zc.async_.relstorage.is_locked(failure.value):
+            self._manager.abort()
+            time.sleep(next(self._pauses))
+            self._manager.begin()
+        return AGAIN
 
     def _try_at(self, when: At, failure: Any) -> Any:
         """Have the job tried again at that time, by this or another thread."""
