@@ -11,7 +11,7 @@ from benchmarks.storages import server
 from zc.async_.interfaces import IQueue
 
 #: Real seconds that jobs are given.
-PATIENCE = 30
+PATIENCE = 90
 
 
 @pytest.fixture(params=["file", pytest.param("zeo", marks=pytest.mark.slow)])
