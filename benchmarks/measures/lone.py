@@ -21,7 +21,7 @@ from benchmarks.workers import SIZE, local_dispatcher, worker_processes
 PAUSE = 0.01
 
 #: Seconds for a job.
-PATIENCE = 30
+PATIENCE = 90
 
 
 def measure(folder: Path, scale: Scale) -> Iterator[Figure]:

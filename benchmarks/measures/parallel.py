@@ -22,7 +22,7 @@ JOBS = 12
 PARTS = 3
 
 #: Seconds in which they must have ended.
-PATIENCE = 30
+PATIENCE = 90
 
 
 def measure(folder: Path, scale: Scale) -> Iterator[Figure]:

@@ -9,7 +9,7 @@ from tests import storages
 from zc.async_.interfaces import IQueue
 
 #: Real seconds that jobs are given.
-PATIENCE = 30
+PATIENCE = 90
 
 
 @pytest.fixture(params=storages.KINDS)

@@ -21,7 +21,7 @@ from zc.async_.job import Job, serial
 from zc.async_.queue import Queue
 from zc.async_.testing import get_poll, wait_for_result, wait_for_start, wait_until
 
-PATIENCE = 20
+PATIENCE = 90
 
 
 def is_answer(job):

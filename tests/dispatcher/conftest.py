@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 #: Real seconds that worker threads are given for what they were asked to do.
-PATIENCE = 20
+PATIENCE = 90
 
 
 @pytest.fixture(autouse=True)

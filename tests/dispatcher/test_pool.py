@@ -19,7 +19,7 @@ from zc.async_.job import Job
 from zc.async_.testing import Reactor
 
 #: Real seconds that a thread is given.
-PATIENCE = 20
+PATIENCE = 90
 
 
 def make_info():

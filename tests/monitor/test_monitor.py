@@ -26,7 +26,7 @@ from zc.monitor.interfaces import (
 )
 
 #: Real seconds that anything is given.
-PATIENCE = 30
+PATIENCE = 90
 
 
 @pytest.fixture(autouse=True)

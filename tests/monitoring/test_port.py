@@ -18,7 +18,7 @@ import zc.monitor
 from zc.async_.interfaces import IQueue
 
 #: Real seconds that anything is given.
-PATIENCE = 30
+PATIENCE = 90
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from zc.async_.dispatcher.records import MOST_ACTIVE, Records
 from zc.async_.interfaces import COMPLETED
 
 #: Real seconds that threads are given.
-PATIENCE = 20
+PATIENCE = 90
 
 #: Holds `ask_in_vain` back while it is clear.
 gate = threading.Event()

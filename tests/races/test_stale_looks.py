@@ -23,7 +23,7 @@ from zc.async_.job import Job
 pytestmark = pytest.mark.slow
 
 #: Seconds that something is given which is to happen; and that a client waits for its server.
-PATIENCE = 30
+PATIENCE = 90
 CLIENT_PATIENCE = 0.5
 
 #: Deferreds that jobs returned; the last one is fired when the server is back.

@@ -25,7 +25,7 @@ from zc.async_.relstorage.driver import (  # noqa: E402
 )
 
 #: Seconds for another thread to do as it was told.
-PATIENCE = 20
+PATIENCE = 90
 
 
 def cursor_of(party):

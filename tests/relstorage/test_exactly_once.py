@@ -19,7 +19,7 @@ from zc.async_.interfaces import COMPLETED, PENDING, ReassignedError
 from zc.async_.job import Job, NeverRetry
 
 #: Seconds for another thread to do as it was told.
-PATIENCE = 20
+PATIENCE = 90
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from zc.async_.dispatcher.watching import Watch
 from zc.async_.relstorage import listening
 
 #: Seconds for something to be heard.
-PATIENCE = 20
+PATIENCE = 90
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from zc.async_.relstorage import notifying
 psycopg2 = pytest.importorskip("psycopg2")
 
 #: Seconds for a notice to arrive that was sent.
-PATIENCE = 20
+PATIENCE = 90
 
 
 class Ear:

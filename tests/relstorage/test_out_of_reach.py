@@ -12,7 +12,7 @@ from zc.async_.interfaces import OutOfReachError
 from zc.async_.relstorage import catching_up
 
 #: Seconds for another thread to do as it was told.
-PATIENCE = 20
+PATIENCE = 90
 
 
 def forget(connection):

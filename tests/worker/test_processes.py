@@ -367,10 +367,10 @@ def test_after_enough_jobs_a_worker_is_replaced_and_none_is_interrupted(
     work, note, wait_for, ledger
 ):
     supervisor = work("--processes", "2", "--threads", "2", "--max-jobs", "20")
-    found, jobs = note(*[0.1] * 400)
+    found, jobs = note(*[0.1] * 140)
     wait_for(*jobs)
-    assert sorted(ledger()) == sorted((word, n) for n in range(400) for word in ("end", "start"))
-    assert [entry.count for entry in found] == [1] * 400
+    assert sorted(ledger()) == sorted((word, n) for n in range(140) for word in ("end", "start"))
+    assert [entry.count for entry in found] == [1] * 140
     told = re.findall(r"worker (\d) is (replaced|up)", supervisor.said())
     assert told.count(("1", "replaced")) + told.count(("2", "replaced")) >= 4
     # Never two at once.

@@ -27,7 +27,7 @@ from zc.monitor.interfaces import IMonitorPlugin
 from zc.z3monitor import ConfigurationError, configuration, databases, process
 
 #: Real seconds that anything is given.
-PATIENCE = 30
+PATIENCE = 90
 
 SITE = """
 <configure xmlns="http://namespaces.zope.org/zope">

@@ -35,7 +35,7 @@ from zc.async_.zeo.attempts import Stage
 pytestmark = pytest.mark.slow
 
 #: Real seconds that something is given which is to happen.
-PATIENCE = 30
+PATIENCE = 90
 
 #: Seconds between two looks.
 INTERVAL = 0.05
