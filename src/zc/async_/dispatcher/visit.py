@@ -193,6 +193,8 @@ class Visit:
             self.changed = True
         if serving.drop_stale(self._queue, thorough.STALE_LIMIT):
             self.changed = True
+        if thorough.break_deadlocks(self._queue, self.uuid):
+            self.changed = True
         self._look_for_unserved()
 
     def _look_for_unserved(self) -> None:
