@@ -20,7 +20,7 @@ SIZE = 10
 OTHER_THREADS = 16
 
 #: Real seconds in which all begin, or end.
-PATIENCE = 120
+PATIENCE = 300
 
 pytestmark = pytest.mark.slow
 
