@@ -13,7 +13,7 @@ from tests.relstorage.conftest import At
 from zc.async_ import local
 from zc.async_.interfaces import COMPLETED
 from zc.async_.job import Job, RetryCommonForever
-from zc.async_.running import failing
+from zc.async_.relstorage import locks
 
 #: Seconds for another thread to do as it was told.
 PATIENCE = 20
@@ -86,16 +86,16 @@ def test_a_job_pauses_between_its_tries_while_another_transaction_holds_a_lock(
 
     def sleep(seconds):
         pauses.append(seconds)
-        if len(pauses) == len(failing.LOCK_PAUSES):
+        if len(pauses) == len(locks.PAUSES):
             let_go()
 
-    monkeypatch.setattr(failing.time, "sleep", sleep)
+    monkeypatch.setattr(locks.time, "sleep", sleep)
     job = client.put(Job(expect), retry_policy_factory=policy)
     (claimed,) = dispatcher.claim()
     dispatcher.run(claimed)
     client.manager.begin()
     assert (job.status, job.result, client.root["count"]) == (COMPLETED, None, 1)
-    assert tuple(pauses) == failing.LOCK_PAUSES
+    assert tuple(pauses) == locks.PAUSES
 
 
 def test_a_conflict_with_what_was_committed_needs_none(client, dispatcher, monkeypatch):
@@ -104,7 +104,7 @@ def test_a_conflict_with_what_was_committed_needs_none(client, dispatcher, monke
         client.manager.commit()
 
     pauses = []
-    monkeypatch.setattr(failing.time, "sleep", pauses.append)
+    monkeypatch.setattr(locks.time, "sleep", pauses.append)
     job = client.put(Job(expect))
     (claimed,) = dispatcher.claim()
     parties.set_hook(change)

@@ -4,7 +4,7 @@
 - A connection begins its transactions though the server is away (`guarding`).
 - Commits tell dispatchers, also those of other processes, what they change (`notifying`,
   `listening`).
-- A lock that another transaction holds is told from a conflict (`locks`).
+- Whoever tries again waits first if another transaction held a lock (`locks`).
 - What became of a commit whose answer was lost is known after `catching_up`.
 
 RelStorage and psycopg2 are imported where they are used already, and nowhere else. RelStorage has
@@ -14,7 +14,7 @@ no public names for much of what is needed here: what is used of it is used in t
 from zc.async_.relstorage.catching_up import catch_up
 from zc.async_.relstorage.guarding import FetchedOids, guard, rest
 from zc.async_.relstorage.listening import Listening, can_listen
-from zc.async_.relstorage.locks import is_locked
+from zc.async_.relstorage.locks import pause
 from zc.async_.relstorage.snapshots import newest_seen
 from zc.async_.relstorage.watching import watch
 
@@ -24,8 +24,8 @@ __all__ = [
     "can_listen",
     "catch_up",
     "guard",
-    "is_locked",
     "newest_seen",
+    "pause",
     "rest",
     "watch",
 ]

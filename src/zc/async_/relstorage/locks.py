@@ -1,14 +1,23 @@
-"""Tells a lock that another transaction holds from a conflict with what one has committed."""
+"""Waits for locks that other transactions hold.
+
+RelStorage does not wait for the locks of what a transaction only expects to be as it is
+(`readCurrent`). So the next try may fail for the same lock, and so may all tries of a moment.
+"""
 
 import sys
+import time
+
+#: Seconds before a try after another transaction held a lock: before the second try, the third ...
+PAUSES = (0.05, 0.3, 1.5, 5.0)
 
 
-def is_locked(error: BaseException | None) -> bool:
-    """Whether a transaction failed because another one held a lock.
+def pause(error: BaseException | None, count: int) -> None:
+    """Wait a little if a transaction failed because another one held a lock.
 
-    RelStorage does not wait for the locks of what a transaction only expects to be as it is
-    (`readCurrent`): so the next try may fail for the same lock.
+    `count`: how many tries there have been. For the thread that will try again, between two
+    transactions.
     """
     # If nobody has imported the module, there is no such storage.
     module = sys.modules.get("relstorage.adapters.interfaces")
-    return module is not None and isinstance(error, module.UnableToAcquireLockError)
+    if module is not None and isinstance(error, module.UnableToAcquireLockError):
+        time.sleep(PAUSES[min(count, len(PAUSES)) - 1])

@@ -5,7 +5,6 @@ callbacks waits for it, or else this thread.
 """
 
 import functools
-import itertools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -27,9 +26,6 @@ from zc.twist.showing import show
 #: it takes from one look for it to the next.
 COMMIT_PATIENCE = 10_000_000
 MOMENT = 200_000
-
-#: Seconds before a try again after another transaction held a lock: the first time, the second ...
-LOCK_PAUSES = (0.05, 0.3, 1.5, 5.0)
 
 #: Stands for a result: this thread is to try the job again at once.
 AGAIN = object()
@@ -59,7 +55,7 @@ class Failing:
         self._args = args
         self._kwargs = kwargs
         self._may_postpone = may_postpone
-        self._pauses = itertools.chain(LOCK_PAUSES, itertools.repeat(LOCK_PAUSES[-1]))
+        self._tries = 0
 
     def decide(self, method: str, failure: Any) -> Any:
         """Have the retry policy decide by its `method`, after the failed try was aborted.
@@ -68,6 +64,7 @@ class Failing:
         queue. Raises `PostponedError` if the caller, who performs callbacks, has to try this one
         again.
         """
+        self._tries += 1
         self._manager.begin()
         answer = self._asking.ask(method, failure)
         self._manager.begin()
@@ -75,10 +72,9 @@ class Failing:
             return self._try_at(answer, failure)
         if not answer:
             return self._ending.fail(failure)
-        if zc.async_.relstorage.is_locked(failure.value):
-            self._manager.abort()
-            time.sleep(next(self._pauses))
-            self._manager.begin()
+        self._manager.abort()
+        zc.async_.relstorage.pause(failure.value, self._tries)
+        self._manager.begin()
         return AGAIN
 
     def _try_at(self, when: At, failure: Any) -> Any:

@@ -6,6 +6,7 @@ It is the thread of a worker that calls `call_for`, with the fence around it.
 from collections.abc import Callable
 from typing import Any
 
+import zc.async_.relstorage
 from zc.async_ import utils
 from zc.async_.interfaces import ReassignedError
 from zc.async_.running.callback_runs import manager_of
@@ -47,13 +48,13 @@ class _Step:
             utils.try_until_reachable(
                 self._hold.check_is_ours, "looking whose a job is", self._manager
             )
-            done, value = self._try(is_last=call == MOST_CALLS)
+            done, value = self._try(call)
             if done:
                 return value
         raise AssertionError("the last call returns or raises")  # pragma: no cover
 
-    def _try(self, is_last: bool) -> tuple[bool, Any]:
-        """Whether it is done, and what the function returned."""
+    def _try(self, call: int) -> tuple[bool, Any]:
+        """Whether it is done with that call, and what the function returned."""
         job, serial, value = self._job, None, None
         setup_info: Any = None
         # While the job is loaded: afterwards the database may be out of reach.
@@ -78,8 +79,10 @@ class _Step:
             if serial is not None and self._hold.was_committed(serial, error):
                 return True, value
             self._manager.abort()
-            if is_last or not isinstance(error, utils.TRANSIENT_ERRORS + utils.DISCONNECTED_ERRORS):
+            passes = isinstance(error, utils.TRANSIENT_ERRORS + utils.DISCONNECTED_ERRORS)
+            if call == MOST_CALLS or not passes:
                 raise
+            zc.async_.relstorage.pause(error, call)
             return False, None
         finally:
             tear_down(setup_info)
