@@ -88,7 +88,7 @@ test: $(STAMP) ## the quick tests
 test-all: export ZC_ASYNC_TEST_ZOPE := $(abspath $(ZOPE_VENV))/bin/python
 test-all: $(STAMP) $(ZOPE_STAMP) ## every test, with coverage
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal --cov --cov-report= --cov-fail-under=0
-	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist worksteal --cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal --cov --cov-append --cov-report=term
 	$(MAKE) --no-print-directory test-examples
 
 # The examples have environments of their own: the library does not need what they need.

@@ -19,7 +19,7 @@ from tests.races.parties import Client
 from tests.worker import supervisors
 from tests.worker.supervisors import is_alive
 from zc.async_.interfaces import ACTIVE, COMPLETED, KEY, PENDING
-from zc.async_.job import Job
+from zc.async_.job import Job, RetryCommonForever
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +135,10 @@ def test_a_process_that_is_killed_is_started_again_and_its_jobs_run_again(
 
 def test_jobs_that_end_their_processes_do_not_stop_the_others(work, put, wait_for):
     supervisor = work("--processes", "2", "--threads", "1")
-    (deadly,) = put(Job(supervisors.end_process, signal.SIGSEGV))
+    deadly = Job(supervisors.end_process, signal.SIGSEGV)
+    # It is not given up however long the others take.
+    deadly.retry_policy_factory = RetryCommonForever
+    put(deadly)
     jobs = put(*[Job(supervisors.burn, 0.01) for _ in range(50)])
     wait_for(*jobs)
     supervisor.wait_for("was ended by SIGSEGV", 2)
@@ -455,7 +458,8 @@ def test_a_database_out_of_reach_at_the_start_is_waited_for(start, tmp_path):
         said(process, log)
         # Both make the root of the new database, and the queue.
         supervisor.wait_until_up()
-        assert supervisor.said().count("out of reach") == 1
+        # By the other, too, if one is up before.
+        assert supervisor.said().count("out of reach") <= 2
         assert supervisor.end() == 0
     assert "Traceback" not in supervisor.said()
 
