@@ -12,7 +12,8 @@ _HTML = """<!DOCTYPE html>
 <style>
 body {{ font: 1rem/1.5 system-ui, "DejaVu Sans", sans-serif; max-width: 60rem; margin: 2rem auto;
   padding: 0 1rem }}
-button, input, select {{ font: inherit; padding: .3rem .7rem }}
+button, input, select {{ font: inherit; padding: .3rem .7rem; box-sizing: border-box }}
+label, input, select {{ max-width: 100% }}
 form {{ display: flex; flex-wrap: wrap; gap: .5rem; margin: 1rem 0 }}
 li {{ display: inline-block; width: 18rem; margin: .2rem 0 }}
 ul {{ padding: 0 }}
