@@ -75,7 +75,10 @@ def press(browser: WebDriver, text: str) -> None:
 def wait_for(browser: WebDriver, text: str, within: str = "main") -> None:
     """Wait until the page shows a text, without reloading it."""
 
+    # In one step: between two, the page may have replaced what the first one found.
+    script = "return document.querySelector(arguments[0])?.innerText ?? ''"
+
     def shows(browser: WebDriver) -> bool:
-        return text in browser.find_element(By.CSS_SELECTOR, within).text
+        return text in browser.execute_script(script, within)
 
     WebDriverWait(browser, PATIENCE, ignored_exceptions=_GONE).until(shows, f"no {text!r}")
