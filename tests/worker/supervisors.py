@@ -204,7 +204,8 @@ def _wait(begun):
     begun.set()
     # In pieces: if the signal comes just when one begins, a handler of Python's, such as that of
     # coverage, is called after it.
-    while True:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
         time.sleep(0.05)
 
 

@@ -372,6 +372,7 @@ def test_after_enough_jobs_a_worker_is_replaced_and_none_is_interrupted(
     supervisor = work("--processes", "2", "--threads", "2", "--max-jobs", "20")
     rounds = 0
     while supervisor.said().count("is replaced") < 4:
+        assert rounds < 50, "too few are replaced"
         found, jobs = note(*[0.1] * 40)
         wait_for(*jobs)
         assert [entry.count for entry in found] == [1] * 40
