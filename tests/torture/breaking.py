@@ -4,10 +4,11 @@ import collections
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from tests.torture.processes import DATABASE_TIMEOUT, StorageServer, Worker
+from tests.torture.postgres import BREAKAGES as POSTGRES_BREAKAGES
+from tests.torture.processes import ZEO_BREAKAGES, Worker
 from tests.torture.proxy import Proxy
 
 #: Seconds after its last ping when a worker that is to be killed is taken for dead.
@@ -37,12 +38,8 @@ CONNECTION_BREAKAGES = {
     "close port": (0.5, 1.5 * DEATH, 2),
     "hold for long": (1.2 * DEATH, 2 * DEATH, 1),
 }
-SERVER_BREAKAGES = {
-    "kill server": (0.0, 1.0, 5),
-    "restart server": (0.0, 1.0, 5),
-    "suspend server": (0.2, 1.7 * DATABASE_TIMEOUT, 2),
-    "disk full": (0.2, 1.5, 2),
-}
+#: What can be done to a server of either kind.
+SERVER_BREAKAGES = {**ZEO_BREAKAGES, **POSTGRES_BREAKAGES}
 
 #: How often each target's turn comes, those of workers aside.
 WEIGHTS = {SERVER: 5, CLIENTS: 1}
@@ -79,11 +76,12 @@ def plan(
     workers: Iterable[str],
     steady: Iterable[str] = (),
     without: Iterable[str] = (),
+    of_server: Mapping[str, tuple[float, float, int]] = ZEO_BREAKAGES,
 ) -> list[Breakage]:
     """What to break in so many seconds: as many things as wanted, or as many as can be.
 
     `workers`: whom all can happen to. `steady`: those that only lose their connections. `without`:
-    kinds that are left out.
+    kinds that are left out. `of_server`: what can be done to the server.
     """
     chance = random.Random(seed)
     kinds_of = {
@@ -92,7 +90,7 @@ def plan(
             *((worker, {**WORKER_BREAKAGES, **CONNECTION_BREAKAGES}) for worker in workers),
             *((worker, CONNECTION_BREAKAGES) for worker in steady),
             (CLIENTS, CONNECTION_BREAKAGES),
-            (SERVER, SERVER_BREAKAGES),
+            (SERVER, of_server),
         )
     }
     weights = {name: WEIGHTS.get(name, WORKER_WEIGHT) for name, kinds in kinds_of.items() if kinds}
@@ -121,9 +119,8 @@ def plan(
 class Breaker:
     """Breaks what is planned, each target in a thread of its own, and mends all in the end."""
 
-    def __init__(
-        self, server: StorageServer, workers: dict[str, Worker], proxies: dict[str, Proxy]
-    ) -> None:
+    def __init__(self, server: Any, workers: dict[str, Worker], proxies: dict[str, Proxy]) -> None:
+        """`server`: a `StorageServer` or a `PostgresServer`."""
         self._server = server
         self._workers = workers
         self._proxies = proxies
@@ -154,6 +151,9 @@ class Breaker:
             "restart server": self._restart_server,
             "suspend server": self._suspend_server,
             "disk full": self._fill_disk,
+            "end backends": self._end_backends,
+            "lock commits": self._lock_commits,
+            "lock objects": self._lock_objects,
         }
 
     def start(self, planned: list[Breakage], clock: Callable[[], float]) -> None:
@@ -233,7 +233,7 @@ class Breaker:
     def _lose_reply(self, target: str, seconds: float) -> None:
         """Somebody will not hear that his commit succeeded."""
         proxy = self._proxies[target]
-        proxy.hold_replies_from(b"tpc_finish")
+        proxy.hold_replies_from(self._server.commit_word)
         proxy.sprung.wait(RECOVERY)
         self._ending.wait(seconds)
         proxy.cut()
@@ -261,13 +261,13 @@ class Breaker:
 
     def _start_server_anew(self, end: Callable[[], None], seconds: float) -> None:
         with self._network:
-            # A client that is accepted and let down again waits for ten seconds.
-            for proxy in self._proxies.values():
+            hidden = list(self._proxies.values()) if self._server.is_to_be_hidden else []
+            for proxy in hidden:
                 proxy.close()
             end()
             self._ending.wait(seconds)
             self._server.start()
-            for proxy in self._proxies.values():
+            for proxy in hidden:
                 proxy.open()
 
     def _suspend_server(self, target: str, seconds: float) -> None:
@@ -275,6 +275,18 @@ class Breaker:
         self._server.suspend()
         self._ending.wait(seconds)
         self._server.resume()
+
+    def _end_backends(self, target: str, seconds: float) -> None:
+        """As an operator does, or a network between the server and some of its clients."""
+        self._server.end_backends()
+
+    def _lock_commits(self, target: str, seconds: float) -> None:
+        """What is committed waits meanwhile, so that its clients may be gone when it is done."""
+        self._server.lock_commits(self._ending, seconds)
+
+    def _lock_objects(self, target: str, seconds: float) -> None:
+        """Whoever changes one of them waits, and gives up after a while."""
+        self._server.lock_objects(self._ending, seconds)
 
     def _fill_disk(self, target: str, seconds: float) -> None:
         self._server.fill_disk()

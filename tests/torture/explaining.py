@@ -91,7 +91,9 @@ class Explanation(NamedTuple):
 #: Those in this process.
 _CLIENTS = "putter|watcher"
 _ANY = "(?s:.*)"
-_DISCONNECTED = r"(ZEO\.Exceptions\.)?ClientDisconnected"
+_DISCONNECTED = (
+    r"(ZEO\.Exceptions\.)?ClientDisconnected|(zc\.async_\.relstorage\.driver\.)?LostError"
+)
 _EVENTS = r"zc\.async\.events"
 #: The text that a client is told when the server's disk is full.
 _TOO_LARGE = r"(?s).*(File too large|No space left).*"
@@ -104,6 +106,8 @@ EXPLAINED = (
     # It began with what the cache had while the server was away: with its own lane as of before the
     # commit whose answer it did not get.
     Explanation("putter", "", r"(ReadC|C)onflictError", _ANY, AWAY),
+    # Somebody keeps a lock of RelStorage's, or its server goes away meanwhile.
+    Explanation("putter", "", r"UnableToLockRows\w+", _ANY, AWAY),
     # The server cannot be reached, or its answer does not come.
     Explanation(_CLIENTS, "", _DISCONNECTED, _ANY, AWAY),
     # The server that refuses to write says why. Readers meet none of it.
@@ -120,6 +124,33 @@ EXPLAINED = (
         AWAY,
     ),
     Explanation(r"ZEO\.asyncio\.client", "Exception for prefetch .*", _DISCONNECTED, _ANY, AWAY),
+    # Two changed the same entry of a BTree, to values of different types: ZODB compares them before
+    # it says that this is a conflict. With ZEO, the server does that.
+    Explanation(
+        r"ZODB\.ConflictResolution",
+        "Unexpected error while trying to resolve conflict on .*",
+        "TypeError",
+        "'<' not supported between instances of '(bytes|tuple)' and '(bytes|tuple)'",
+    ),
+    Explanation(r"relstorage\.storage\.load", "Failed to prefetch.*", _DISCONNECTED, _ANY, AWAY),
+    # DB.open does not take back a connection whose storage could not begin, and counts it as open
+    # until it is collected.
+    Explanation(r"ZODB\.DB", r"DB\.open\(\) has \d+ open connections .*", "", "", AWAY),
+    # RelStorage tells of each try to reach the server, and to ask who has a lock.
+    Explanation(
+        r"relstorage\.adapters\.connections",
+        "(Reconnect|Failed to borrow a store connection).*",
+        _DISCONNECTED,
+        _ANY,
+        AWAY,
+    ),
+    Explanation(
+        r"relstorage\.adapters\.locker",
+        "Failed to get lock debug info.*",
+        _DISCONNECTED,
+        _ANY,
+        AWAY,
+    ),
     # The connection ended while a transaction sent what it stores. Nothing of it takes effect: its
     # client refuses to vote on another connection than the one it began on, ...
     Explanation(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import persistent
 import transaction.interfaces
 import ZEO.Exceptions
+from relstorage.adapters.interfaces import UnableToAcquireLockError
 
 import zc.async_.clock
 from tests.processes import Entry
@@ -26,7 +27,8 @@ PARTS = 3
 
 #: A commit that the storage refuses for another reason than a conflict is not tried again by
 #: default, so a job may fail if the disk is full. That is how a client of ZEO hears of it.
-REFUSALS = (OSError, ZEO.Exceptions.ServerException)
+#: The last one is RelStorage's: locks that somebody keeps are asked for five times, in no time.
+REFUSALS = (OSError, ZEO.Exceptions.ServerException, UnableToAcquireLockError)
 
 
 class Place(NamedTuple):

@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import transaction
-import ZEO.Exceptions
 
+import zc.async_.relstorage
 import zc.async_.zeo
-from benchmarks.storages import Server, add_queue
+from benchmarks.storages import add_queue
 from benchmarks.workers import wait_until
 from tests.processes import queue_of
 from tests.torture import breaking, explaining, places, report, verdict
 from tests.torture.faults import Fault
+from tests.torture.postgres import PostgresServer
 from tests.torture.processes import PATIENCE, Settings, StorageServer, Worker
 from tests.torture.proxy import Proxy
 from tests.torture.putting import Putter, prepare
 from tests.torture.stalls import StallWatch
 from tests.torture.watching import Watcher
+from zc.async_ import utils
 
 #: Workers that are killed and suspended.
 WORKERS = {
@@ -51,6 +53,11 @@ LONGEST_DRAIN = 240.0
 PAUSE = 0.2
 
 
+#: What serves the database, by the names of storages. A FileStorage needs nothing: see `alone`.
+SERVERS: dict[str, Any] = {"zeo": StorageServer, "relstorage": PostgresServer}
+STORAGES = ("zeo", "relstorage", "file")
+
+
 class Options(NamedTuple):
     """What is wanted."""
 
@@ -60,6 +67,7 @@ class Options(NamedTuple):
     kills: int
     without: tuple[str, ...] = ()
     keep: bool = False
+    storage: str = "zeo"
 
 
 def options(arguments: list[str]) -> Options:
@@ -70,31 +78,40 @@ def options(arguments: list[str]) -> Options:
     parser.add_argument("--jobs", type=int, help="put at most so many (by default 40 a second)")
     parser.add_argument("--kills", type=int, help="break so much (by default four in five seconds)")
     parser.add_argument("--without", default="", help="kinds of breakages to leave out: a,b,c")
+    parser.add_argument("--storage", choices=STORAGES, default="zeo")
     parser.add_argument("--keep", action="store_true", help="keep the logs in any case")
     found = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 32) if found.seed is None else found.seed
     jobs = int(found.seconds * JOBS_RATE) if found.jobs is None else found.jobs
     kills = int(found.seconds * KILLS_RATE) if found.kills is None else found.kills
     without = tuple(name.strip() for name in found.without.split(",") if name.strip())
-    return Options(found.seconds, seed, jobs, kills, without, found.keep)
+    return Options(found.seconds, seed, jobs, kills, without, found.keep, found.storage)
 
 
 def main(arguments: list[str]) -> int:
     """Torture, print what came of it, and return the exit code."""
     wanted = options(arguments)
-    print(f"seed {wanted.seed}", flush=True)
+    print(f"{wanted.storage}, seed {wanted.seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="zc.async-torture-"))
     # What libraries tell of lost connections.
     logging.basicConfig(filename=folder / "clients.log", level=logging.INFO)
     good = False
     try:
-        good = Torture(wanted, folder).run()
+        good = _torture(wanted, folder).run()
     finally:
         if good and not wanted.keep:
             shutil.rmtree(folder)
         else:
             print(f"logs and database are kept in {folder}", flush=True)
     return 0 if good else 1
+
+
+def _torture(wanted: Options, folder: Path) -> Any:
+    if wanted.storage == "file":
+        from tests.torture.alone import LoneTorture
+
+        return LoneTorture(wanted, folder)
+    return Torture(wanted, folder)
 
 
 class Torture:
@@ -109,12 +126,13 @@ class Torture:
     def run(self) -> bool:
         """Do all of it; return whether all went well."""
         with contextlib.ExitStack() as stack:
-            self._server = StorageServer(self._folder)
+            self._server = SERVERS[self._options.storage](self._folder)
             stack.callback(self._server.leave)
             self._server.start()
-            database = stack.enter_context(Server(self._server.address).database())
+            database = stack.enter_context(self._server.database())
             # By it nothing is put: nobody else would see to that.
             zc.async_.zeo.watch(database)
+            zc.async_.relstorage.watch(database)
             add_queue(database)
             with database.transaction() as connection:
                 prepare(connection, PUTTERS)
@@ -133,11 +151,13 @@ class Torture:
         }
 
     def _client_database(self) -> Any:
-        return Server(self._proxies[breaking.CLIENTS].address).database()
+        return self._server.database(self._proxies[breaking.CLIENTS].address[1])
 
     def _start_workers(self, stack: contextlib.ExitStack) -> None:
         self._workers = {
-            name: Worker(name, self._folder, self._proxies[name].address, settings)
+            name: Worker(
+                name, self._folder, self._server.spec(self._proxies[name].address[1]), settings
+            )
             for name, settings in {**WORKERS, **STEADY_WORKERS}.items()
         }
         self._started = time.time()
@@ -150,7 +170,7 @@ class Torture:
             agents = queue_of(view()).dispatchers.values()
             return sum(bool(one.activated) for one in agents) == len(self._workers)
 
-        with _views(database) as view:
+        with views(database) as view:
             wait_until(all_active, PATIENCE, PAUSE)
 
     def _break_while_jobs_are_put(self, database: Any, clients: Any) -> None:
@@ -174,6 +194,7 @@ class Torture:
             WORKERS,
             STEADY_WORKERS,
             self._options.without,
+            self._server.breakages,
         )
         beginning = time.monotonic()
         for thread in (*self._putters, self._watcher, self._stalls):
@@ -188,7 +209,7 @@ class Torture:
 
     def _end(self, database: Any) -> None:
         began = time.monotonic()
-        with _views(database) as view:
+        with views(database) as view:
             drained = self._drain(view)
             self._watcher.stop()
             self._stalls.stop()
@@ -201,7 +222,7 @@ class Torture:
         end = time.monotonic() + LONGEST_DRAIN
         before, since = None, time.monotonic()
         while (now := time.monotonic()) < end and now - since < NO_PROGRESS:
-            state = _state_of_what_is_left(view)
+            state = state_of_what_is_left(view)
             if not state:
                 return True
             if state != before:
@@ -243,7 +264,7 @@ class Torture:
             print(f"\n{report.details(self._folder, self._faults)}\n", flush=True)
 
 
-def _state_of_what_is_left(view: Any) -> set[Any]:
+def state_of_what_is_left(view: Any) -> set[Any]:
     """Changes when something goes on, and is empty when all has ended.
 
     What cannot be read changes nothing: the verdict tells of it.
@@ -254,16 +275,17 @@ def _state_of_what_is_left(view: Any) -> set[Any]:
         return {(job._p_oid, job.status, job.claim_token) for job in jobs} or set(
             verdict.left_behind(connection)
         )
-    except ZEO.Exceptions.ClientDisconnected as error:
+    except utils.DISCONNECTED_ERRORS as error:
         # The connection to the server that was killed, a moment ago.
         return {str(error)}
 
 
 @contextlib.contextmanager
-def _views(database: Any) -> Iterator[Any]:
+def views(database: Any) -> Iterator[Any]:
     """Calls give the connection with a view that is as new as can be."""
     manager = transaction.TransactionManager()
     connection = database.open(manager)
+    zc.async_.relstorage.guard(connection)
 
     def view() -> Any:
         manager.begin()

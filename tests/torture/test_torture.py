@@ -23,7 +23,7 @@ from ZODB.utils import z64
 import zc.async_.configure
 import zc.async_.testing
 import zc.twist
-from benchmarks.storages import Server, server
+from benchmarks.storages import server
 from benchmarks.workers import wait_until
 from tests.processes import queue_of, write_line
 from tests.races.parties import Dispatcher, make_queue
@@ -619,7 +619,7 @@ def test_a_full_disk_refuses_no_commit_that_was_voted_for(tmp_path):
     running.start()
     with contextlib.ExitStack() as stack:
         stack.callback(running.leave)
-        database = stack.enter_context(Server(running.address).database())
+        database = stack.enter_context(running.database())
         with database.transaction() as connection:
             # The limit is that of the server's log, too, which tells of each refusal.
             connection.root()["text"] = "x" * 10_000_000
@@ -642,9 +642,9 @@ def test_a_full_disk_refuses_no_commit_that_was_voted_for(tmp_path):
 class SlowlyFilled(StorageServer):
     """There is time for commits between the look at the file and the limit."""
 
-    def _limit(self, size):
+    def _limit(self, process, size):
         time.sleep(0.05)
-        super()._limit(size)
+        super()._limit(process, size)
 
 
 class CommitsUntilTold(threading.Thread):
@@ -696,7 +696,7 @@ def test_stalls_are_looked_for_until_nobody_wants_it_any_more(tmp_path):
 
 
 def test_of_a_worker_that_ended_by_itself_its_last_lines_are_told(tmp_path):
-    worker = Worker("worker-1", tmp_path, ("127.0.0.1", 1), Settings(1, "no number", 1))
+    worker = Worker("worker-1", tmp_path, "zeo:127.0.0.1:1", Settings(1, "no number", 1))
     worker.start()
     wait_until(lambda: worker.ended is not None, 30, 0.05)
     told = worker.how_it_ended()

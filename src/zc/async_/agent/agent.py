@@ -18,6 +18,9 @@ from zc.async_.job import as_labels, composition
 from zc.async_.storing import Located, callables, originals
 from zc.twist.showing import show
 
+#: How many coroutines an agent runs at once, if nobody says otherwise.
+COROUTINE_SIZE = 100
+
 
 class Running(persistent.Persistent):
     """The claimed jobs of an agent. Its dispatcher writes it, or the sibling that buries that."""
@@ -62,10 +65,13 @@ class Books(persistent.Persistent):
             jar.readCurrent(agents)
         return True
 
-    def _claiming_here(self) -> AbstractContextManager[None]:
-        """Have claims be for the labels of the agent and its dispatcher, if they name no others."""
+    def _claiming_here(self, coroutines: bool | None = None) -> AbstractContextManager[None]:
+        """Have claims be for the labels of the agent and its dispatcher, if they name no others.
+
+        `coroutines`: True for only those, False for none of them.
+        """
         context: AbstractContextManager[None] = self.queue.claiming_where(
-            self.parent.labels_for(self.owner)
+            self.parent.labels_for(self.owner), coroutines
         )
         return context
 
@@ -209,6 +215,7 @@ class Agent(Located, Books):
     _filter: Any = None
     stored_chooser: Any = None
     _filter_version = 0
+    _coroutine_size = COROUTINE_SIZE
     _labels: tuple[str, ...] = ()
 
     def __init__(
@@ -217,6 +224,7 @@ class Agent(Located, Books):
         filter: Callable[[Any], Any] | int | None = None,
         size: int = 3,
         labels: Iterable[Any] = (),
+        coroutine_size: int = COROUTINE_SIZE,
     ) -> None:
         if isinstance(filter, int):
             # The historic order of arguments, used in documents: (chooser, size).
@@ -224,6 +232,7 @@ class Agent(Located, Books):
         super().__init__()
         self.completed = Completed()
         self.size = size
+        self.coroutine_size = coroutine_size
         self.filter = filter
         self.chooser = chooser
         self.labels = labels
@@ -251,6 +260,17 @@ class Agent(Located, Books):
     def size(self, value: int) -> None:
         utils.check_size("an agent", value)
         self._size = value
+
+    @property
+    def coroutine_size(self) -> int:
+        """See `zc.async_.interfaces.IAgent`."""
+        return self._coroutine_size
+
+    @coroutine_size.setter
+    def coroutine_size(self, value: int) -> None:
+        utils.check_size("the coroutines of an agent", value)
+        if value != self._coroutine_size:
+            self._coroutine_size = value
 
     @property
     def filter(self) -> Any:
@@ -300,16 +320,33 @@ class Agent(Located, Books):
 
     def claimJob(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
-        # Usually the list itself is short enough, and no job needs to be loaded.
-        if len(self.running.jobs) >= self.size and len(self) >= self.size:
+        for_thread, for_coroutine = self._have_room()
+        if not (for_thread or for_coroutine) or not self._may_claim():
             return None
-        if not self._may_claim():
-            return None
-        with self._claiming_here():
+        both = for_thread and for_coroutine
+        with self._claiming_here(None if both else for_coroutine):
             job = self._choose()
         if job is not None:
             self._take(job)
         return job
+
+    def _have_room(self) -> tuple[bool, bool]:
+        """Whether there is a place for a job that needs a thread, and one for a coroutine."""
+        # Usually the list itself is short enough, and no job needs to be loaded.
+        if not self.size:
+            # An operator has paused it.
+            return False, False
+        few = len(self.running.jobs)
+        for_thread, for_coroutine = few < self.size, few < self.coroutine_size
+        if not for_thread or (self.coroutine_size and not for_coroutine):
+            kinds = [job.is_coroutine for job in self]
+            coroutines = sum(kinds)
+            for_thread = len(kinds) - coroutines < self.size
+            for_coroutine = coroutines < self.coroutine_size
+        if self.stored_chooser is not None and not for_thread:
+            # Nobody knows what it claims.
+            for_coroutine = False
+        return for_thread, for_coroutine
 
     def _choose(self) -> Any:
         """Claim and return a job, or return None. For subclasses that prefer some jobs."""
@@ -357,8 +394,11 @@ class Agent(Located, Books):
 class SystemAgent(Agent):
     """Takes the jobs of the system, on behalf of every dispatcher that is active."""
 
+    # Also of those that an older version wrote.
+    _coroutine_size = 0
+
     def __init__(self) -> None:
-        super().__init__(size=2)
+        super().__init__(size=2, coroutine_size=0)
 
     def _choose(self) -> Any:
         return self.queue.claim_for(None, system=True)

@@ -140,7 +140,8 @@ class Poller:
         Else they could be committed after they were given up.
         """
         for name, oids in self._unanswered.oids().items():
-            zc.async_.relstorage.catch_up(self._database.databases[name], oids)
+            if name in self._database.databases:
+                zc.async_.relstorage.catch_up(self._database.databases[name], oids)
 
     def _look_at_clock(self) -> None:
         """Make the poll visit all queues, with a thorough look, if the clock was set back."""

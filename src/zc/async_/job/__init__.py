@@ -28,7 +28,7 @@ from zc.async_.job.job import (
     parallel,
     serial,
 )
-from zc.async_.job.labels import as_labels
+from zc.async_.job.labels import COROUTINE, as_labels
 from zc.async_.job.order import (
     AFTER_ALL,
     GroupKey,
@@ -59,6 +59,7 @@ from zc.async_.storing import record_as
 
 __all__ = [
     "AFTER_ALL",
+    "COROUTINE",
     "FIRST_NUMBER",
     "CallbackProxy",
     "ConditionalCallbackProxy",
