@@ -3,7 +3,8 @@
     python -m tests.torture --seconds 60 --storage zeo
 
 Worker processes run jobs on a ZEO server, or a PostgreSQL server with RelStorage, while processes
-are killed and stopped, connections are cut and the disk is full. (A FileStorage has one process.)
+are killed and stopped, a supervisor and its workers among them, connections are cut and the disk is
+full. (A FileStorage has one process.)
 When all works again and the jobs have been given the time to end, what the database and an
 independent file say is compared with what was promised. What is broken when follows from a seed;
 how that meets the jobs does not: runs of one seed are similar, not the same.
@@ -18,6 +19,7 @@ effect once before that. What it committed before a crash stays, and all of it r
 ``proxy``        the network, which can be cut
 ``processes``    the ZEO server and the workers, which can be killed
 ``postgres``     the PostgreSQL server, and how it is broken
+``crew``         workers of ``zc-async worker``, whose supervisor is killed, too
 ``alone``        the one process of a FileStorage
 ``breaking``     what is broken when
 ``watching``     looks at the quotas meanwhile

@@ -108,9 +108,8 @@ class LoneTorture:
             self._options.seed,
             self._options.seconds,
             self._options.kills,
-            [NAME],
-            without=(*breaking.CONNECTION_BREAKAGES, *self._options.without),
-            of_server=DISK_BREAKAGES,
+            {NAME: breaking.WORKER_BREAKAGES, breaking.SERVER: DISK_BREAKAGES},
+            self._options.without,
         )
         beginning = time.monotonic()
         self._breaker.start(planned, lambda: time.monotonic() - beginning)

@@ -8,11 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from tests.torture.postgres import BREAKAGES as POSTGRES_BREAKAGES
-from tests.torture.processes import ZEO_BREAKAGES, Worker
+from tests.torture.processes import DEATH, ZEO_BREAKAGES
 from tests.torture.proxy import Proxy
-
-#: Seconds after its last ping when a worker that is to be killed is taken for dead.
-DEATH = 2.0
 
 #: Names of the targets that are no workers.
 SERVER, CLIENTS = "server", "clients"
@@ -23,7 +20,9 @@ STALL = "stall"
 #: Nor this: a worker was started for the first time. It is busy with imports while its jobs begin.
 START = "start"
 
-#: What can be done to whom: shortest and longest duration (seconds), and weight.
+#: What can be done to somebody: shortest and longest duration (seconds), and weight.
+Kinds = Mapping[str, tuple[float, float, int]]
+
 WORKER_BREAKAGES = {
     "kill": (0.0, 0.0, 16),
     "kill for long": (DEATH, 2 * DEATH, 4),
@@ -73,25 +72,17 @@ def plan(
     seed: int,
     seconds: float,
     count: int,
-    workers: Iterable[str],
-    steady: Iterable[str] = (),
+    targets: Mapping[str, Kinds],
     without: Iterable[str] = (),
-    of_server: Mapping[str, tuple[float, float, int]] = ZEO_BREAKAGES,
 ) -> list[Breakage]:
     """What to break in so many seconds: as many things as wanted, or as many as can be.
 
-    `workers`: whom all can happen to. `steady`: those that only lose their connections. `without`:
-    kinds that are left out. `of_server`: what can be done to the server.
+    `targets`: what can be done to each. `without`: kinds that are left out.
     """
     chance = random.Random(seed)
     kinds_of = {
         name: {kind: span for kind, span in kinds.items() if kind not in without}
-        for name, kinds in (
-            *((worker, {**WORKER_BREAKAGES, **CONNECTION_BREAKAGES}) for worker in workers),
-            *((worker, CONNECTION_BREAKAGES) for worker in steady),
-            (CLIENTS, CONNECTION_BREAKAGES),
-            (SERVER, of_server),
-        )
+        for name, kinds in targets.items()
     }
     weights = {name: WEIGHTS.get(name, WORKER_WEIGHT) for name, kinds in kinds_of.items() if kinds}
     if not weights:
@@ -119,8 +110,8 @@ def plan(
 class Breaker:
     """Breaks what is planned, each target in a thread of its own, and mends all in the end."""
 
-    def __init__(self, server: Any, workers: dict[str, Worker], proxies: dict[str, Proxy]) -> None:
-        """`server`: a `StorageServer` or a `PostgresServer`."""
+    def __init__(self, server: Any, workers: dict[str, Any], proxies: dict[str, Proxy]) -> None:
+        """`server`: a `StorageServer` or a `PostgresServer`. `workers`: `Worker` or `Crew`."""
         self._server = server
         self._workers = workers
         self._proxies = proxies
@@ -142,6 +133,12 @@ class Breaker:
             "suspend for long": self._suspend,
             "suspend for short": self._suspend,
             "terminate": self._terminate,
+            "kill supervisor": self._kill,
+            "suspend supervisor": self._suspend,
+            "restart supervisor": self._terminate,
+            "reload": self._reload,
+            "kill one": self._kill_one,
+            "suspend one": self._suspend_one,
             "cut": self._cut,
             "hold replies": self._hold_replies,
             "lose reply to commit": self._lose_reply,
@@ -190,7 +187,7 @@ class Breaker:
             with self._counting:
                 self.done[kind] += 1
 
-    def _mend(self, worker: Worker | None) -> None:
+    def _mend(self, worker: Any) -> None:
         """Start a worker that ended though nobody asked it to."""
         if worker is not None and worker.ended is not None:
             self.problems.append(worker.how_it_ended())
@@ -218,6 +215,18 @@ class Breaker:
         finally:
             self._ending.wait(seconds)
             worker.start()
+
+    # -- workers of a supervisor
+
+    def _reload(self, target: str, seconds: float) -> None:
+        self._workers[target].reload()
+
+    def _kill_one(self, target: str, seconds: float) -> None:
+        self._workers[target].kill_one()
+
+    def _suspend_one(self, target: str, seconds: float) -> None:
+        with self._workers[target].one_suspended():
+            self._ending.wait(seconds)
 
     # -- connections
 

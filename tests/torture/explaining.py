@@ -17,6 +17,7 @@ from tests.torture.breaking import (
     START,
     Outage,
 )
+from tests.torture.crew import BREAKAGES as CREW_BREAKAGES
 from tests.torture.faults import Fault
 
 #: Seconds that what was broken goes on to be felt: a client is back 15 s after its server can be
@@ -35,6 +36,7 @@ AWAY = frozenset((*CONNECTION_BREAKAGES, *SERVER_BREAKAGES)) - {"disk full"}
 FULL = frozenset(("disk full",))
 #: What keeps a worker from its pings. A server that is away, or slow to come back, does so too.
 SILENT = AWAY | {
+    *CREW_BREAKAGES,
     "kill",
     "kill for long",
     "suspend for long",
@@ -95,6 +97,7 @@ _DISCONNECTED = (
     r"(ZEO\.Exceptions\.)?ClientDisconnected|(zc\.async_\.relstorage\.driver\.)?LostError"
 )
 _EVENTS = r"zc\.async\.events"
+_WORKERS = r"zc\.async\.worker"
 #: The text that a client is told when the server's disk is full.
 _TOO_LARGE = r"(?s).*(File too large|No space left).*"
 #: The text that a client is told of what a FileStorage reads where it could not write.
@@ -254,6 +257,14 @@ EXPLAINED = (
         _TOO_LARGE,
         *_FULL,
     ),
+    # That is how a supervisor notices it.
+    Explanation(
+        _WORKERS,
+        r"worker \d+ \(process \d+\) was ended by SIGKILL; it is started again in \S+ s",
+        "",
+        "",
+        frozenset(("kill one",)),
+    ),
     # Whether a job may fail with what it failed with, `kinds` says.
     Explanation(_EVENTS, r"(?s)<zc\.async_\.job\.Job .* failed:", _ANY, _ANY),
 )
@@ -311,7 +322,9 @@ def met(whose: str, error: BaseException, when: float) -> Met:
 # -- the logs of workers
 
 _HEAD = re.compile(
-    r"^(?P<when>[\d-]+ [\d:]+),(?P<milliseconds>\d+) (?P<level>[A-Z]+) (?P<logger>\S+) (?P<rest>.*)"
+    r"^(?P<when>[\d-]+ [\d:]+),(?P<milliseconds>\d+) (?P<level>[A-Z]+) "
+    # Those of a supervisor and its workers say first who it is.
+    r"(?:\S+\[\d+\] (?P<named>\S+): |(?P<logger>\S+) )(?P<rest>.*)"
 )
 #: Names of the threads that log: they come before the message, and may have spaces.
 _THREAD = re.compile(
@@ -340,12 +353,13 @@ def logged(folder: Path) -> Iterator[Met]:
 def _logged(head: re.Match[str], tail: list[str]) -> Met:
     when = datetime.datetime.strptime(head["when"], "%Y-%m-%d %H:%M:%S").astimezone()
     seconds = when.timestamp() + int(head["milliseconds"]) / 1000
-    message = _THREAD.sub("", head["rest"])
+    whose = head["named"] or head["logger"]
+    message = head["rest"] if head["named"] else _THREAD.sub("", head["rest"])
     errors = [found for line in tail if (found := _ERROR.match(line))] if _is_error(tail) else []
     if not errors:
-        return Met(head["logger"], message, "", "", seconds)
+        return Met(whose, message, "", "", seconds)
     error, text = errors[-1]["error"], errors[-1]["text"] or ""
-    return Met(head["logger"], message, error, text, seconds, "\n".join(tail))
+    return Met(whose, message, error, text, seconds, "\n".join(tail))
 
 
 def _is_error(tail: list[str]) -> bool:

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import threading
+import urllib.parse
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,17 @@ class PostgresServer:
     def spec(self, port: int) -> str:
         """How a worker finds it by a proxy."""
         return self.zodb(port).spec
+
+    def uri(self, port: int) -> str:
+        """How `zc-async worker` finds it by a proxy."""
+        options = {
+            "keep_history": "false",
+            "driver": "psycopg2",
+            "commit_lock_timeout": LOCK_TIMEOUT,
+            "connect_timeout": DATABASE_TIMEOUT,
+        }
+        query = urllib.parse.urlencode(options)
+        return f"postgresql://postgres:@127.0.0.1:{port}/{self._name}?{query}"
 
     def database(self, port: int | None = None) -> Any:
         """The database for this process."""

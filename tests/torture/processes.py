@@ -39,6 +39,9 @@ from zc.async_.running.retry import RetryCommonForever, RetryCommonFourTimes
 POLL_INTERVAL = 0.3
 PING_INTERVAL = datetime.timedelta(seconds=0.5)
 
+#: Seconds after its last ping when a worker that is to be killed is taken for dead.
+DEATH = 2.0
+
 #: Seconds to wait for a database that is out of reach: the first, step and longest wait.
 BACKOFF = (0.2, 0.2, 1.0)
 
@@ -168,6 +171,10 @@ class StorageServer(FileProcess):
         """How a worker finds it by a proxy."""
         return Server(("127.0.0.1", port)).spec
 
+    def uri(self, port: int) -> str:
+        """How `zc-async worker` finds it by a proxy."""
+        return f"zeo://127.0.0.1:{port}?wait_timeout={DATABASE_TIMEOUT}"
+
     def database(self, port: int | None = None) -> Any:
         """The database for this process, by a proxy if its port is given."""
         return Server(self.address if port is None else ("127.0.0.1", port)).database()
@@ -200,6 +207,9 @@ class Settings(NamedTuple):
 
 class Worker(Process):
     """A process with a dispatcher; it keeps its UUID when it is started again."""
+
+    #: How many dispatchers it has.
+    dispatchers = 1
 
     def __init__(self, name: str, folder: Path, spec: str, settings: Settings) -> None:
         super().__init__(name, folder)
@@ -257,6 +267,11 @@ def configure(settings: Settings) -> None:
     zc.async_.configure.base()
     zope.component.provideHandler(zc.async_.subscribers.AgentInstaller("main", size=settings.size))
     zope.component.provideHandler(PingInstaller(settings.death))
+    be_impatient()
+
+
+def be_impatient() -> None:
+    """Have this process wait less long for a database that is out of reach."""
     for name, policy in (
         ("", ImpatientRetryCommonFourTimes),
         ("callback", ImpatientRetryCommonForever),

@@ -18,10 +18,11 @@ import zc.async_.zeo
 from benchmarks.storages import add_queue
 from benchmarks.workers import wait_until
 from tests.processes import queue_of
-from tests.torture import breaking, explaining, places, report, verdict
+from tests.torture import breaking, crew, explaining, places, report, verdict
+from tests.torture.crew import Crew
 from tests.torture.faults import Fault
 from tests.torture.postgres import PostgresServer
-from tests.torture.processes import PATIENCE, Settings, StorageServer, Worker
+from tests.torture.processes import DEATH, PATIENCE, Settings, StorageServer, Worker
 from tests.torture.proxy import Proxy
 from tests.torture.putting import Putter, prepare
 from tests.torture.stalls import StallWatch
@@ -30,13 +31,16 @@ from zc.async_ import utils
 
 #: Workers that are killed and suspended.
 WORKERS = {
-    "worker-1": Settings(3, 0, breaking.DEATH, ",".join(places.LABELS["worker-1"])),
-    "worker-2": Settings(3, 1, breaking.DEATH, ",".join(places.LABELS["worker-2"])),
+    "worker-1": Settings(3, 0, DEATH, ",".join(places.LABELS["worker-1"])),
+    "worker-2": Settings(3, 1, DEATH, ",".join(places.LABELS["worker-2"])),
 }
 
 #: Workers that only lose their connections. Nobody takes them for dead, and so nobody else takes
 #: care of jobs that they forget.
 STEADY_WORKERS = {"worker-3": Settings(3, 0, 600, ",".join(places.LABELS["worker-3"]))}
+
+#: Those of a supervisor.
+CREW = crew.NAME
 
 PUTTERS = 2
 
@@ -147,19 +151,20 @@ class Torture:
     def _open_network(self, stack: contextlib.ExitStack) -> None:
         self._proxies = {
             name: stack.enter_context(Proxy(self._server.address).running())
-            for name in (*WORKERS, *STEADY_WORKERS, breaking.CLIENTS)
+            for name in (*WORKERS, *STEADY_WORKERS, CREW, breaking.CLIENTS)
         }
 
     def _client_database(self) -> Any:
         return self._server.database(self._proxies[breaking.CLIENTS].address[1])
 
     def _start_workers(self, stack: contextlib.ExitStack) -> None:
-        self._workers = {
+        self._workers: dict[str, Any] = {
             name: Worker(
                 name, self._folder, self._server.spec(self._proxies[name].address[1]), settings
             )
             for name, settings in {**WORKERS, **STEADY_WORKERS}.items()
         }
+        self._workers[CREW] = Crew(self._folder, self._server.uri(self._proxies[CREW].address[1]))
         self._started = time.time()
         for worker in self._workers.values():
             worker.start()
@@ -168,8 +173,9 @@ class Torture:
     def _wait_for_workers(self, database: Any) -> None:
         def all_active() -> bool:
             agents = queue_of(view()).dispatchers.values()
-            return sum(bool(one.activated) for one in agents) == len(self._workers)
+            return sum(bool(one.activated) for one in agents) == wanted
 
+        wanted = sum(worker.dispatchers for worker in self._workers.values())
         with views(database) as view:
             wait_until(all_active, PATIENCE, PAUSE)
 
@@ -191,10 +197,8 @@ class Torture:
             self._options.seed,
             self._options.seconds,
             self._options.kills,
-            WORKERS,
-            STEADY_WORKERS,
+            self._targets(),
             self._options.without,
-            self._server.breakages,
         )
         beginning = time.monotonic()
         for thread in (*self._putters, self._watcher, self._stalls):
@@ -205,6 +209,16 @@ class Torture:
         for putter in self._putters:
             putter.stop()
 
+    def _targets(self) -> dict[str, breaking.Kinds]:
+        connections = breaking.CONNECTION_BREAKAGES
+        return {
+            **{name: {**breaking.WORKER_BREAKAGES, **connections} for name in WORKERS},
+            **dict.fromkeys(STEADY_WORKERS, connections),
+            CREW: {**crew.BREAKAGES, **connections},
+            breaking.CLIENTS: connections,
+            breaking.SERVER: self._server.breakages,
+        }
+
     # -- the end
 
     def _end(self, database: Any) -> None:
@@ -213,6 +227,7 @@ class Torture:
             drained = self._drain(view)
             self._watcher.stop()
             self._stalls.stop()
+            self._end_crew()
             self._judge(view(), drained)
             self._judge_storage(database.storage)
             self._print(view(), time.monotonic() - began, drained)
@@ -230,6 +245,17 @@ class Torture:
             time.sleep(PAUSE)
         return False
 
+    def _end_crew(self) -> None:
+        """All works, so its workers can end in time, and none is left."""
+        for name, worker in self._workers.items():
+            if worker.ended is not None:
+                self._faults.append(("", Fault("broken", worker.how_it_ended())))
+            elif name == CREW:
+                try:
+                    worker.end()
+                except (RuntimeError, TimeoutError) as error:
+                    self._faults.append(("", Fault("broken", f"{name}: {error}")))
+
     def _judge_storage(self, storage: Any) -> None:
         self._faults += [("", fault) for fault in verdict.judge_storage(storage, PATIENCE)]
 
@@ -241,9 +267,6 @@ class Torture:
         self._faults += verdict.judge(connection, self._effects, acknowledged)
         self._faults += [("limited", fault) for fault in self._watcher.faults]
         self._faults += [("", Fault("broken", text)) for text in self._breaker.problems]
-        for worker in self._workers.values():
-            if worker.ended is not None:
-                self._faults.append(("", Fault("broken", worker.how_it_ended())))
         errors = [*self._watcher.met, *explaining.logged(self._folder)]
         for putter in self._putters:
             errors += putter.met

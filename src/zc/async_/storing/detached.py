@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import persistent
+from persistent.wref import WeakRef
 from ZODB._compat import PersistentPickler, PersistentUnpickler
 from ZODB.utils import u64
 
@@ -64,9 +65,21 @@ def _stand_in(kind: Any, oid: bytes, database_name: str) -> Any:
 
 
 def _detached(value: Any) -> Any:
+    if isinstance(value, WeakRef):
+        return _detached_weak(value)
     if not _is_stored(value) or is_detached(value):
         return value
     return _stand_in(type(value), value._p_oid, value._p_jar.db().database_name)
+
+
+def _detached_weak(reference: WeakRef) -> WeakRef:
+    """A weak reference to a detached object, or to nothing."""
+    made: Any = WeakRef.__new__(WeakRef)
+    made.oid = reference.oid
+    found = reference()
+    if found is not None:
+        made._v_ob = _detached(found)
+    return made
 
 
 def copied(value: Any) -> Any:
@@ -77,7 +90,7 @@ def copied(value: Any) -> Any:
     objects: list[Any] = []
 
     def note(found: Any) -> Any:
-        if not _is_stored(found):
+        if not _is_stored(found) and not isinstance(found, WeakRef):
             return None
         objects.append(_detached(found))
         return str(len(objects) - 1)
@@ -104,6 +117,9 @@ def attach(value: Any, connection: Any) -> Any:
     """
 
     def attached(found: Any) -> Any:
+        if isinstance(found, WeakRef):
+            target = found()
+            return found if target is None else WeakRef(attached(target))
         if not is_detached(found):
             return found
         return connection.get_connection(found._p_jar.database_name).get(found._p_oid)
