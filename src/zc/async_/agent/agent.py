@@ -26,6 +26,28 @@ class Running(persistent.Persistent):
     """The claimed jobs of an agent. Its dispatcher writes it, or the sibling that buries that."""
 
     jobs: tuple[Any, ...] = ()
+    #: How many of them were coroutines when they were added: so no job has to be loaded. (Until a
+    #: job starts, it may be edited.)
+    coroutines = 0
+
+    def add(self, job: Any) -> None:
+        """Add a job."""
+        self.jobs += (job,)
+        if job.is_coroutine:
+            self.coroutines += 1
+
+    def remove(self, jobs: Iterable[Any]) -> None:
+        """Remove jobs, all of which are there."""
+        gone = {id(job): job for job in jobs}
+        self.jobs = tuple(job for job in self.jobs if id(job) not in gone)
+        left = self.coroutines - sum(job.is_coroutine for job in gone.values())
+        left = max(0, min(left, len(self.jobs)))
+        if left != self.coroutines:
+            self.coroutines = left
+
+    def remove_all(self) -> None:
+        """Remove all jobs."""
+        self.remove(self.jobs)
 
 
 def _runs(job: Any) -> bool:
@@ -92,7 +114,7 @@ class Books(persistent.Persistent):
             # Somebody may change its labels meanwhile. (`_may_claim` sees to the dispatcher's.)
             self.owner._p_jar.readCurrent(self.owner)
         job.assign_to(self.owner)
-        self.running.jobs += (job,)
+        self.running.add(job)
 
     # -- the claimed jobs
 
@@ -108,14 +130,14 @@ class Books(persistent.Persistent):
     def forget(self, job: Any) -> None:
         """Remove a job from the list, if it is there."""
         if any(running is job for running in self.running.jobs):
-            self.running.jobs = tuple(j for j in self.running.jobs if j is not job)
+            self.running.remove([job])
 
     def take_all(self) -> list[Any]:
         """Take all jobs that have not completed, and put the others into the history."""
         self.keep_books()
         jobs = list(self.running.jobs)
         if jobs:
-            self.running.jobs = ()
+            self.running.remove_all()
         elif self.running._p_jar is not None:
             # This transaction must conflict with a claim that adds a job here and commits first.
             self.running._p_jar.readCurrent(self.running)
@@ -127,12 +149,10 @@ class Books(persistent.Persistent):
 
     def keep_books(self) -> list[Any]:
         """Move completed jobs to the history and drop waiting ones; return those that left."""
-        running = self.running.jobs
         left = self._ended()
         if not left:
             return left
-        gone = {id(job) for job in left}
-        self.running.jobs = tuple(job for job in running if id(job) not in gone)
+        self.running.remove(left)
         for job in left:
             if job.status == COMPLETED and job.agent is self.owner:
                 self._tell_completed(job)
@@ -332,21 +352,25 @@ class Agent(Located, Books):
 
     def _have_room(self) -> tuple[bool, bool]:
         """Whether there is a place for a job that needs a thread, and one for a coroutine."""
-        # Usually the list itself is short enough, and no job needs to be loaded.
         if not self.size:
             # An operator has paused it.
             return False, False
-        few = len(self.running.jobs)
-        for_thread, for_coroutine = few < self.size, few < self.coroutine_size
-        if not for_thread or (self.coroutine_size and not for_coroutine):
-            kinds = [job.is_coroutine for job in self]
-            coroutines = sum(kinds)
-            for_thread = len(kinds) - coroutines < self.size
-            for_coroutine = coroutines < self.coroutine_size
+        threads, coroutines = self.queue.kinds_claimed
+        # Usually the list itself is short enough, and no job needs to be loaded.
+        for_thread = threads and self._counts_less(False, self.size)
+        for_coroutine = coroutines and self._counts_less(True, self.coroutine_size)
         if self.stored_chooser is not None and not for_thread:
             # Nobody knows what it claims.
             for_coroutine = False
         return for_thread, for_coroutine
+
+    def _counts_less(self, coroutines: bool, limit: int) -> bool:
+        """Whether there are fewer jobs of a kind than that."""
+        running = self.running
+        listed = running.coroutines if coroutines else len(running.jobs) - running.coroutines
+        if listed < limit or not limit:
+            return listed < limit
+        return sum(job.is_coroutine is coroutines for job in self) < limit
 
     def _choose(self) -> Any:
         """Claim and return a job, or return None. For subclasses that prefer some jobs."""

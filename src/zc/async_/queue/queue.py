@@ -300,6 +300,12 @@ class Queue(Located, persistent.Persistent):
             self._v_claim = None
             claim.close()
 
+    @property
+    def kinds_claimed(self) -> tuple[bool, bool]:
+        """Whether jobs for threads are handed out now, and coroutines."""
+        claim = self._v_claim
+        return (True, True) if claim is None else (claim.for_threads, claim.for_coroutines)
+
     @contextlib.contextmanager
     def claiming_where(
         self, labels: frozenset[str], coroutines: bool | None = None
