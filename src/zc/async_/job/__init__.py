@@ -6,7 +6,7 @@ queues and agents.
 
 from typing import TYPE_CHECKING, Any
 
-from zc.async_.job import checks, composition, mainprogram, sidecar
+from zc.async_.job import checks, composition, mainprogram, sidecar, yielding
 from zc.async_.job.composition import (
     Parts,
     Progress,
@@ -104,6 +104,7 @@ __all__ = [
     "sort_key",
     "success_or_failure",
     "time_of",
+    "yielding",
 ]
 
 # What databases know by name. A name that is here once stays.
