@@ -1,7 +1,6 @@
 """Real supervisors with real workers, and what their jobs call."""
 
 import contextlib
-import multiprocessing
 import os
 import re
 import signal
@@ -200,26 +199,25 @@ def close_database():
     zc.async_.local.getDispatcher().db.close()
 
 
-def _wait(begun):
-    begun.set()
-    # In pieces: if the signal comes just when one begins, a handler of Python's, such as that of
-    # coverage, is called after it.
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        time.sleep(0.05)
-
-
 def terminated_fork():
-    """Fork a process, and have it end as `multiprocessing` does; return how it ended."""
-    context = multiprocessing.get_context("fork")
-    begun = context.Event()
-    process = context.Process(target=_wait, args=(begun,))
-    process.start()
+    """Fork a process, and have it end as `multiprocessing` does; return how it ended.
+
+    `multiprocessing` itself has coverage, where that is measured, put a handler of its own into the
+    process. It needs locks that other threads of the worker may have when this one forks.
+    """
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.write(writer, b".")
+        time.sleep(PATIENCE / 2)
+        os._exit(1)
     # Python forgets a signal that comes before a forked process has begun.
-    begun.wait(PATIENCE)
-    process.terminate()
-    process.join(PATIENCE)
-    return process.exitcode
+    os.read(reader, 1)
+    os.kill(pid, signal.SIGTERM)
+    _pid, status = os.waitpid(pid, 0)
+    os.close(reader)
+    os.close(writer)
+    return os.waitstatus_to_exitcode(status)
 
 
 def name(*args):
