@@ -76,6 +76,7 @@ class Poller:
         zc.async_.relstorage.watch(database)
         self._connection = database.open(self._manager)
         zc.async_.storing.oids.guard(self._connection)
+        zc.async_.relstorage.take_turns(self._connection)
         listener.ignore(self._connection)
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)

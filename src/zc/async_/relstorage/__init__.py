@@ -4,6 +4,7 @@
 - A connection begins its transactions though the server is away (`guarding`).
 - Commits tell dispatchers, also those of other processes, what they change (`notifying`,
   `listening`).
+- Workers of a process take turns to commit (`turns`).
 - Whoever tries again waits first if another transaction held a lock (`locks`).
 - What became of a commit whose answer was lost is known after `catching_up`.
 
@@ -16,6 +17,7 @@ from zc.async_.relstorage.guarding import FetchedOids, guard, rest
 from zc.async_.relstorage.listening import Listening, can_listen
 from zc.async_.relstorage.locks import pause
 from zc.async_.relstorage.snapshots import newest_seen
+from zc.async_.relstorage.turns import take_turns
 from zc.async_.relstorage.watching import watch
 
 __all__ = [
@@ -27,5 +29,6 @@ __all__ = [
     "newest_seen",
     "pause",
     "rest",
+    "take_turns",
     "watch",
 ]
