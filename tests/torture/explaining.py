@@ -331,6 +331,13 @@ _THREAD = re.compile(
     r"^(zc\.async dispatcher \S+|zc\.async \S+|\('[\d.]+', \d+\) zeo client networking thread"
     r"|MainThread|Thread-\d+( \(\w+\))?|Dummy-\d+) "
 )
+#: What psycopg2 prints by itself, behind whatever was logged last, if the server ends in the middle
+#: of its answer.
+_PRINTED = re.compile(
+    r"^psycopg2\.errors\.\w+: [^\n]*\n+The above exception was the direct cause[^\n]*\n+"
+    r"SystemError: <function decode at [^\n]*> returned a result with an exception set\n?",
+    re.MULTILINE,
+)
 #: The last line of a traceback.
 _ERROR = re.compile(r"^(?P<error>[A-Za-z_][\w.]*)(: (?P<text>.*))?$")
 
@@ -353,6 +360,7 @@ def logged(folder: Path) -> Iterator[Met]:
 def _logged(head: re.Match[str], tail: list[str]) -> Met:
     when = datetime.datetime.strptime(head["when"], "%Y-%m-%d %H:%M:%S").astimezone()
     seconds = when.timestamp() + int(head["milliseconds"]) / 1000
+    tail = _PRINTED.sub("", "\n".join(tail)).splitlines()
     whose = head["named"] or head["logger"]
     message = head["rest"] if head["named"] else _THREAD.sub("", head["rest"])
     errors = [found for line in tail if (found := _ERROR.match(line))] if _is_error(tail) else []

@@ -154,3 +154,27 @@ def test_a_future_that_nobody_asked_is_explained_by_a_lost_connection(tmp_path):
     cut = explaining.Outage("cut", "worker-1", met.when - 1, met.when - 1)
     assert list(explaining.unexplained([met], [cut])) == []
     assert len(list(explaining.unexplained([met], []))) == 1
+
+
+def test_what_psycopg2_prints_is_no_part_of_what_was_logged(tmp_path):
+    (tmp_path / "worker-1.1.log").write_text(
+        "2026-11-27 22:00:05,195 ERROR ZODB.Connection MainThread Couldn't load state for Ping\n"
+        "Traceback (most recent call last):\n  File\n"
+        "zc.async_.relstorage.driver.LostError: server closed the connection\n"
+        "psycopg2.errors.AdminShutdown: terminating connection\n\n\n"
+        "The above exception was the direct cause of the following exception:\n\n"
+        "SystemError: <function decode at 0x7f58> returned a result with an exception set\n"
+    )
+    (met,) = explaining.logged(tmp_path)
+    assert met.error == "zc.async_.relstorage.driver.LostError"
+    assert "SystemError" not in met.traceback
+
+
+def test_what_a_supervised_worker_logs_is_read_too(tmp_path):
+    (tmp_path / "workers.2.log").write_text(
+        "2026-11-27 22:00:05,195 ERROR worker-1[77] zc.async.events: dispatcher 5 is dead; its "
+        "jobs are handed back\n"
+    )
+    (met,) = explaining.logged(tmp_path)
+    assert (met.target, met.whose) == ("workers", "zc.async.events")
+    assert met.message == "dispatcher 5 is dead; its jobs are handed back"
