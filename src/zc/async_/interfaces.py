@@ -831,6 +831,12 @@ class IAgent(ISizedSequence):
     jobs run (`IJob.needs`), besides what `IDispatcherAgents.labels` says. It is a sorted tuple of
     str, empty by default, and may be set at any time to what `needs` may be set to.
 
+    An agent may have an attribute `coroutine_size`, as those of this package do: how many jobs it
+    runs at once whose callable is a coroutine function. It is 100 by default, 0 if it takes none,
+    and may be set at any time. While they wait they need no thread and no connection, so there may
+    be thousands. Those of an agent with a chooser start only while there is a place for others,
+    too.
+
     Iteration, `len`, `in` and indices cover the claimed jobs that have not completed, except jobs
     that wait for another job. An agent without such jobs is false.
     """
@@ -838,7 +844,10 @@ class IAgent(ISizedSequence):
     name = Attribute("Its name in its `IDispatcherAgents`.")
     parent = Attribute("The `IDispatcherAgents`.")
     queue = Attribute("The `IQueue`.")
-    size = Attribute("How many jobs it runs at once, 3 by default; 0 pauses it.")
+    size = Attribute(
+        "How many jobs it runs at once, 3 by default; coroutine functions are not counted, where "
+        "the agent has a `coroutine_size`. 0 pauses it: it takes no coroutines either."
+    )
     filter = Attribute(
         "None, or a callable that takes a waiting job and says whether this agent may run it. It "
         "is called once for a job, and again when the job or the filter is changed. If it raises, "

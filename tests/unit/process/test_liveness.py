@@ -88,8 +88,43 @@ def test_a_killed_process_is_gone_at_once_and_another_can_follow(process):
     holder = liveness.hold(UUID)
     assert holder.mark != process.holder.mark
     assert not liveness.is_gone(holder)
-    # Of the old one nothing is known any more but that it is not this one: who followed it knew.
-    assert not liveness.is_gone(process.holder)
+    # Who followed it may end before his record takes the place of the old one.
+    assert liveness.is_gone(process.holder)
+
+
+def test_of_some_that_followed_each_other_all_are_known(folder, monkeypatch):
+    monkeypatch.setattr(liveness, "EARLIER", 3)
+    holders = []
+    for _process in range(6):
+        holders.append(liveness.hold(UUID))
+        liveness.release(UUID)
+    assert [liveness.is_gone(holder) for holder in holders] == [False, False, *[True] * 4]
+    present = liveness.hold(UUID)
+    assert [liveness.is_gone(holder) for holder in holders] == [*[False] * 3, *[True] * 3]
+    assert not liveness.is_gone(present)
+    # Somebody has put something else there.
+    liveness.release(UUID)
+    with open(present.path, "wb") as file:
+        file.write(b"\xff\n\n x y z\n" * 1000)
+    assert not liveness.is_gone(present)
+    assert liveness.hold(UUID).mark != present.mark
+
+
+def test_who_follows_one_that_lives_knows_of_those_before(process):
+    process.kill()
+    process.wait()
+    second = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(HOLD)],
+        env={**os.environ, "ZC_ASYNC_UUID": instanceuuid.UUID_PATH},
+        input="",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # It has ended without a trace in the database, where there is the first one's name.
+    assert Holder(*second.stdout.split()).mark != process.holder.mark
+    assert liveness.hold(UUID) is not None
+    assert liveness.is_gone(process.holder)
 
 
 def test_a_process_that_let_go_makes_room(process):

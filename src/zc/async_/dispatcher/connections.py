@@ -8,6 +8,7 @@ import functools
 import threading
 from typing import Any
 
+import zc.async_.relstorage
 from zc.async_.interfaces import AsyncError
 from zc.async_.storing import oids
 from zc.async_.threadlocal import local
@@ -76,6 +77,7 @@ def close_for_worker(connection: Any) -> None:
 
 def _guard(connection: Any) -> None:
     oids.guard(connection)
+    zc.async_.relstorage.take_turns(connection)
     connection.close = _Refusal(connection)
     connection.get_connection = functools.partial(
         _get_guarded, connection, connection.get_connection

@@ -217,7 +217,15 @@ class Dispatcher(Reports):
         lost, completed = self._returns.take_unwritten()
         held_of = self._pools.held()
         held = frozenset(key for keys in held_of.values() for key in keys)
-        plan = Plan(self._pools.busy(), lost, completed, held, self.poll_interval, held_of)
+        plan = Plan(
+            self._pools.busy(),
+            lost,
+            completed,
+            held,
+            self.poll_interval,
+            held_of,
+            self._pools.coroutines(),
+        )
         if self._schedule.threaded:
             self.reactor.callInThread(self._poll_in_thread, plan)
         else:

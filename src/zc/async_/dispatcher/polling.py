@@ -76,6 +76,7 @@ class Poller:
         zc.async_.relstorage.watch(database)
         self._connection = database.open(self._manager)
         zc.async_.storing.oids.guard(self._connection)
+        zc.async_.relstorage.take_turns(self._connection)
         listener.ignore(self._connection)
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
@@ -140,7 +141,8 @@ class Poller:
         Else they could be committed after they were given up.
         """
         for name, oids in self._unanswered.oids().items():
-            zc.async_.relstorage.catch_up(self._database.databases[name], oids)
+            if name in self._database.databases:
+                zc.async_.relstorage.catch_up(self._database.databases[name], oids)
 
     def _look_at_clock(self) -> None:
         """Make the poll visit all queues, with a thorough look, if the clock was set back."""

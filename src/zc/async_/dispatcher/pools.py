@@ -50,6 +50,10 @@ class Pools:
         """How many places of each agent are taken."""
         return {(pool.queue_name, pool.agent_name): pool.busy for pool in self.all()}
 
+    def coroutines(self) -> dict[AgentKey, int]:
+        """How many places for coroutines are taken of each agent."""
+        return {(pool.queue_name, pool.agent_name): pool.coroutines for pool in self.all()}
+
     def at_work(self) -> list[Task]:
         """The tasks that were handed to threads and not taken back yet."""
         return [task for pool in self.all() for task in pool.working.values()]
@@ -84,7 +88,9 @@ class Pools:
         if not outcome.failed:
             self._let_go_of_removed(outcome.info)
         self.places = sum(outcome.sizes.values()) or self.places
-        self._allow_connections(self.places + SPARE_CONNECTIONS)
+        # Steps of coroutines have as many threads as other jobs, at most.
+        parts = 2 if any(pool.coroutines for pool in self.all()) else 1
+        self._allow_connections(parts * self.places + SPARE_CONNECTIONS)
 
     def _let_go_of_removed(self, names: Collection[str]) -> None:
         """End the threads for queues that no longer exist, once their jobs have ended.

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from zc.async_.dispatcher import steps
 from zc.async_.dispatcher.plans import AgentKey, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId, Pool, Task, Worker
 from zc.async_.dispatcher.records import Records, reported
@@ -60,10 +61,19 @@ class Returns:
             self._completed.setdefault(key, []).extend(task.completed)
         for other, outcome in task.outcomes.items():
             self._records.job_ended(reported(other), outcome)
-        if task.deferred is not None:
+        if task.step is not None:
+            self._take_step(pool, task)
+        elif task.deferred is not None:
             self._await(pool, task)
         elif not task.lost:
             self.ended += 1
+
+    def _take_step(self, pool: Pool, task: Task) -> None:
+        if task.lost or not self._dispatcher.goes_on():
+            # The job could not be loaded, say, or its thread or the dispatcher has ended.
+            steps.give_up(pool, task)
+        else:
+            steps.step_done(pool, task)
 
     # -- jobs that wait
 
@@ -76,12 +86,18 @@ class Returns:
             self._dispatcher.reactor.callFromThread(self._resume, pool, task)
 
         waited_for = task.deferred
+        if not (isinstance(waited_for, Deferred) or self._dispatcher.goes_on()):
+            # None of its code has run, and none may now.
+            pool.give_up(task)
+            waited_for.close()
+            return
         if not isinstance(waited_for, Deferred):
-            waited_for = Deferred.fromCoroutine(waited_for)
+            waited_for = steps.begin(self._dispatcher, pool, task)
         waited_for.addBoth(fired)
 
     def _resume(self, pool: Pool, task: Task) -> None:
-        if self._dispatcher.goes_on():
+        # During a step of the coroutine the task does not wait: whoever takes that goes on.
+        if self._dispatcher.goes_on() and pool.waiting.get(task.key) is task:
             pool.hand(task)
 
     # -- what a poll writes

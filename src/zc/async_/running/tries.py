@@ -183,7 +183,11 @@ class _Run:
         try:
             setup_info = job.setUp()
             call = find_callable(job)
-            result = call(*job.stored_args, *self._args, **{**job.stored_kwargs, **self._kwargs})
+            args, kwargs = job.stored_args, job.stored_kwargs
+            if job.is_coroutine and self._hold.is_claimed:
+                # Its code runs in the thread of the reactor.
+                call, args, kwargs = job.detached_call(call)
+            result = call(*args, *self._args, **{**kwargs, **self._kwargs})
             self._hold.check_is_open()
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()
