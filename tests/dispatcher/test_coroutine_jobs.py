@@ -4,14 +4,18 @@ import functools
 import threading
 
 import pytest
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import CancelledError, DeferredList
 from twisted.internet.task import deferLater
-from ZODB.POSException import ConflictError
+from ZEO.Exceptions import ClientDisconnected
+from ZODB.POSException import ConflictError, ReadConflictError
 
 from tests.dispatcher import work
-from zc.async_ import local
-from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
+from zc.async_ import local, utils
+from zc.async_.dispatcher.ending import join_workers
+from zc.async_.dispatcher.pool import Pool
+from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING, AsyncError
 from zc.async_.job import Job, NeverRetry
+from zc.async_.storing import detached
 from zc.async_.storing.detached import DetachedObjectError
 from zc.async_.threadlocal import NoJobError
 from zc.twist import Failure
@@ -125,6 +129,75 @@ async def end_thread(counter):
 def exit_thread(counter):
     increase(counter)
     raise SystemExit
+
+
+def wait_for_the_stop(counter):
+    """Return when the dispatcher has told its threads to end."""
+    work.happened.append("step")
+    (pool,) = [pool for pool in local.getDispatcher().pools() if pool.agent_name == "main"]
+    while not pool.stopped:
+        work.gate.wait(0.001)
+
+
+async def go_on_for_ever(counter):
+    await local.in_worker(wait_for_the_stop, counter)
+    while True:
+        try:
+            await local.in_worker(increase, counter)
+        except AsyncError as error:
+            work.happened.append(str(error))
+
+
+async def tidy_up():
+    try:
+        await work.defer()
+    except CancelledError:
+        work.happened.append("cancelled")
+        raise
+
+
+async def nest(depth):
+    work.happened.append("nest")
+    value = []
+    for _level in range(depth):
+        value = [value]
+    return value
+
+
+class Untidy(Job):
+    """Its tearDown fails."""
+
+    def tearDown(self, setup_info):
+        raise ValueError("untidy")
+
+    def leave_thread(self):
+        work.happened.append("left")
+
+
+async def go_on_elsewhere(counter):
+    await work.defer()
+    threads.append(threading.current_thread())
+    return await local.in_worker(increase, counter)
+
+
+def disconnect(counter):
+    work.happened.append("disconnected")
+    if len(work.happened) < 8:
+        raise ClientDisconnected
+    return increase(counter)
+
+
+async def begin_and_cancel(counter):
+    first = local.in_worker(increase, counter)
+    second = local.in_worker(increase, counter, by=10)
+    third = local.in_worker(increase, counter, by=100)
+    second.addErrback(lambda failure: None)
+    second.cancel()
+    return await first, await third
+
+
+def look_directly(counter):
+    return counter.count
 
 
 def many(number):
@@ -249,7 +322,8 @@ def test_there_are_no_more_at_once_than_the_agent_has_places_for(
     work.deferreds.pop(0).callback(1)
     settle(lambda: len(work.deferreds) == 2)
     client.manager.begin()
-    assert [job.status for job in jobs] == [COMPLETED, ACTIVE, ACTIVE, PENDING]
+    # (They may have begun in another order than they were put.)
+    assert sorted(job.status for job in jobs) == [ACTIVE, ACTIVE, COMPLETED, PENDING]
     for _job in range(3):
         settle(lambda: work.deferreds)
         work.deferreds.pop(0).callback(1)
@@ -366,3 +440,112 @@ def test_an_edited_job_knows_what_it_calls(client):
     assert job.is_coroutine
     job.callable = functools.partial
     assert not job.is_coroutine
+
+
+def test_a_stop_during_a_step_ends_all_threads(dispatcher, put, settle, counter):
+    put(Job(go_on_for_ever, counter))
+    settle(lambda: work.happened)
+    dispatcher.deactivate()
+    assert join_workers(dispatcher, 60) == []
+    # It is told so once, however often it tries.
+    assert len(work.happened) <= 3
+    assert counter.count == 0
+
+
+def test_a_stop_cancels_coroutines(dispatcher, put, settle, client):
+    job = put(Job(tidy_up))
+    settle(lambda: work.deferreds)
+    dispatcher.deactivate()
+    assert work.happened == ["defer", "cancelled"]
+    client.manager.begin()
+    assert job.status == PENDING
+
+
+def test_so_does_a_reassignment(dispatcher, put, settle, client, completed):
+    job = put(Job(tidy_up))
+    settle(lambda: work.deferreds)
+    work.deferreds.clear()
+    client.manager.begin()
+    client.queue.dispatchers[dispatcher.UUID]["main"].forget(job)
+    client.queue.putBack(job)
+    client.manager.commit()
+    settle(lambda: "cancelled" in work.happened and work.deferreds)
+    work.deferreds.pop().callback(None)
+    completed(job)
+    settle(lambda: not any(pool.busy for pool in dispatcher.pools()))
+
+
+@pytest.mark.parametrize("depth", [3, 100_000])
+def test_a_result_is_looked_into_once_the_coroutine_has_ended(
+    dispatcher, put, ended, depth, monkeypatch, caplog
+):
+    """What goes wrong there does not make it run again."""
+    attach = detached.attach
+
+    def conflict_first(value, connection):
+        monkeypatch.setattr(detached, "attach", attach)
+        raise ReadConflictError
+
+    monkeypatch.setattr(detached, "attach", conflict_first)
+    result = ended(put(Job(nest, depth)))
+    assert work.happened == ["nest"]
+    assert (result == [[[[]]]]) == (depth == 3)
+    assert isinstance(result, Failure) == (depth != 3)
+
+
+def test_a_tear_down_that_fails_changes_nothing(dispatcher, put, ended, counter, caplog):
+    job = put(Untidy(increase_twice, counter))
+    assert ended(job) == (1, 11)
+    # After the beginning and after each function.
+    assert work.happened == ["left"] * 3
+    assert "tearDown of" in caplog.text
+
+
+def test_outages_are_waited_for(dispatcher, put, ended, counter, monkeypatch):
+    monkeypatch.setattr(utils, "DISCONNECTED_BACKOFF", (0, 0, 0))
+    assert ended(put(Job(conflict, counter, disconnect))) is None
+    assert counter.count == 1
+
+
+def test_another_thread_may_fire_what_is_awaited(
+    dispatcher, put, settle, ended, counter, monkeypatch
+):
+    job = put(Job(go_on_elsewhere, counter))
+    settle(lambda: work.deferreds)
+    taking = []
+    take_step = Pool.take_step
+    monkeypatch.setattr(
+        Pool,
+        "take_step",
+        lambda *args: taking.append(threading.current_thread()) or take_step(*args),
+    )
+    thread = threading.Thread(target=work.deferreds.pop().callback, args=(None,))
+    thread.start()
+    thread.join()
+    assert ended(job) == 1
+    assert threads == [thread]
+    assert taking == [threading.main_thread()]
+
+
+def test_a_function_whose_call_was_cancelled_is_not_called(dispatcher, put, ended, counter):
+    assert ended(put(Job(begin_and_cancel, counter))) == (1, 101)
+
+
+def test_a_function_that_is_no_coroutine_any_more_runs_in_a_worker(
+    put, start_dispatcher, install_agent, ended, counter, monkeypatch
+):
+    job = put(Job(open_it, counter))
+    monkeypatch.setitem(globals(), "open_it", look_directly)
+    install_agent()
+    start_dispatcher()
+    assert ended(job) == 0
+
+
+def test_one_that_has_become_a_coroutine_has_no_objects(
+    put, start_dispatcher, install_agent, ended, counter, monkeypatch
+):
+    job = put(Job(look_directly, counter))
+    monkeypatch.setitem(globals(), "look_directly", open_it)
+    install_agent()
+    start_dispatcher()
+    assert "DetachedObjectError" in str(ended(job))

@@ -203,20 +203,75 @@ def test_what_waits_without_being_waited_for_changes_nothing(claim, client, begi
     assert break_up() == []
 
 
-def test_a_part_that_cannot_be_read_is_passed_over(begin, run_all, break_up, monkeypatch):
-    _first, second = begin(composed("a", "b"), composed("b", "a"))
+def test_parts_that_cannot_be_read_are_passed_over(begin, run_all, break_up, monkeypatch):
+    first, second = begin(composed("a", "b"), composed("b", "a"))
     run_all()
+    awaited_by = deadlocks.yielding.awaited_by
+
+    def fail_at_parts(job):
+        return awaited_by(job) if job in (first, second) else calls.happen_and_fail()
+
     with monkeypatch.context() as patch:
-        patch.setattr(deadlocks.yielding, "all_waiters", calls.happen_and_fail)
+        patch.setattr(deadlocks.yielding, "awaited_by", fail_at_parts)
         assert break_up() == []
     assert break_up() == [(second, "b")]
 
 
-def test_of_ten_thousand_parts_some_are_looked_at(begin, run_all, break_up, monkeypatch):
-    monkeypatch.setattr(deadlocks, "LIMIT", 3)
-    begin(composed("a", *["b"] * 5), composed("b", *["a"] * 5))
+def test_ten_thousand_parts_take_several_looks(begin, run_all, break_up, monkeypatch):
+    monkeypatch.setattr(deadlocks, "LIMIT", 20)
+    monkeypatch.setattr(deadlocks, "LEAST", 10)
+    loaded = []
+    ask = deadlocks._open_below
+    monkeypatch.setattr(deadlocks, "_open_below", lambda job: loaded.append(job) or ask(job))
+    first, second = begin(
+        composed("a", *[part() for _free in range(25)], "b"),
+        composed("b", *[part() for _free in range(35)], "a"),
+    )
     run_all()
-    seen = []
-    monkeypatch.setattr(deadlocks, "_above", lambda queue, job: seen.append(job) or [])
+    for _look in range(3):
+        assert break_up() == []
+    # What was found in an early look is known in a late one.
+    assert break_up() == [(second, "b")]
+    assert len(loaded) <= 80
+    run_all()
+    assert first.status == second.status == COMPLETED
+
+
+def test_those_that_need_the_place_get_it(claim, client, run_all, break_up):
+    """Others that wait longer, or have priority, would have to give it up again."""
+    first = client.put(composed("a", *"bbb"))
+    second, *later = [client.put(composed("b", "a"), priority=9) for _job in range(5)]
+    assert {claim(), claim()} == {first, second}
+    for job in (first, second):
+        job()
+    client.commit()
+    assert claim() is None
+    assert break_up() == [(second, "b")]
+    run_all()
+    assert {job.status for job in (first, second, *later)} == {COMPLETED}
+
+
+def test_an_entry_that_does_not_count_changes_nothing(client, begin, run_all, break_up):
+    needed = part("b")
+    begin(composed("a", needed), composed("b", "a"))
+    run_all()
+    # Somebody helps by hand.
+    needed.quota_names = ()
+    client.commit()
     assert break_up() == []
-    assert len(seen) == 6
+    run_all()
+    assert needed.status == COMPLETED
+
+
+def test_a_quota_that_was_made_smaller_has_room_after_one_look(
+    quotas, client, begin, run_all, break_up
+):
+    quotas["b"].size = 3
+    client.commit()
+    first, *others = begin(composed("a", "b"), *[composed("b", "a") for _job in range(3)])
+    quotas["b"].size = 1
+    client.commit()
+    run_all()
+    assert break_up() == [(job, "b") for job in reversed(others)]
+    run_all()
+    assert {job.status for job in (first, *others)} == {COMPLETED}

@@ -1,5 +1,8 @@
 """Objects that belong to no connection stand for those of a database, and say so."""
 
+import collections
+import sys
+
 import pytest
 import transaction
 from BTrees.OOBTree import OOBTree
@@ -90,3 +93,57 @@ def test_a_weak_reference_to_nothing_stays_one(stored, connection, pass_on):
     assert reference() is None
     (back,) = detached.attach([reference], connection)
     assert back() is None
+
+
+Pair = collections.namedtuple("Pair", "first second")
+
+
+class Stack(list):
+    """A list with an attribute."""
+
+    name = ""
+
+
+def test_so_it_is_in_containers_of_derived_classes(stored, connection):
+    found = stored()
+    stack = Stack([found])
+    stack.name = "name"
+    value = [
+        Pair(found, 2),
+        collections.OrderedDict(one=found),
+        collections.defaultdict(list, one=found),
+        stack,
+        sys.version_info,
+    ]
+    there = detached.detach(value)
+    for one in (there[0].first, there[1]["one"], there[2]["one"], there[3][0]):
+        assert detached.is_detached(one)
+    back = detached.attach(there, connection)
+    assert back == value
+    assert [type(one) for one in back] == [type(one) for one in value]
+    assert back[2]["two"] == []
+    assert back[3].name == "name"
+
+
+def test_so_it_is_among_the_arguments_of_errors(stored):
+    error = detached.detach(KeyError(stored()))
+    assert detached.is_detached(error.args[0])
+
+
+def test_cycles_are_kept(stored):
+    value = [stored(), {}]
+    value[1]["all"] = value
+    there = detached.detach(value)
+    assert there[1]["all"] is there
+    assert detached.is_detached(there[0])
+
+
+def test_objects_of_other_connections_are_those_of_this_one(stored, connection, db):
+    """As arguments that a coroutine had before it began."""
+    found = stored()
+    manager = transaction.TransactionManager()
+    other = db.open(manager)
+    theirs = other.root()["PersistentMapping"]
+    assert detached.attach([theirs], connection) == [found]
+    assert detached.attach(theirs, other) is theirs
+    other.close()

@@ -71,6 +71,7 @@ def close_for_worker(connection: Any) -> None:
     for one in (connection, *connection.connections.values()):
         vars(one).pop("close", None)
         vars(one).pop("get_connection", None)
+        zc.async_.relstorage.leave_turns(one)
     if connection.opened is not None:
         connection.close()
 

@@ -192,7 +192,11 @@ class Dispatcher(Reports):
     def report(self, pool: Pool, worker: Worker, task: Task) -> None:
         """A worker is done with a task. For any thread."""
         self._returns.add(pool, worker, task)
-        self._wake()
+        if task.step is not None and not task.lost:
+            # The coroutine goes on: a poll would have nothing to write.
+            self.reactor.callFromThread(self._woken)
+        else:
+            self._wake()
 
     def pausing(self, event: threading.Event) -> None:
         """A worker waits for an event that a stopped reactor would never set. For any thread."""

@@ -369,4 +369,5 @@ class Poller:
         if utils.is_closed(self._database):
             return
         self._manager.abort()
+        zc.async_.relstorage.leave_turns(self._connection)
         self._connection.close()

@@ -5,6 +5,7 @@ A `Pool` has the threads of one agent and their tasks; it belongs to the reactor
 """
 
 import collections
+import inspect
 import math
 import queue
 import threading
@@ -44,6 +45,8 @@ class Task:
         self.info = info
         #: Whether it takes a place for coroutines.
         self.is_coroutine = is_coroutine
+        #: The Deferred of a coroutine that has begun, to cancel it.
+        self.coroutine: Any = None
         #: The present step of the coroutine, for a worker to do; None if there is none. Those that
         #: come after it. Only for the reactor's thread, but a worker that has the task does `step`.
         self.step: Any = None
@@ -81,6 +84,9 @@ class Pool:
         self.threads: tuple[Worker, ...] = ()
         #: How many of them have been told to end.
         self._ending = 0
+        #: Whether all of them have been told so: then nothing is handed to them any more.
+        self.stopped = False
+        self._left: list[Task] = []
         #: How many threads the agent wants.
         self._size: float = math.inf
         #: How many of `working` are coroutines.
@@ -102,10 +108,14 @@ class Pool:
         return self._coroutines_at_work + sum(t.is_coroutine for t in self.waiting.values())
 
     @property
+    def busy_threads(self) -> int:
+        """How many places for threads are taken by tasks that were handed to them."""
+        return len(self.working) - self._coroutines_at_work
+
+    @property
     def _wanted(self) -> float:
         """How many threads there should be: steps of coroutines wait for one another."""
-        coroutines = self._coroutines_at_work
-        return len(self.working) - coroutines + min(coroutines, max(1, self._size))
+        return self.busy_threads + min(self._coroutines_at_work, max(1, self._size))
 
     def tasks(self) -> tuple[dict[tuple[JobId, int], Task], ...]:
         """All tasks, by job and token."""
@@ -157,6 +167,8 @@ class Pool:
 
     def take_step(self, task: Task, step: Any) -> bool:
         """Have a worker do a step of a coroutine, after those before; False if it cannot be."""
+        if self.stopped:
+            return False
         if task.step is not None:
             task.steps.append(step)
             return True
@@ -167,8 +179,11 @@ class Pool:
         return True
 
     def give_up(self, task: Task) -> None:
-        """Wait no more for a coroutine."""
+        """Wait no more for a Deferred or coroutine."""
         self.waiting.pop(task.key, None)
+        if inspect.iscoroutine(task.deferred):
+            # It has not begun, or its Deferred would have been fired by its end.
+            task.deferred.close()
 
     def ended(self, worker: "Worker") -> None:
         """Note that a thread that was told to end has ended."""
@@ -194,6 +209,8 @@ class Pool:
 
         Deferreds are no longer waited for.
         """
+        self.stopped = True
+        self._left += self.waiting.values()
         self.waiting.clear()
         unstarted = []
         while True:
@@ -205,11 +222,18 @@ class Pool:
                 self._ending -= 1
                 continue
             self._leave_work(task)
-            if not task.fired and task.step is None:
+            if task.deferred is None:
                 unstarted.append(task)
+            else:
+                self._left.append(task)
         for _thread in range(len(self.threads) - self._ending):
             self._end_one()
         return unstarted
+
+    def take_left(self) -> list[Task]:
+        """Take the tasks that `stop` found waiting for a Deferred or coroutine."""
+        left, self._left = self._left, []
+        return left
 
 
 class Worker(threading.Thread):
@@ -267,7 +291,7 @@ class Worker(threading.Thread):
         info["thread"] = threading.get_ident()
         if info["started"] is None:
             info.begin()
-        local.completed, local.task = [], task
+        local.completed, local.task, task.ending = [], task, False
         try:
             job = utils.try_until_reachable(lambda: self._load(connection, task), "loading a job")
             self._fence.enclose(job, task.token)
@@ -276,8 +300,9 @@ class Worker(threading.Thread):
             elif task.fired:
                 # Whatever happens now, nobody must wait for the old Deferred again.
                 task.fired, task.deferred = False, None
-                value = detached.attach(task.value, connection)
-                task.deferred = tries.finish_deferred(job, task.token, value)
+                task.deferred = tries.finish_deferred(
+                    job, task.token, lambda: _attached(task, connection)
+                )
             else:
                 info["call"] = show(job)
                 task.deferred = tries.run_claimed(job, task.token)
@@ -305,6 +330,8 @@ class Worker(threading.Thread):
             self._end_perform(connection, task)
 
     def _do_step(self, job: Any, task: Task) -> None:
+        if not task.step.is_wanted:
+            return
         try:
             task.step.do(job, task.token)
         except utils.EXPLOSIVE_ERRORS as error:
@@ -335,6 +362,11 @@ class Worker(threading.Thread):
         job = connection.get_connection(database_name).get(oid)
         job._p_activate()
         return job
+
+
+def _attached(task: Task, connection: Any) -> Any:
+    """What the Deferred or coroutine of a task came to, for the thread of a connection."""
+    return task.value if task.coroutine is None else detached.attach(task.value, connection)
 
 
 def _note_outcomes(job: Any, task: Task) -> None:

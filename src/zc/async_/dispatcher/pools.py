@@ -27,6 +27,8 @@ class Pools:
         """Forget what belongs to an earlier activation."""
         #: How many jobs all agents together may have at once, according to the polls so far.
         self.places = 0
+        for pool in self.all():
+            pool.stopped = False
 
     def all(self) -> list[Pool]:
         """All pools. From another thread only while the reactor's thread makes none."""
@@ -67,11 +69,18 @@ class Pools:
         return held
 
     def tell_reassigned(self, outcome: Outcome) -> None:
-        """Mark jobs that others took. Their threads may run them for a long time still."""
+        """Mark jobs that others took, and cancel their coroutines.
+
+        Their threads may run them for a long time still.
+        """
         for pool in self.all() if outcome.reassigned else ():
             for tasks in pool.tasks():
                 for key in outcome.reassigned & tasks.keys():
                     tasks[key].info["reassigned"] = True
+            for key in outcome.reassigned & pool.waiting.keys():
+                coroutine = pool.waiting[key].coroutine
+                if coroutine is not None:
+                    coroutine.cancel()
 
     # -- how many threads there are
 

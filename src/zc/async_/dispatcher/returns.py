@@ -61,19 +61,15 @@ class Returns:
             self._completed.setdefault(key, []).extend(task.completed)
         for other, outcome in task.outcomes.items():
             self._records.job_ended(reported(other), outcome)
-        if task.step is not None:
-            self._take_step(pool, task)
+        if task.lost or (pool.stopped and task.deferred is not None):
+            # The job could not be loaded, say, or its thread has ended, or all have been told to.
+            steps.give_up(pool, task)
+        elif task.step is not None:
+            steps.step_done(pool, task)
         elif task.deferred is not None:
             self._await(pool, task)
-        elif not task.lost:
-            self.ended += 1
-
-    def _take_step(self, pool: Pool, task: Task) -> None:
-        if task.lost or not self._dispatcher.goes_on():
-            # The job could not be loaded, say, or its thread or the dispatcher has ended.
-            steps.give_up(pool, task)
         else:
-            steps.step_done(pool, task)
+            self.ended += 1
 
     # -- jobs that wait
 
@@ -86,18 +82,13 @@ class Returns:
             self._dispatcher.reactor.callFromThread(self._resume, pool, task)
 
         waited_for = task.deferred
-        if not (isinstance(waited_for, Deferred) or self._dispatcher.goes_on()):
-            # None of its code has run, and none may now.
-            pool.give_up(task)
-            waited_for.close()
-            return
         if not isinstance(waited_for, Deferred):
             waited_for = steps.begin(self._dispatcher, pool, task)
         waited_for.addBoth(fired)
 
     def _resume(self, pool: Pool, task: Task) -> None:
         # During a step of the coroutine the task does not wait: whoever takes that goes on.
-        if self._dispatcher.goes_on() and pool.waiting.get(task.key) is task:
+        if not pool.stopped and pool.waiting.get(task.key) is task:
             pool.hand(task)
 
     # -- what a poll writes

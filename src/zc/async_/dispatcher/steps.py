@@ -6,6 +6,7 @@ one job are done one after the other.
 """
 
 import contextvars
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -41,16 +42,21 @@ class Step:
 
     def fail(self, error: BaseException) -> None:
         """Note that the call raised."""
-        self._value = Failure(error)
+        self._value = Failure(detached.detach(error))
 
     def abandon(self) -> None:
         """Go on without having done it."""
         self.fail(awaiting.AbandonedError("the job of this coroutine has ended, or was lost"))
         self.fire()
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the coroutine still waits for it: it may have been cancelled. For any thread."""
+        return not self.deferred.called
+
     def fire(self) -> None:
         """Go on with the coroutine that waits for it."""
-        if not self.deferred.called:
+        if self.is_wanted:
             self.deferred.callback(self._value)
 
 
@@ -61,12 +67,24 @@ class _Surroundings:
         self.dispatcher = dispatcher
         self._pool = pool
         self._task = task
+        self._reactor_thread = threading.get_ident()
+        #: Whether a step was refused.
+        self._is_told = False
 
     def in_worker(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Deferred[Any]:
         step = Step(function, args, kwargs)
-        if not self._pool.take_step(self._task, step):
-            step.abandon()
+        if threading.get_ident() == self._reactor_thread:
+            self._take(step)
+        else:
+            # Another thread has fired what the coroutine awaited, and goes on with it.
+            self.dispatcher.reactor.callFromThread(self._take, step)
         return step.deferred
+
+    def _take(self, step: Step) -> None:
+        if not self._pool.take_step(self._task, step) and not self._is_told:
+            # Once: a coroutine that tries again after each error would do so for ever.
+            self._is_told = True
+            step.abandon()
 
 
 def begin(dispatcher: Any, pool: Pool, task: Task) -> Deferred[Any]:
@@ -74,27 +92,36 @@ def begin(dispatcher: Any, pool: Pool, task: Task) -> Deferred[Any]:
     context = contextvars.copy_context()
     context.run(threadlocal.surroundings.set, _Surroundings(dispatcher, pool, task))
     begun: Deferred[Any] = context.run(Deferred.fromCoroutine, task.deferred)
+    task.deferred = task.coroutine = begun
     return begun
 
 
 def step_done(pool: Pool, task: Task) -> None:
     """Note that a worker has done the step of a task, and go on."""
     step, task.step = task.step, None
+    while task.steps and not task.steps[0].is_wanted:
+        task.steps.popleft()
     if task.fired:
-        # The coroutine has ended without waiting for its steps.
-        task.steps.clear()
+        # The coroutine has ended without waiting for its steps. Others may wait for them.
         pool.hand(task)
-        return
-    if task.steps:
+        _abandon(task)
+    elif task.steps:
         task.step = task.steps.popleft()
         pool.hand(task)
     step.fire()
 
 
 def give_up(pool: Pool, task: Task) -> None:
-    """End the steps of a task whose job this process does not go on with."""
+    """End the coroutine of a task whose job this process does not go on with."""
     pool.give_up(task)
-    given_up, task.step = [task.step, *task.steps], None
+    _abandon(task)
+    if task.coroutine is not None:
+        task.coroutine.cancel()
+
+
+def _abandon(task: Task) -> None:
+    given_up = [*filter(None, [task.step]), *task.steps]
+    task.step = None
     task.steps.clear()
     for step in given_up:
         step.abandon()

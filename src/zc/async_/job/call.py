@@ -64,9 +64,12 @@ class Call(persistent.Persistent):
         """What is called, its arguments and its keywords, for another thread than this one.
 
         `call`: what is called in this thread. What is returned belongs to no connection: see
-        `zc.async_.storing.detached`.
+        `zc.async_.storing.detached`. Unless the code has changed since the job was put, and makes
+        no coroutine any more: then it is for this thread.
         """
         stored = self.stored_callable
+        if not callables.is_coroutine_function(callables.from_stored(stored)):
+            return call, self.stored_args, self.stored_kwargs
         root, name = (None, None) if isinstance(stored, str) else stored
         root, args, kwargs = detached.copied((root, self.stored_args, self.stored_kwargs))
         if not isinstance(stored, str):

@@ -21,17 +21,23 @@ def names_awaited(jobs: Iterable[Any]) -> set[str]:
     """The quotas that jobs name, or those that they wait for or are composed of."""
     names: set[str] = set()
     seen = set()
-    left = list(jobs)
+    left = [job for job in jobs if _is_job(job)]
     while left:
         job = left.pop()
-        if id(job) in seen or not _is_job(job) or job.status == COMPLETED:
+        if id(job) in seen or job.status == COMPLETED:
             continue
         seen.add(id(job))
         names.update(job.quota_names)
-        left += (job.awaited_job, job.returned_job)
-        if job.stored_callable in _COMPOSED:
-            left += (*job.stored_args, job.stored_kwargs.get("postprocess"))
+        left += awaited_by(job)
     return names
+
+
+def awaited_by(job: Any) -> list[Any]:
+    """The jobs that a job waits for itself, or is composed of; ended ones, too. Loads none."""
+    found = [job.awaited_job, job.returned_job]
+    if job.stored_callable in _COMPOSED:
+        found += (*job.stored_args, job.stored_kwargs.get("postprocess"))
+    return [awaited for awaited in found if _is_job(awaited)]
 
 
 def _is_job(value: Any) -> bool:

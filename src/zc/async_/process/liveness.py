@@ -89,12 +89,17 @@ def _lock(path: str) -> _Held:
     for attempt in range(TRIES):
         lock = filelock.lock(path)
         if lock is not None:
-            mark = uuid.uuid4().hex
-            lines = [f"{mark} {os.getpid()}", *_marks(lock.descriptor)[:EARLIER]]
-            content = "".join(f"{line}\n" for line in lines).encode()
-            os.pwrite(lock.descriptor, content, 0)
-            os.truncate(lock.descriptor, len(content))
-            return _Held(Holder(_boot(), path, mark), lock)
+            try:
+                mark = uuid.uuid4().hex
+                lines = [f"{mark} {os.getpid()}", *_marks(lock.descriptor)[:EARLIER]]
+                content = "".join(f"{line}\n" for line in lines).encode()
+                os.pwrite(lock.descriptor, content, 0)
+                os.truncate(lock.descriptor, len(content))
+                return _Held(Holder(_boot(), path, mark), lock)
+            except BaseException:
+                # Else it would seem to be somebody else's when this process asks again.
+                lock.close()
+                raise
         if attempt < TRIES - 1:
             time.sleep(INTERVAL)
     raise HeldElsewhereError(path, _process_id(path))

@@ -86,6 +86,8 @@ class Queue(Located, persistent.Persistent):
     _v_labels: frozenset[str] = frozenset()
     #: Whether only coroutines are claimed now; False: none of them; None: whatever there is.
     _v_coroutines: bool | None = None
+    #: What `zc.async_.queue.deadlocks` has found so far.
+    _v_looked_for_deadlocks: Any = None
 
     def __init__(self) -> None:
         #: The lanes of the connections that put jobs.

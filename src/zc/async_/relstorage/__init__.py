@@ -17,7 +17,7 @@ from zc.async_.relstorage.guarding import FetchedOids, guard, rest
 from zc.async_.relstorage.listening import Listening, can_listen
 from zc.async_.relstorage.locks import pause
 from zc.async_.relstorage.snapshots import newest_seen
-from zc.async_.relstorage.turns import take_turns
+from zc.async_.relstorage.turns import leave_turns, take_turns
 from zc.async_.relstorage.watching import watch
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "can_listen",
     "catch_up",
     "guard",
+    "leave_turns",
     "newest_seen",
     "pause",
     "rest",

@@ -12,6 +12,7 @@ import threading
 import weakref
 from typing import Any
 
+from zc.async_.relstorage.guarding import guard
 from zc.async_.relstorage.storages import of_connection
 
 #: Seconds that a transaction waits for its turn at most.
@@ -32,7 +33,7 @@ class Turns:
     def take(self, who: int) -> None:
         """Wait until nobody has a turn, or long enough, and begin one."""
         with self._condition:
-            self._condition.wait_for(lambda: self._whose is None, PATIENCE)
+            self._condition.wait_for(lambda: self._whose in (None, who), PATIENCE)
             self._whose = who
 
     def end(self, who: int) -> None:
@@ -50,11 +51,26 @@ def take_turns(connection: Any) -> None:
     """
     if of_connection(connection) is None or "tpc_finish" in vars(connection):
         return
+    # What it replaces is called by what is put in its place here, and not the other way round.
+    guard(connection)
     with _lock:
         turns = _turns.setdefault(connection.db(), Turns())
     connection.tpc_vote = _Vote(connection, turns)
     connection.tpc_finish = _End(connection, turns, "tpc_finish")
     connection.tpc_abort = _End(connection, turns, "tpc_abort")
+
+
+def leave_turns(connection: Any) -> None:
+    """Have a connection take none any more, before another thread may get it.
+
+    For the thread that uses it. Does nothing to one that takes none.
+    """
+    for name, ours in list(vars(connection).items()):
+        if isinstance(ours, (_Vote, _End)):
+            if ours.before is None:
+                delattr(connection, name)
+            else:
+                setattr(connection, name, ours.before)
 
 
 class _Vote:
@@ -63,15 +79,15 @@ class _Vote:
     def __init__(self, connection: Any, turns: Turns) -> None:
         self._turns = turns
         self._connection = weakref.ref(connection)
-        self._vote = vars(connection).get("tpc_vote")
+        self.before = vars(connection).get("tpc_vote")
 
     def __call__(self, transaction: Any) -> None:
         connection: Any = self._connection()
         self._turns.take(id(connection))
-        if self._vote is None:
+        if self.before is None:
             type(connection).tpc_vote(connection, transaction)
         else:
-            self._vote(transaction)
+            self.before(transaction)
 
 
 class _End:
@@ -80,15 +96,15 @@ class _End:
     def __init__(self, connection: Any, turns: Turns, name: str) -> None:
         self._turns = turns
         self._connection = weakref.ref(connection)
-        self._before = vars(connection).get(name)
+        self.before = vars(connection).get(name)
         self._name = name
 
     def __call__(self, transaction: Any) -> None:
         connection: Any = self._connection()
         try:
-            if self._before is None:
+            if self.before is None:
                 getattr(type(connection), self._name)(connection, transaction)
             else:
-                self._before(transaction)
+                self.before(transaction)
         finally:
             self._turns.end(id(connection))

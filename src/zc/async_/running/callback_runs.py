@@ -184,7 +184,7 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
 
     if look(lambda: callback.status) == ACTIVE:
         # It committed its start.
-        if callback.runner_lives():
+        if look(callback.runner_lives):
             raise PostponedError(answers.after(PATIENCE), elsewhere=True)
         _handle_interrupt(callback, manager)
     if look(lambda: performed(callback)):

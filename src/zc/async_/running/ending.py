@@ -5,6 +5,8 @@ callable has changed nothing, it must not run again: storing the result is then 
 succeeds.
 """
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import ZEO.Exceptions
@@ -49,7 +51,10 @@ class Ending:
 
     def forget_deferred(self) -> None:
         """Wait no longer for what the job returned: another try, or a failure, takes its place."""
-        self._returned.deferred = None
+        forgotten, self._returned.deferred = self._returned.deferred, None
+        if inspect.iscoroutine(forgotten):
+            # Python warns of one that nobody has begun or closed.
+            forgotten.close()
 
     def look_into(self, result: Any) -> Any:
         """What the callable returned; for a Deferred that has fired, its value."""
@@ -78,11 +83,18 @@ class Ending:
 
         Returns what `go_on_after` does; raises `ReassignedError`.
         """
+        return self.end_with(lambda: result)
+
+    def end_with(self, result: Callable[[], Any]) -> Any:
+        """As `end_anew`, for a result that is looked up in each transaction that is tried.
+
+        If that raises an error that another try does not help against, the job fails with it.
+        """
 
         def end() -> Any:
             self._manager.begin()
             self._hold.check()
-            return self.commit(result)
+            return self.commit(result())
 
         try:
             noted = utils.try_until_reachable(
@@ -155,6 +167,7 @@ class Ending:
 
     def fail(self, failure: Any) -> Any:
         """End the job with a failure; return the failure as it was stored."""
+        self.forget_deferred()
         return self.end_quietly(zc.twist.sanitize(failure), failure)
 
     def end_quietly(self, result: Any, told: Any = None) -> Any:

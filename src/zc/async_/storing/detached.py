@@ -6,6 +6,7 @@ class, and raise `DetachedObjectError` when somebody looks into them. A function
 gets the objects themselves again.
 """
 
+import copy
 import io
 from collections.abc import Callable
 from typing import Any
@@ -104,33 +105,76 @@ def copied(value: Any) -> Any:
 def detach(value: Any) -> Any:
     """`value`, with detached objects in the place of those that are stored.
 
-    They are found in lists, tuples, sets and the values of dicts.
+    They are found in lists, tuples, sets, the values of dicts, and the arguments of exceptions; and
+    in those of classes that derive from these.
     """
-    return _replaced(value, _detached)
+    return _Replacing(_detached).replaced(value)
 
 
 def attach(value: Any, connection: Any) -> Any:
     """`value`, with the objects of `connection` and its group in the place of detached ones.
 
-    For the thread of the connection. They are found as by `detach`. Nothing is loaded; an object
-    that is not there any more raises a `POSKeyError` then.
+    And of those of other connections, which are other threads'. For the thread of the connection.
+    They are found as by `detach`. Nothing is loaded; an object that is not there any more raises a
+    `POSKeyError` then.
     """
 
     def attached(found: Any) -> Any:
         if isinstance(found, WeakRef):
             target = found()
             return found if target is None else WeakRef(attached(target))
-        if not is_detached(found):
+        if is_detached(found):
+            name = found._p_jar.database_name
+        elif not _is_stored(found) or found._p_oid is None:
             return found
-        return connection.get_connection(found._p_jar.database_name).get(found._p_oid)
+        else:
+            name = found._p_jar.db().database_name
+        ours = connection.get_connection(name)
+        return found if found._p_jar is ours else ours.get(found._p_oid)
 
-    return _replaced(value, attached)
+    return _Replacing(attached).replaced(value)
 
 
-def _replaced(value: Any, replace: Callable[[Any], Any]) -> Any:
-    kind = type(value)
-    if kind in (list, tuple, set, frozenset):
-        return kind(_replaced(one, replace) for one in value)
-    if kind is dict:
-        return {key: _replaced(one, replace) for key, one in value.items()}
-    return replace(value)
+class _Replacing:
+    """Makes copies of containers, with other objects in them. Cycles are kept."""
+
+    def __init__(self, replace: Callable[[Any], Any]) -> None:
+        self._replace = replace
+        #: The copies that were begun, by the ids of what they are copies of.
+        self._made: dict[int, Any] = {}
+
+    def replaced(self, value: Any) -> Any:
+        """`value`, or a copy."""
+        if id(value) in self._made:
+            return self._made[id(value)]
+        if isinstance(value, BaseException):
+            return self._exception(value)
+        if isinstance(value, dict):
+            return self._dict(value)
+        if isinstance(value, list):
+            made = self._made[id(value)] = copy.copy(value)
+            made[:] = [self.replaced(one) for one in value]
+            return made
+        if isinstance(value, (tuple, set, frozenset)):
+            return self._others(value)
+        return self._replace(value)
+
+    def _exception(self, error: BaseException) -> BaseException:
+        self._made[id(error)] = error
+        args = self.replaced(error.args)
+        if args is not error.args:
+            error.args = args
+        return error
+
+    def _dict(self, value: Any) -> Any:
+        made = self._made[id(value)] = copy.copy(value)
+        for key, one in value.items():
+            made[key] = self.replaced(one)
+        return made
+
+    def _others(self, value: Any) -> Any:
+        ones = [self.replaced(one) for one in value]
+        if all(one is before for one, before in zip(ones, value, strict=True)):
+            return value
+        kind = type(value)
+        return kind._make(ones) if hasattr(kind, "_make") else kind(ones)
