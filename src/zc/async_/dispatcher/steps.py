@@ -99,8 +99,6 @@ def begin(dispatcher: Any, pool: Pool, task: Task) -> Deferred[Any]:
 def step_done(pool: Pool, task: Task) -> None:
     """Note that a worker has done the step of a task, and go on."""
     step, task.step = task.step, None
-    while task.steps and not task.steps[0].is_wanted:
-        task.steps.popleft()
     if task.fired:
         # The coroutine has ended without waiting for its steps. Others may wait for them.
         pool.hand(task)
