@@ -2,13 +2,17 @@
 
 import concurrent.futures
 import threading
+import uuid
 
 import pytest
 from ZODB.POSException import ConflictError
 
 from tests.relstorage.conftest import At
 from zc.async_.dispatcher.connections import close_for_worker, open_for_worker
+from zc.async_.dispatcher.polling import Poller
+from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.relstorage import take_turns, turns
+from zc.async_.relstorage.notifying import Notifying
 
 #: Seconds for another thread to do as it was told.
 PATIENCE = 20
@@ -125,10 +129,25 @@ def test_others_do_not_wait(workers, party, others, monkeypatch):
     assert (party.root["a"].value, party.root["b"].value) == (1, 1)
 
 
-def test_workers_of_dispatchers_take_turns(database):
+def test_workers_of_dispatchers_take_turns_as_long_as_they_have_a_connection(database):
     connection = open_for_worker(database)
     assert isinstance(vars(connection)["tpc_vote"], turns._Vote)
+    # Before anything else, and this is still done.
+    assert isinstance(vars(connection)["tpc_vote"].before, Notifying)
     close_for_worker(connection)
+    again = database.open()
+    assert again is connection
+    assert isinstance(vars(again)["tpc_vote"], Notifying)
+    assert "tpc_finish" not in vars(again)
+    again.close()
+
+
+def test_so_do_pollers(database):
+    poller = Poller(database, uuid.uuid4(), Listener(int))
+    connection = poller._connection
+    assert isinstance(vars(connection)["tpc_vote"], turns._Vote)
+    poller.close()
+    assert isinstance(vars(connection)["tpc_vote"], Notifying)
 
 
 def test_connections_of_other_storages_are_as_they_were(db):

@@ -500,7 +500,8 @@ class IJob(IAbstractJob):
         "Names (tuple of str) of the quotas of its queue in which the job needs a place to run. "
         "May be set while the job is pending. A job that waits for other jobs keeps its places, "
         "except in quotas that are named by these jobs, or by jobs that they wait for in turn: "
-        "there it gives up its place."
+        "there it gives up its place. It may also lose one while it waits, to a job without which "
+        "both would wait for ever."
     )
     needs = Attribute(
         "The labels that there have to be where the job runs: a sorted tuple of str, empty by "

@@ -103,8 +103,9 @@ class Local(threading.local):
         is committed before the coroutine goes on, so it stays done whatever becomes of the job: if
         the job is interrupted and runs again, so does the coroutine, from its beginning.
 
-        Persistent objects may be passed, and returned, alone and in lists, tuples, sets and values
-        of dicts. The coroutine cannot look into them.
+        Persistent objects may be passed, and returned, alone and in lists, tuples, sets, values of
+        dicts and arguments of errors. The coroutine cannot look into them. While the database is
+        out of reach this waits.
 
         Returns an awaitable, whose value is that of the function, or its exception. Functions of
         one job are called one after the other.

@@ -1,6 +1,7 @@
 """The locks by which dispatchers of one host know of each other's end."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -183,6 +184,17 @@ def test_a_holder_whose_file_is_being_written_lives(process):
 def test_where_there_is_no_place_for_a_file_nothing_is_held(monkeypatch, tmp_path):
     monkeypatch.setattr(instanceuuid, "UUID_PATH", str(tmp_path / "none" / "uuid.txt"))
     assert liveness.hold(UUID) is None
+
+
+def test_where_nothing_can_be_written_the_file_is_not_locked(folder):
+    """As on a full disk. When there is room again, this process itself is not in the way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        assert liveness.hold(UUID) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert liveness.hold(UUID) is not None
 
 
 def test_a_host_that_tells_no_boot_id_holds_a_lock_all_the_same(folder, monkeypatch):
