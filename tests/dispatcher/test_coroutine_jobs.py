@@ -13,10 +13,9 @@ from tests.dispatcher import work
 from zc.async_ import local, utils
 from zc.async_.dispatcher.ending import join_workers
 from zc.async_.dispatcher.pool import Pool
-from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING, AsyncError
+from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING, AsyncError, DetachedObjectError
 from zc.async_.job import Job, NeverRetry
 from zc.async_.storing import detached
-from zc.async_.storing.detached import DetachedObjectError
 from zc.async_.threadlocal import NoJobError
 from zc.twist import Failure
 

@@ -172,6 +172,10 @@ class ReassignedError(AsyncError):
     """The worker that tried to go on with the job no longer owns it."""
 
 
+class DetachedObjectError(AsyncError):
+    """A coroutine looked into an object of the database outside of a worker's transaction."""
+
+
 # --------------------------------------------------------------------------------------------------
 # Events
 
@@ -512,6 +516,10 @@ class IJob(IAbstractJob):
         "parts of a serial or parallel job have needs of their own. Those of a callback are not "
         "asked for: it is performed where its job ran, or, if it is added or resumed later, by any "
         "dispatcher. Have it put a job that needs something."
+    )
+    is_coroutine = Attribute(
+        "Whether `callable` was a coroutine function when it was set: then the job takes a place "
+        "for coroutines of its agent, and runs in the thread of the reactor."
     )
     priority = Attribute("An integer, 0 by default. Among the due jobs, higher ones start first.")
     assignerUUID = Attribute("The UUID of the process that put the job, or None.")

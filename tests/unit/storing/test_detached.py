@@ -9,8 +9,8 @@ from BTrees.OOBTree import OOBTree
 from persistent.mapping import PersistentMapping
 from persistent.wref import WeakRef
 
+from zc.async_.interfaces import DetachedObjectError
 from zc.async_.storing import detached
-from zc.async_.storing.detached import DetachedObjectError
 
 
 @pytest.fixture

@@ -16,11 +16,7 @@ from persistent.wref import WeakRef
 from ZODB._compat import PersistentPickler, PersistentUnpickler
 from ZODB.utils import u64
 
-from zc.async_.interfaces import AsyncError
-
-
-class DetachedObjectError(AsyncError):
-    """A coroutine looked into an object of the database outside of a worker's transaction."""
+from zc.async_.interfaces import DetachedObjectError
 
 
 class _Nowhere:
