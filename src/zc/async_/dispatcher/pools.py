@@ -29,6 +29,7 @@ class Pools:
         self.places = 0
         for pool in self.all():
             pool.stopped = False
+            pool.take_left()
 
     def all(self) -> list[Pool]:
         """All pools. From another thread only while the reactor's thread makes none."""
