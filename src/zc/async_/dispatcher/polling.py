@@ -78,6 +78,9 @@ class Poller:
         zc.async_.storing.oids.guard(self._connection)
         zc.async_.relstorage.take_turns(self._connection)
         listener.ignore(self._connection)
+        # All that is read here is read after a `begin`, which looks for what others have committed:
+        # the end of each transaction need not do so, too. (An `open` sets this anew.)
+        self._connection.explicit_transactions = True
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
         self._membership = Membership(self._connection, self._manager, uuid, labels=labels)

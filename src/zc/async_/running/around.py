@@ -27,6 +27,9 @@ class Around:
         Raises only exceptions that end a thread.
         """
         try:
+            if not str(getattr(self._tear_down, "__module__", None)).startswith("zc.async_."):
+                # It may look into the database.
+                self._manager.begin()
             self._tear_down(self._info)
         except utils.EXPLOSIVE_ERRORS:
             raise

@@ -5,8 +5,9 @@ callable has changed nothing, it must not run again: storing the result is then 
 succeeds.
 """
 
+import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ZEO.Exceptions
@@ -69,7 +70,8 @@ class Ending:
         receipts.leave(self._job)
         serial = self._job._p_serial
         try:
-            self._manager.commit()
+            with self._looking_at_nothing_else():
+                self._manager.commit()
         except Exception as error:
             if storable.is_about_storing(error) or isinstance(error, ReassignedError):
                 raise
@@ -77,6 +79,25 @@ class Ending:
                 raise
         self._hold.note_committed()
         return result
+
+    @contextlib.contextmanager
+    def _looking_at_nothing_else(self) -> Iterator[None]:
+        """Have connections not look, once a transaction has ended, for what others have committed.
+
+        RelStorage asks its server for that. A worker begins its next transaction soon, which looks
+        anyway; `go_on_after` and `Around.tear_down` do so if anybody is going to read something
+        before that.
+        """
+        jar = self._job._p_jar if self._hold.is_claimed else None
+        connections = [] if jar is None else list(jar.connections.values())
+        before = [one.explicit_transactions for one in connections]
+        for one in connections:
+            one.explicit_transactions = True
+        try:
+            yield
+        finally:
+            for one, explicit in zip(connections, before, strict=True):
+                one.explicit_transactions = explicit
 
     def end_anew(self, result: Any) -> Any:
         """Store a result alone: the changes of the callable are committed, or there are none.
@@ -111,8 +132,15 @@ class Ending:
 
         Returns the result as far as it is known: if the job waits for another, that job.
         """
-        # After the commit it may be a ghost, and the database out of reach.
-        utils.try_until_reachable(self._job._p_activate, "looking at a job", self._manager)
+
+        def look() -> None:
+            # After the commit it may be a ghost, and the database out of reach.
+            self._job._p_activate()
+            if self._hold.is_claimed and self._job.status != COMPLETED:
+                self._manager.begin()
+                self._job._p_activate()
+
+        utils.try_until_reachable(look, "looking at a job", self._manager)
         if self._job.returned_job is not None:
             return self._join(result)
         if self._returned.deferred is not None and not self._hold.is_claimed:
