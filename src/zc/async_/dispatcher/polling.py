@@ -77,10 +77,9 @@ class Poller:
         self._connection = database.open(self._manager)
         zc.async_.storing.oids.guard(self._connection)
         zc.async_.relstorage.take_turns(self._connection)
+        # All that is read here is read after a `begin`.
+        zc.async_.relstorage.look_once(self._connection)
         listener.ignore(self._connection)
-        # All that is read here is read after a `begin`, which looks for what others have committed:
-        # the end of each transaction need not do so, too. (An `open` sets this anew.)
-        self._connection.explicit_transactions = True
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
         self._membership = Membership(self._connection, self._manager, uuid, labels=labels)
@@ -373,4 +372,5 @@ class Poller:
             return
         self._manager.abort()
         zc.async_.relstorage.leave_turns(self._connection)
+        zc.async_.relstorage.look_once(self._connection, False)
         self._connection.close()

@@ -9,6 +9,7 @@ import inspect
 import math
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import transaction
@@ -222,10 +223,10 @@ class Pool:
                 self._ending -= 1
                 continue
             self._leave_work(task)
-            if task.deferred is None:
-                unstarted.append(task)
-            else:
+            if task.fired or task.deferred is not None:
                 self._left.append(task)
+            else:
+                unstarted.append(task)
         for _thread in range(len(self.threads) - self._ending):
             self._end_one()
         return unstarted
@@ -300,9 +301,8 @@ class Worker(threading.Thread):
             elif task.fired:
                 # Whatever happens now, nobody must wait for the old Deferred again.
                 task.fired, task.deferred = False, None
-                task.deferred = tries.finish_deferred(
-                    job, task.token, lambda: _attached(task, connection)
-                )
+                attach = None if task.coroutine is None else _attaching(connection)
+                task.deferred = tries.finish_deferred(job, task.token, task.value, attach)
             else:
                 info["call"] = show(job)
                 task.deferred = tries.run_claimed(job, task.token)
@@ -364,9 +364,9 @@ class Worker(threading.Thread):
         return job
 
 
-def _attached(task: Task, connection: Any) -> Any:
-    """What the Deferred or coroutine of a task came to, for the thread of a connection."""
-    return task.value if task.coroutine is None else detached.attach(task.value, connection)
+def _attaching(connection: Any) -> Callable[[Any], Any]:
+    """Makes a value that a coroutine has returned one for the thread of a connection."""
+    return lambda value: detached.attach(value, connection)
 
 
 def _note_outcomes(job: Any, task: Task) -> None:

@@ -13,7 +13,7 @@ no public names for much of what is needed here: what is used of it is used in t
 """
 
 from zc.async_.relstorage.catching_up import catch_up
-from zc.async_.relstorage.guarding import FetchedOids, guard, rest
+from zc.async_.relstorage.guarding import FetchedOids, guard, look_once, rest
 from zc.async_.relstorage.listening import Listening, can_listen
 from zc.async_.relstorage.locks import pause
 from zc.async_.relstorage.snapshots import newest_seen
@@ -27,6 +27,7 @@ __all__ = [
     "catch_up",
     "guard",
     "leave_turns",
+    "look_once",
     "newest_seen",
     "pause",
     "rest",

@@ -13,6 +13,7 @@ from typing import Any
 import ZEO.Exceptions
 from ZODB.POSException import StorageError
 
+import zc.async_.relstorage
 import zc.twist
 from zc.async_ import utils
 from zc.async_.interfaces import CALLBACKS, COMPLETED, ReassignedError
@@ -70,7 +71,7 @@ class Ending:
         receipts.leave(self._job)
         serial = self._job._p_serial
         try:
-            with self._looking_at_nothing_else():
+            with self._begun_soon():
                 self._manager.commit()
         except Exception as error:
             if storable.is_about_storing(error) or isinstance(error, ReassignedError):
@@ -81,41 +82,34 @@ class Ending:
         return result
 
     @contextlib.contextmanager
-    def _looking_at_nothing_else(self) -> Iterator[None]:
-        """Have connections not look, once a transaction has ended, for what others have committed.
+    def _begun_soon(self) -> Iterator[None]:
+        """Have RelStorage not look, once a transaction has ended, for what others have committed.
 
-        RelStorage asks its server for that. A worker begins its next transaction soon, which looks
-        anyway; `go_on_after` and `Around.tear_down` do so if anybody is going to read something
-        before that.
+        A worker begins its next one soon. `go_on_after` and `Around.tear_down` do so if somebody is
+        going to read anything before.
         """
         jar = self._job._p_jar if self._hold.is_claimed else None
-        connections = [] if jar is None else list(jar.connections.values())
-        before = [one.explicit_transactions for one in connections]
-        for one in connections:
-            one.explicit_transactions = True
+        if jar is None:
+            yield
+            return
+        zc.async_.relstorage.look_once(jar)
         try:
             yield
         finally:
-            for one, explicit in zip(connections, before, strict=True):
-                one.explicit_transactions = explicit
+            zc.async_.relstorage.look_once(jar, False)
 
-    def end_anew(self, result: Any) -> Any:
+    def end_anew(self, result: Any, attach: Callable[[Any], Any] | None = None) -> Any:
         """Store a result alone: the changes of the callable are committed, or there are none.
 
-        Returns what `go_on_after` does; raises `ReassignedError`.
-        """
-        return self.end_with(lambda: result)
-
-    def end_with(self, result: Callable[[], Any]) -> Any:
-        """As `end_anew`, for a result that is looked up in each transaction that is tried.
-
-        If that raises an error that another try does not help against, the job fails with it.
+        `attach`: makes of `result` what is stored, in each transaction that is tried. If it raises
+        an error that another try does not help against, the job fails with that. Returns what
+        `go_on_after` does; raises `ReassignedError`.
         """
 
         def end() -> Any:
             self._manager.begin()
             self._hold.check()
-            return self.commit(result())
+            return self.commit(result if attach is None else attach(result))
 
         try:
             noted = utils.try_until_reachable(

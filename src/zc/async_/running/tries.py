@@ -92,13 +92,15 @@ def run_claimed(job: RunnableJob, token: int) -> Any:
     return run.ending.deferred
 
 
-def finish_deferred(job: RunnableJob, token: int, value: Callable[[], Any]) -> Any:
-    """End a job whose Deferred has fired, in a worker's thread.
+def finish_deferred(
+    job: RunnableJob, token: int, value: Any, attach: Callable[[Any], Any] | None = None
+) -> Any:
+    """End a job whose Deferred has fired with `value`, in a worker's thread.
 
-    `value` returns what it has fired with, and may look into the database.
+    `attach`: called with it in each transaction that is tried; returns the result.
     """
     run = _Run(job, token, (), {})
-    _in_claimed_job(job, token, lambda: run.ending.end_with(value))
+    _in_claimed_job(job, token, lambda: run.ending.end_anew(value, attach))
     return run.ending.deferred
 
 
