@@ -1,4 +1,4 @@
-"""How often a dispatcher asks the server what others have committed, and that it does so in time."""
+"""How often a dispatcher asks the server what others have committed, and that it does in time."""
 
 import contextlib
 
