@@ -6,7 +6,6 @@ succeeds.
 """
 
 import contextlib
-import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -54,9 +53,7 @@ class Ending:
     def forget_deferred(self) -> None:
         """Wait no longer for what the job returned: another try, or a failure, takes its place."""
         forgotten, self._returned.deferred = self._returned.deferred, None
-        if inspect.iscoroutine(forgotten):
-            # Python warns of one that nobody has begun or closed.
-            forgotten.close()
+        awaiting.close(forgotten)
 
     def look_into(self, result: Any) -> Any:
         """What the callable returned; for a Deferred that has fired, its value."""
