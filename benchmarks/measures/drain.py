@@ -39,7 +39,7 @@ def measure(folder: Path, scale: Scale) -> Iterator[Figure]:
         with zeo_database(place) as (server, database):
             workers = worker_processes(server, place, count, size)
             measured, raw = beside_raw(
-                database, scale.stretch, lambda w=workers, d=database: _drain_with(w, d, scale)
+                database, scale.stretch, lambda w=workers, d=database: drain_with(w, d, scale)
             )
         yield rate(f"drain, ZEO, {count} x {size} workers", measured, raw, bound)
 
@@ -49,7 +49,7 @@ def _measure_file(folder: Path, scale: Scale) -> Iterator[Figure]:
     with file_database(folder) as database:
 
         def drain() -> float:
-            return _drain_with(
+            return drain_with(
                 local_dispatcher(database),
                 database,
                 scale,
@@ -62,7 +62,7 @@ def _measure_file(folder: Path, scale: Scale) -> Iterator[Figure]:
     yield Figure("drain, bytes", written, "bytes/job", note="put, claim, run and bookkeeping")
 
 
-def _drain_with(
+def drain_with(
     workers: "contextlib.AbstractContextManager[Any]",
     database: Any,
     scale: Scale,

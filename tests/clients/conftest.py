@@ -1,28 +1,21 @@
-"""An application's process: a database, on a file or a ZEO server, and a dispatcher."""
+"""An application's process: a database of any kind, and a dispatcher."""
 
 import pytest
 import transaction
-import ZODB
-from ZODB.FileStorage import FileStorage
 
 import zc.async_.configure
 import zc.async_.testing
-from benchmarks.storages import server
+from tests import storages
 from zc.async_.interfaces import IQueue
 
 #: Real seconds that jobs are given.
 PATIENCE = 90
 
 
-@pytest.fixture(params=["file", pytest.param("zeo", marks=pytest.mark.slow)])
+@pytest.fixture(params=storages.KINDS)
 def database(request, tmp_path):
     """A database that is empty."""
-    if request.param == "file":
-        database = ZODB.DB(FileStorage(str(tmp_path / "data.fs")))
-        yield database
-        database.close()
-        return
-    with server(tmp_path) as running, running.database() as database:
+    with storages.opened(request.param, request, tmp_path) as database:
         yield database
 
 

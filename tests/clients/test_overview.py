@@ -11,7 +11,7 @@ import zope.component
 
 import zc.async_.configure
 import zc.async_.dispatcher
-from benchmarks.storages import file_database, server
+from benchmarks.storages import add_queue, file_database, server
 from tests.clients import overview
 from tests.dispatcher import work
 from zc.async_.agent import Agent
@@ -40,16 +40,24 @@ def clean_work(clean_process):
     work.gate.set()
 
 
-@pytest.fixture(params=["FileStorage", pytest.param("ZEO", marks=pytest.mark.slow)])
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in ("ZEO", "RelStorage")]
+
+
+@pytest.fixture(params=["FileStorage", *SLOW])
 def databases(request, tmp_path):
     """A database with a queue, for the process that runs jobs and for the one that has the page.
 
-    These are two clients of a ZEO server, or one FileStorage.
+    These are two clients of a ZEO server, or of PostgreSQL, or one FileStorage.
     """
     with contextlib.ExitStack() as stack:
         if request.param == "ZEO":
             running = stack.enter_context(server(tmp_path))
             yield [stack.enter_context(running.database()) for _ in range(2)]
+        elif request.param == "RelStorage":
+            zodb = request.getfixturevalue("zodb")
+            found = [stack.enter_context(zodb.database()) for _ in range(2)]
+            add_queue(found[0])
+            yield found
         else:
             yield [stack.enter_context(file_database(tmp_path))] * 2
 

@@ -5,12 +5,11 @@ import time
 import uuid
 
 import pytest
-import ZODB
 import zope.component
-from ZODB.FileStorage import FileStorage
 
 import zc.async_.configure
 import zc.async_.testing
+from tests import storages
 from tests.dispatcher import choosers, work
 from tests.dispatcher.polls import PollerByHand
 from tests.races.parties import Client, make_queue
@@ -90,16 +89,17 @@ def client(connect):
 
 
 @pytest.fixture
-def two_databases(tmp_path, base):
-    """A database of content, and one named 'async' that has its queue."""
-    databases = {}
-    for name in ("content", "async"):
-        storage = FileStorage(str(tmp_path / f"{name}.fs"))
-        ZODB.DB(storage, databases=databases, database_name=name)
-    QueueInstaller(db_name="async")(DatabaseOpened(databases["content"]))
-    yield databases
-    for database in databases.values():
-        database.close()
+def two_databases(request, tmp_path, base):
+    """A database of content, and one named 'async' that has its queue.
+
+    In files; a module may have its own fixture `storage_kind`, one of `storages.KINDS`.
+    """
+    kind = "FileStorage"
+    if "storage_kind" in request.fixturenames:
+        kind = request.getfixturevalue("storage_kind")
+    with storages.opened_group(kind, request, tmp_path, ("content", "async")) as databases:
+        QueueInstaller(db_name="async")(DatabaseOpened(databases["content"]))
+        yield databases
 
 
 # -- polls by hand

@@ -8,12 +8,12 @@ import pytest
 
 from benchmarks.workers import wait_until
 from tests import processes
-from tests.dispatcher.test_processes import database, see, wait_for, zeo
+from tests.dispatcher.test_processes import database, see, shared, wait_for
 from tests.processes import PATIENCE, lines, worker
 from zc.async_.interfaces import COMPLETED
 from zc.async_.job import Job
 
-__all__ = ["database", "see", "wait_for", "zeo"]
+__all__ = ["database", "see", "shared", "wait_for"]
 
 SECOND = datetime.timedelta(seconds=1)
 
@@ -25,12 +25,12 @@ def agents_of(client, process):
 @pytest.mark.slow
 @pytest.mark.parametrize("fast", [90, -90])
 def test_processes_whose_clocks_differ_let_each_other_live(
-    zeo, tmp_path, client, wait_for, see, fast
+    shared, tmp_path, client, wait_for, see, fast
 ):
     ledger, end = tmp_path / "ledger", tmp_path / "end"
     with (
-        worker(zeo, tmp_path, "one", size=1, poll_interval=0.5) as one,
-        worker(zeo, tmp_path, "two", size=1, poll_interval=0.5, clock=(fast, fast)) as two,
+        worker(shared, tmp_path, "one", size=1, poll_interval=0.5) as one,
+        worker(shared, tmp_path, "two", size=1, poll_interval=0.5, clock=(fast, fast)) as two,
     ):
         jobs = [client.queue.put(Job(processes.note_and_wait, ledger, end)) for _ in range(2)]
         client.manager.commit()
@@ -64,10 +64,10 @@ def test_processes_whose_clocks_differ_let_each_other_live(
 @pytest.mark.parametrize("reactor", ["own", "twisted"])
 @pytest.mark.parametrize("fast", [-3600, 3600])
 def test_a_process_whose_clock_is_set_goes_on_polling_pinging_and_running_what_is_due(
-    zeo, tmp_path, client, wait_for, see, fast, reactor
+    shared, tmp_path, client, wait_for, see, fast, reactor
 ):
     with worker(
-        zeo, tmp_path, "one", poll_interval=0.5, reactor=reactor, clock=(0, fast)
+        shared, tmp_path, "one", poll_interval=0.5, reactor=reactor, clock=(0, fast)
     ) as process:
         see(lambda: process.uuid in client.queue.dispatchers)
         agents_of(client, process).ping_interval = SECOND

@@ -11,6 +11,7 @@ from ZODB.FileStorage import FileStorage
 import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
+from benchmarks import postgres
 from benchmarks.storages import server
 from benchmarks.workers import wait_until
 from tests.dispatcher import work
@@ -21,9 +22,15 @@ from zc.async_.testing import get_poll, wait_for_start
 SAID = "was closed, so it ends"
 
 
-@pytest.fixture(params=["FileStorage", "ZEO"])
+@pytest.fixture(params=["FileStorage", "ZEO", pytest.param("RelStorage", marks=pytest.mark.slow)])
 def open_database(request, tmp_path, base):
     """Opens a database with a queue, as often as is wanted."""
+    if request.param == "RelStorage":
+        zodb = request.getfixturevalue("zodb")
+        with zodb.database() as database:
+            make_queue(database)
+        yield lambda: postgres.open_database(zodb.dsn)
+        return
     if request.param == "ZEO":
         with server(tmp_path) as running:
             yield lambda: ZEO.DB(running.address)

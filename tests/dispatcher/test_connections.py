@@ -17,7 +17,9 @@ from zc.twist import Failure
 def third_database(tmp_path, two_databases):
     """One that has neither the queue nor is a dispatcher's."""
     storage = FileStorage(str(tmp_path / "third.fs"))
-    return ZODB.DB(storage, databases=two_databases, database_name="third")
+    database = ZODB.DB(storage, databases=two_databases, database_name="third")
+    yield database
+    database.close()
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from ZODB.FileStorage import FileStorage
 import zc.async_
 import zc.async_.subscribers
 import zc.async_.testing
+from tests import storages
 from tests.dispatcher import choosers, work
 from tests.dispatcher.conftest import PATIENCE
 from tests.programs import run_program
@@ -31,6 +32,13 @@ from zc.async_.testing import wait_for_result
 
 #: Seconds: no test waits for a poll to come by itself.
 LONG = 1000
+
+
+@pytest.fixture(params=storages.KINDS)
+def db(request, tmp_path):
+    """A database of each kind: where nothing is polled for, all have to give notice."""
+    with storages.opened(request.param, request, tmp_path) as database:
+        yield database
 
 
 @pytest.fixture

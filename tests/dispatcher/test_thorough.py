@@ -6,18 +6,29 @@ import pytest
 import transaction
 
 import zc.async_.clock
+from tests import storages
 from tests.dispatcher import work
 from tests.dispatcher.polls import complete, later
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import thorough
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
+from zc.async_.job import Job, parallel
 from zc.async_.testing import set_now
 
 #: Time stands still until a test lets some pass.
 pytestmark = pytest.mark.usefixtures("pinned")
 
+slow = pytest.mark.slow
+
 SECOND = datetime.timedelta(seconds=1)
 HOUR = datetime.timedelta(hours=1)
+
+
+@pytest.fixture(params=["FileStorage", pytest.param("RelStorage with history", marks=slow)])
+def db(request, tmp_path):
+    """A database whose transactions can be undone."""
+    with storages.opened(request.param, request, tmp_path) as database:
+        yield database
 
 
 @pytest.fixture
@@ -154,3 +165,31 @@ def test_a_quota_whose_closing_was_undone_lets_its_jobs_pass(
         held = frozenset((job.job_id, job.token) for job in claimed)
         claimed += poller.poll(held=held).jobs
     assert sorted(job.quota_names for job in claimed) == [("a",), ("c",)]
+
+
+def test_jobs_that_wait_for_each_others_places_go_on(
+    client, make_dispatcher, install_agent, reactor, settle, caplog
+):
+    """Both are claimed by the first poll, and each has the place that the other's part needs."""
+    jobs = []
+    for mine, others in ("ab", "ba"):
+        client.queue.quotas.create(mine)
+        part = Job(work.answer)
+        part.quota_names = [others]
+        jobs.append(parallel(part))
+        jobs[-1].quota_names = [mine]
+    for job in jobs:
+        client.queue.put(job)
+    client.manager.commit()
+    install_agent()
+    make_dispatcher().activate()
+
+    def have_ended():
+        reactor.time_flies(1)
+        client.manager.begin()
+        return all(job.status == COMPLETED for job in jobs)
+
+    settle(have_ended)
+    assert [part.result for job in jobs for (part,) in [job.result]] == [42, 42]
+    assert caplog.text.count("it would wait for ever") == 1
+    assert "gives up its place in the quota 'b' while it waits" in caplog.text

@@ -11,7 +11,7 @@ from tests.processes import PATIENCE, lines, worker
 from zc.async_.interfaces import AbortedError
 from zc.async_.job import Job, NeverRetry
 
-zeo, database, see, wait_for = servers.zeo, servers.database, servers.see, servers.wait_for
+shared, database, see, wait_for = servers.shared, servers.database, servers.see, servers.wait_for
 
 
 def die_soon(client):
@@ -25,17 +25,17 @@ def die_soon(client):
 
 @pytest.mark.slow
 def test_a_killed_process_that_is_started_again_does_its_work_again(
-    zeo, tmp_path, client, wait_for
+    shared, tmp_path, client, wait_for
 ):
     path = tmp_path / "begun"
-    with worker(zeo, tmp_path, "one") as one:
+    with worker(shared, tmp_path, "one") as one:
         die_soon(client)
         job = client.queue.put(Job(processes.wait_once, path))
         client.manager.commit()
         wait_until(lambda: lines(path), PATIENCE)
         one.kill()
         one.wait(PATIENCE)
-    with worker(zeo, tmp_path, "one") as again:
+    with worker(shared, tmp_path, "one") as again:
         assert again.uuid == one.uuid
         wait_for(job)
         assert job.result == again.pid
@@ -45,15 +45,15 @@ def test_a_killed_process_that_is_started_again_does_its_work_again(
 
 @pytest.mark.slow
 def test_a_job_that_kills_its_process_is_aborted_by_a_sibling_and_others_run(
-    zeo, tmp_path, client, wait_for
+    shared, tmp_path, client, wait_for
 ):
     path = tmp_path / "died"
-    with worker(zeo, tmp_path, "one") as one:
+    with worker(shared, tmp_path, "one") as one:
         die_soon(client)
         job = client.queue.put(Job(die_always, path), retry_policy_factory=NeverRetry)
         client.manager.commit()
         assert one.wait(PATIENCE) == 7
-    with worker(zeo, tmp_path, "two"):
+    with worker(shared, tmp_path, "two"):
         other = client.queue.put(processes.part)
         client.manager.commit()
         wait_for(job, other)

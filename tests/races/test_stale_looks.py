@@ -77,7 +77,7 @@ class _Postgres:
             return cursor.fetchone()[0]
 
 
-@pytest.fixture(params=["ZEO", "RelStorage"])
+@pytest.fixture(params=["ZEO", pytest.param("RelStorage", marks=pytest.mark.slow)])
 def server(request, tmp_path):
     """A server with an empty queue."""
     if request.param == "ZEO":

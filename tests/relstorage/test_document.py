@@ -42,3 +42,16 @@ def test_the_configuration_opens_the_database(zodb):
     with database.transaction() as connection:
         connection.root()["there"] = True
     database.close()
+
+
+def test_the_uri_opens_the_database(zodb, server):
+    from relstorage.zodburi_resolver import postgresql_resolver
+
+    uri = block("postgres://").replace("zodb:secret@db.example.com:5432/zodb", "{}")
+    assert "{}" in uri
+    uri = uri.format(f"postgres:secret@127.0.0.1:{server.port}/{zodb.name}")
+    make_storage, options = postgresql_resolver(uri)
+    assert options == {}
+    database = ZODB.DB(make_storage())
+    assert database.storage.keep_history is False
+    database.close()

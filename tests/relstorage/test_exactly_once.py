@@ -17,6 +17,7 @@ from tests.relstorage.test_out_of_reach import committers, forget, waiting_for
 from zc.async_ import local, utils
 from zc.async_.interfaces import COMPLETED, PENDING, ReassignedError
 from zc.async_.job import Job, NeverRetry
+from zc.async_.running import callback_runs
 
 #: Seconds for another thread to do as it was told.
 PATIENCE = 90
@@ -243,3 +244,34 @@ def test_a_job_that_loses_the_server_comes_to_an_end(dispatcher, client, proxy, 
     # It waits for another try, or has failed.
     assert (job.status, job.claim_token) == (PENDING if policy is None else COMPLETED, 1)
     assert "tearDown" not in caplog.text
+
+
+def note_end(entry, result):
+    """A callback."""
+    entry.count += 1
+
+
+def test_a_callback_that_was_chosen_is_performed_though_the_server_is_lost(
+    dispatcher, client, proxy, monkeypatch
+):
+    """What was loaded before the choice was committed has to be loaded again."""
+    timer = threading.Timer(0.3, proxy.open)
+    choose = callback_runs._choose
+
+    def choose_and_lose(*args):
+        chosen = choose(*args)
+        if not timer.ident:
+            proxy.close()
+            timer.start()
+            forget(chosen._p_jar)
+        return chosen
+
+    monkeypatch.setattr(callback_runs, "_choose", choose_and_lose)
+    job = client.queue.put(Job(act))
+    job.addCallbacks(Job(note_end, client.root["entry"]))
+    client.manager.commit()
+    (claimed,) = dispatcher.claim()
+    assert run(dispatcher, claimed) is None
+    timer.join()
+    client.manager.begin()
+    assert (job.status, client.root["entry"].count) == (COMPLETED, 2)

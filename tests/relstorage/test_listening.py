@@ -14,6 +14,7 @@ from tests.races import parties
 from tests.relstorage.pooler import Pooler
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import wakeup
+from zc.async_.dispatcher.plans import Outcome
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.dispatcher.watching import Watch
 from zc.async_.relstorage import listening
@@ -95,18 +96,16 @@ def lane(other):
 
 
 @pytest.mark.parametrize("whose", ["of this process", "of another one"])
-def test_a_commit_that_concerns_the_listener_wakes_it(database, other, lane, listen, whose):
+def test_a_commit_that_concerns_the_listener_wakes_it(database, other, listen, whose):
     listener = listen(database)
-    listener.oids = frozenset([lane])
-    before = listener.count
-    put(database if whose == "of this process" else other)
-    # Each connection has a lane of its own: it is the tree of lanes that changes, or this one.
-    with database.transaction() as connection:
-        queue = parties.KEY and connection.root()[parties.KEY][""]
-        listener.oids |= {record._p_oid for record in queue.lanes.records()}
-        listener.oids |= {one.newest._p_oid for one in queue.lanes.values()}
-    put(database if whose == "of this process" else other)
-    wait_until(lambda: listener.count > before, PATIENCE)
+    theirs = database if whose == "of this process" else other
+    with contextlib.closing(parties.Client(theirs)) as client:
+        client.put(work.answer)
+        (lane,) = client.queue.lanes.values()
+        listener.oids = frozenset([lane.newest._p_oid])
+        before = listener.count
+        client.put(work.answer)
+        wait_until(lambda: listener.count > before, PATIENCE)
 
 
 def test_other_commits_do_not(database, other, lane, listen):
@@ -215,8 +214,6 @@ def test_a_pooler_that_passes_no_notices_is_found_out(zodb, server, listen, monk
 
 
 def test_a_dispatcher_knows_whether_it_is_deaf(database, server):
-    from zc.async_.dispatcher.plans import Outcome
-
     woken = threading.Event()
     watch = Watch(woken.set)
     assert not watch.is_deaf
@@ -248,6 +245,16 @@ def test_while_it_cannot_listen_warnings_become_rare(database, server, listen, c
         "INFO",
         "WARNING",
     ]
+
+
+def test_that_another_begins_to_listen_wakes_nobody(database, other, listen, lane):
+    listener = listen(database)
+    listener.oids = frozenset([lane])
+    before = listener.count
+    listen(other)
+    put(other)
+    wait_until(lambda: listener.count > before, PATIENCE)
+    assert listener.count == before + 1
 
 
 # -- its thread

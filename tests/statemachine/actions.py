@@ -54,6 +54,8 @@ class Spec(NamedTuple):
     parts: tuple["Spec", ...] = ()
     postprocessed: bool = False
     needs: tuple[str, ...] = ()
+    #: Whether it takes a place for coroutines.
+    coroutine: bool = False
 
     __repr__ = _short
 
@@ -91,6 +93,8 @@ class Builder:
         )
         job.quota_names = known.quota_names
         job.needs = known.needs = spec.needs
+        if spec.coroutine:
+            job.is_coroutine = True
         for callback in spec.callbacks:
             self.callback(job, known, callback)
         return job
@@ -335,12 +339,13 @@ class SetQuota(NamedTuple):
 
 
 class SetAgent(NamedTuple):
-    """Change the size, the filter and the labels of a dispatcher's agent."""
+    """Change the sizes, the filter and the labels of a dispatcher's agent."""
 
     dispatcher: int
     size: int
     filter: str
     labels: tuple[str, ...] = ()
+    coroutine_size: int = 3
 
     def perform(self, world: Any, client: Any) -> Changes:
         agent = client.queue.dispatchers[world.uuids[self.dispatcher]]["main"]
@@ -349,6 +354,7 @@ class SetAgent(NamedTuple):
         if agent.filter != work.FILTERS[self.filter]:
             agent.filter = work.FILTERS[self.filter]
         agent.labels = self.labels
+        agent.coroutine_size = self.coroutine_size
         return []
 
 

@@ -57,6 +57,10 @@ def check_claimed(poll: Poll, view: View, deadlines: dict[bytes, int | None]) ->
             begin_after = zc.async_.clock.to_microseconds(job.begin_after)
             assert job.kept_begin_after is None or begin_after <= zc.async_.clock.microseconds()
             assert agent is None or agent.filter is None or agent.filter(job), "a filter said no"
+            if agent is not None:
+                alike = [one for one in agent if one.is_coroutine == job.is_coroutine]
+                places = agent.coroutine_size if job.is_coroutine else agent.size
+                assert len(alike) <= places, f"{len(alike)} jobs in {places} places"
 
 
 def check_undisturbed(poll: Poll, view: View) -> None:
@@ -67,10 +71,12 @@ def check_undisturbed(poll: Poll, view: View) -> None:
     for name, agent in (("main", agents["main"]), (SYSTEM, agents.system_agent)):
         labels = agents.labels_for(agent)
         left = [job for job in view.waiting if _may_start(view, agent, labels, job)]
-        if not poll.contended:
-            _check_order(poll, name, left)
-        if poll.outcome.again is None and _is_idle(poll.process, name, agent):
-            assert not left, f"could have been claimed: {left}"
+        for coroutines in (False, True):
+            alike = [job for job in left if job.is_coroutine == coroutines]
+            if not poll.contended:
+                _check_order(poll, name, alike, coroutines)
+            if poll.outcome.again is None and _is_idle(poll.process, name, agent, coroutines):
+                assert not alike, f"could have been claimed: {alike}"
     _check_next_time(poll, view)
 
 
@@ -86,17 +92,25 @@ def _may_start(view: View, agent: Any, labels: frozenset[str], job: Any) -> bool
     )
 
 
-def _is_idle(process: Process, name: str, agent: Any) -> bool:
+def _is_idle(process: Process, name: str, agent: Any, coroutines: bool) -> bool:
+    """Whether it has a place for a coroutine, or for another job."""
     own = (*process.claims, *process.under_way, *process.deferred)
-    busy = sum(claimed.agent[1] == name for claimed in own)
-    return agent.size > busy and agent.size > len(agent)
+    busy = sum(one.agent[1] == name and one.is_coroutine == coroutines for one in own)
+    has = sum(job.is_coroutine == coroutines for job in agent)
+    places = agent.coroutine_size if coroutines else agent.size
+    return agent.size > 0 and places > busy and places > has
 
 
-def _check_order(poll: Poll, name: str, left: list[Any]) -> None:
+def _check_order(poll: Poll, name: str, left: list[Any], coroutines: bool) -> None:
+    """Of those of a kind, none that could be claimed was passed over."""
     assert poll.waited is not None
     places = {oid: place for place, oid in enumerate(poll.waited)}
     # The poll itself may have put jobs, too.
-    own = [c.job_id[0] for c in poll.outcome.jobs if c.agent[1] == name]
+    own = [
+        claimed.job_id[0]
+        for claimed in poll.outcome.jobs
+        if claimed.agent[1] == name and claimed.is_coroutine == coroutines
+    ]
     claimed = [places[oid] for oid in own if oid in places]
     assert claimed == sorted(claimed), f"claimed in the order {claimed}"
     for job in left:

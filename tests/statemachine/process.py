@@ -155,11 +155,13 @@ class Process:
 
     def _plan(self) -> Plan:
         busy: dict[AgentKey, int] = {}
+        coroutines: dict[AgentKey, int] = {}
         for claimed in (*self.claims, *self.under_way, *self.deferred):
             busy[claimed.agent] = busy.get(claimed.agent, 0) + 1
+            coroutines[claimed.agent] = coroutines.get(claimed.agent, 0) + claimed.is_coroutine
         lost, self._lost = self._lost, set()
         completed, self._completed = self._completed, {}
-        return Plan(busy, lost, completed)
+        return Plan(busy, lost, completed, coroutines=coroutines)
 
     def _keep_undone(self, plan: Plan, outcome: Outcome) -> None:
         if outcome.failed or outcome.info.keys() - outcome.done:

@@ -48,6 +48,7 @@ quota_names = st.sampled_from([(), (), *[(name,) for name in QUOTAS], QUOTAS])
 #: More than half need nothing. Nobody has all of the last ones but who drains the queue.
 needs = st.sampled_from([(), (), (), (), ("gpu",), ("eu",), ("eu", "gpu"), NEEDS[3:], NEEDS[2:3]])
 labels = st.sampled_from([(), (), ("gpu",), ("eu",), ("eu", "gpu")])
+coroutines = st.sampled_from([False, False, True])
 policies = st.sampled_from(sorted(work.POLICIES))
 priorities = st.integers(-1, 1)
 
@@ -77,7 +78,14 @@ def parts(draw: Draw) -> Spec:
     """A part of a composed job."""
     kind = draw(st.sampled_from([*work.KINDS, "inner"]))
     names, behind = draw(quota_names), draw(some_callbacks())
-    return Spec(kind, draw(policies), quota_names=names, callbacks=behind, needs=draw(needs))
+    return Spec(
+        kind,
+        draw(policies),
+        quota_names=names,
+        callbacks=behind,
+        needs=draw(needs),
+        coroutine=draw(coroutines),
+    )
 
 
 @st.composite
@@ -93,6 +101,7 @@ def puts(draw: Draw) -> Put:
         draw(quota_names),
         draw(some_callbacks()),
         needs=draw(needs),
+        coroutine=draw(coroutines),
     )
     if kind in ("serial", "parallel"):
         some = tuple(draw(parts()) for _part in range(draw(st.integers(0, 3))))
@@ -140,7 +149,8 @@ def operations(draw: Draw) -> Any:
     if kind is SetAgent:
         filters = st.sampled_from(["none", *sorted(work.FILTERS)])
         size = draw(st.sampled_from([0, 1, 2, 3, 3]))
-        return SetAgent(draw(dispatchers), size, draw(filters), draw(labels))
+        for_coroutines = draw(st.sampled_from([0, 1, 2, 3, 3]))
+        return SetAgent(draw(dispatchers), size, draw(filters), draw(labels), for_coroutines)
     return Touch()
 
 

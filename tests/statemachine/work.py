@@ -169,6 +169,10 @@ class StagedJob(Job):
     def tearDown(self, setup_info: Any) -> None:
         stage.reach("after")
 
+    def detached_call(self, call: Any) -> Any:
+        """Its code is that of any job: that of coroutines differs only in the places it takes."""
+        return call, self.stored_args, self.stored_kwargs
+
 
 class StagedPolicy(RetryCommonFourTimes):
     """The default, while others act."""

@@ -4,14 +4,12 @@ import collections
 import random
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
-from tests.torture.processes import DATABASE_TIMEOUT, StorageServer, Worker
+from tests.torture.postgres import BREAKAGES as POSTGRES_BREAKAGES
+from tests.torture.processes import DEATH, ZEO_BREAKAGES
 from tests.torture.proxy import Proxy
-
-#: Seconds after its last ping when a worker that is to be killed is taken for dead.
-DEATH = 2.0
 
 #: Names of the targets that are no workers.
 SERVER, CLIENTS = "server", "clients"
@@ -22,7 +20,9 @@ STALL = "stall"
 #: Nor this: a worker was started for the first time. It is busy with imports while its jobs begin.
 START = "start"
 
-#: What can be done to whom: shortest and longest duration (seconds), and weight.
+#: What can be done to somebody: shortest and longest duration (seconds), and weight.
+Kinds = Mapping[str, tuple[float, float, int]]
+
 WORKER_BREAKAGES = {
     "kill": (0.0, 0.0, 16),
     "kill for long": (DEATH, 2 * DEATH, 4),
@@ -37,12 +37,8 @@ CONNECTION_BREAKAGES = {
     "close port": (0.5, 1.5 * DEATH, 2),
     "hold for long": (1.2 * DEATH, 2 * DEATH, 1),
 }
-SERVER_BREAKAGES = {
-    "kill server": (0.0, 1.0, 5),
-    "restart server": (0.0, 1.0, 5),
-    "suspend server": (0.2, 1.7 * DATABASE_TIMEOUT, 2),
-    "disk full": (0.2, 1.5, 2),
-}
+#: What can be done to a server of either kind.
+SERVER_BREAKAGES = {**ZEO_BREAKAGES, **POSTGRES_BREAKAGES}
 
 #: How often each target's turn comes, those of workers aside.
 WEIGHTS = {SERVER: 5, CLIENTS: 1}
@@ -76,24 +72,17 @@ def plan(
     seed: int,
     seconds: float,
     count: int,
-    workers: Iterable[str],
-    steady: Iterable[str] = (),
+    targets: Mapping[str, Kinds],
     without: Iterable[str] = (),
 ) -> list[Breakage]:
     """What to break in so many seconds: as many things as wanted, or as many as can be.
 
-    `workers`: whom all can happen to. `steady`: those that only lose their connections. `without`:
-    kinds that are left out.
+    `targets`: what can be done to each. `without`: kinds that are left out.
     """
     chance = random.Random(seed)
     kinds_of = {
         name: {kind: span for kind, span in kinds.items() if kind not in without}
-        for name, kinds in (
-            *((worker, {**WORKER_BREAKAGES, **CONNECTION_BREAKAGES}) for worker in workers),
-            *((worker, CONNECTION_BREAKAGES) for worker in steady),
-            (CLIENTS, CONNECTION_BREAKAGES),
-            (SERVER, SERVER_BREAKAGES),
-        )
+        for name, kinds in targets.items()
     }
     weights = {name: WEIGHTS.get(name, WORKER_WEIGHT) for name, kinds in kinds_of.items() if kinds}
     if not weights:
@@ -121,9 +110,8 @@ def plan(
 class Breaker:
     """Breaks what is planned, each target in a thread of its own, and mends all in the end."""
 
-    def __init__(
-        self, server: StorageServer, workers: dict[str, Worker], proxies: dict[str, Proxy]
-    ) -> None:
+    def __init__(self, server: Any, workers: dict[str, Any], proxies: dict[str, Proxy]) -> None:
+        """`server`: a `StorageServer` or a `PostgresServer`. `workers`: `Worker` or `Crew`."""
         self._server = server
         self._workers = workers
         self._proxies = proxies
@@ -145,6 +133,12 @@ class Breaker:
             "suspend for long": self._suspend,
             "suspend for short": self._suspend,
             "terminate": self._terminate,
+            "kill supervisor": self._kill,
+            "suspend supervisor": self._suspend,
+            "restart supervisor": self._terminate,
+            "reload": self._reload,
+            "kill one": self._kill_one,
+            "suspend one": self._suspend_one,
             "cut": self._cut,
             "hold replies": self._hold_replies,
             "lose reply to commit": self._lose_reply,
@@ -154,6 +148,9 @@ class Breaker:
             "restart server": self._restart_server,
             "suspend server": self._suspend_server,
             "disk full": self._fill_disk,
+            "end backends": self._end_backends,
+            "lock commits": self._lock_commits,
+            "lock objects": self._lock_objects,
         }
 
     def start(self, planned: list[Breakage], clock: Callable[[], float]) -> None:
@@ -190,7 +187,7 @@ class Breaker:
             with self._counting:
                 self.done[kind] += 1
 
-    def _mend(self, worker: Worker | None) -> None:
+    def _mend(self, worker: Any) -> None:
         """Start a worker that ended though nobody asked it to."""
         if worker is not None and worker.ended is not None:
             self.problems.append(worker.how_it_ended())
@@ -219,6 +216,18 @@ class Breaker:
             self._ending.wait(seconds)
             worker.start()
 
+    # -- workers of a supervisor
+
+    def _reload(self, target: str, seconds: float) -> None:
+        self._workers[target].reload()
+
+    def _kill_one(self, target: str, seconds: float) -> None:
+        self._workers[target].kill_one()
+
+    def _suspend_one(self, target: str, seconds: float) -> None:
+        with self._workers[target].one_suspended():
+            self._ending.wait(seconds)
+
     # -- connections
 
     def _cut(self, target: str, seconds: float) -> None:
@@ -233,7 +242,7 @@ class Breaker:
     def _lose_reply(self, target: str, seconds: float) -> None:
         """Somebody will not hear that his commit succeeded."""
         proxy = self._proxies[target]
-        proxy.hold_replies_from(b"tpc_finish")
+        proxy.hold_replies_from(self._server.commit_word)
         proxy.sprung.wait(RECOVERY)
         self._ending.wait(seconds)
         proxy.cut()
@@ -261,13 +270,13 @@ class Breaker:
 
     def _start_server_anew(self, end: Callable[[], None], seconds: float) -> None:
         with self._network:
-            # A client that is accepted and let down again waits for ten seconds.
-            for proxy in self._proxies.values():
+            hidden = list(self._proxies.values()) if self._server.is_to_be_hidden else []
+            for proxy in hidden:
                 proxy.close()
             end()
             self._ending.wait(seconds)
             self._server.start()
-            for proxy in self._proxies.values():
+            for proxy in hidden:
                 proxy.open()
 
     def _suspend_server(self, target: str, seconds: float) -> None:
@@ -275,6 +284,18 @@ class Breaker:
         self._server.suspend()
         self._ending.wait(seconds)
         self._server.resume()
+
+    def _end_backends(self, target: str, seconds: float) -> None:
+        """As an operator does, or a network between the server and some of its clients."""
+        self._server.end_backends()
+
+    def _lock_commits(self, target: str, seconds: float) -> None:
+        """What is committed waits meanwhile, so that its clients may be gone when it is done."""
+        self._server.lock_commits(self._ending, seconds)
+
+    def _lock_objects(self, target: str, seconds: float) -> None:
+        """Whoever changes one of them waits, and gives up after a while."""
+        self._server.lock_objects(self._ending, seconds)
 
     def _fill_disk(self, target: str, seconds: float) -> None:
         self._server.fill_disk()

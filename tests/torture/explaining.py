@@ -17,6 +17,7 @@ from tests.torture.breaking import (
     START,
     Outage,
 )
+from tests.torture.crew import BREAKAGES as CREW_BREAKAGES
 from tests.torture.faults import Fault
 
 #: Seconds that what was broken goes on to be felt: a client is back 15 s after its server can be
@@ -35,6 +36,7 @@ AWAY = frozenset((*CONNECTION_BREAKAGES, *SERVER_BREAKAGES)) - {"disk full"}
 FULL = frozenset(("disk full",))
 #: What keeps a worker from its pings. A server that is away, or slow to come back, does so too.
 SILENT = AWAY | {
+    *CREW_BREAKAGES,
     "kill",
     "kill for long",
     "suspend for long",
@@ -91,8 +93,11 @@ class Explanation(NamedTuple):
 #: Those in this process.
 _CLIENTS = "putter|watcher"
 _ANY = "(?s:.*)"
-_DISCONNECTED = r"(ZEO\.Exceptions\.)?ClientDisconnected"
+_DISCONNECTED = (
+    r"(ZEO\.Exceptions\.)?ClientDisconnected|(zc\.async_\.relstorage\.driver\.)?LostError"
+)
 _EVENTS = r"zc\.async\.events"
+_WORKERS = r"zc\.async\.worker"
 #: The text that a client is told when the server's disk is full.
 _TOO_LARGE = r"(?s).*(File too large|No space left).*"
 #: The text that a client is told of what a FileStorage reads where it could not write.
@@ -104,6 +109,8 @@ EXPLAINED = (
     # It began with what the cache had while the server was away: with its own lane as of before the
     # commit whose answer it did not get.
     Explanation("putter", "", r"(ReadC|C)onflictError", _ANY, AWAY),
+    # Somebody keeps a lock of RelStorage's, or its server goes away meanwhile.
+    Explanation("putter", "", r"UnableToLockRows\w+", _ANY, AWAY),
     # The server cannot be reached, or its answer does not come.
     Explanation(_CLIENTS, "", _DISCONNECTED, _ANY, AWAY),
     # The server that refuses to write says why. Readers meet none of it.
@@ -120,6 +127,33 @@ EXPLAINED = (
         AWAY,
     ),
     Explanation(r"ZEO\.asyncio\.client", "Exception for prefetch .*", _DISCONNECTED, _ANY, AWAY),
+    # Two changed the same entry of a BTree, to values of different types: ZODB compares them before
+    # it says that this is a conflict. With ZEO, the server does that.
+    Explanation(
+        r"ZODB\.ConflictResolution",
+        "Unexpected error while trying to resolve conflict on .*",
+        "TypeError",
+        "'<' not supported between instances of '(bytes|tuple)' and '(bytes|tuple)'",
+    ),
+    Explanation(r"relstorage\.storage\.load", "Failed to prefetch.*", _DISCONNECTED, _ANY, AWAY),
+    # DB.open does not take back a connection whose storage could not begin, and counts it as open
+    # until it is collected.
+    Explanation(r"ZODB\.DB", r"DB\.open\(\) has \d+ open connections .*", "", "", AWAY),
+    # RelStorage tells of each try to reach the server, and to ask who has a lock.
+    Explanation(
+        r"relstorage\.adapters\.connections",
+        "(Reconnect|Failed to borrow a store connection).*",
+        _DISCONNECTED,
+        _ANY,
+        AWAY,
+    ),
+    Explanation(
+        r"relstorage\.adapters\.locker",
+        "Failed to get lock debug info.*",
+        _DISCONNECTED,
+        _ANY,
+        AWAY,
+    ),
     # The connection ended while a transaction sent what it stores. Nothing of it takes effect: its
     # client refuses to vote on another connection than the one it began on, ...
     Explanation(
@@ -223,6 +257,14 @@ EXPLAINED = (
         _TOO_LARGE,
         *_FULL,
     ),
+    # That is how a supervisor notices it.
+    Explanation(
+        _WORKERS,
+        r"worker \d+ \(process \d+\) was ended by SIGKILL; it is started again in \S+ s",
+        "",
+        "",
+        frozenset(("kill one",)),
+    ),
     # Whether a job may fail with what it failed with, `kinds` says.
     Explanation(_EVENTS, r"(?s)<zc\.async_\.job\.Job .* failed:", _ANY, _ANY),
 )
@@ -280,12 +322,21 @@ def met(whose: str, error: BaseException, when: float) -> Met:
 # -- the logs of workers
 
 _HEAD = re.compile(
-    r"^(?P<when>[\d-]+ [\d:]+),(?P<milliseconds>\d+) (?P<level>[A-Z]+) (?P<logger>\S+) (?P<rest>.*)"
+    r"^(?P<when>[\d-]+ [\d:]+),(?P<milliseconds>\d+) (?P<level>[A-Z]+) "
+    # Those of a supervisor and its workers say first who it is.
+    r"(?:\S+\[\d+\] (?P<named>\S+): |(?P<logger>\S+) )(?P<rest>.*)"
 )
 #: Names of the threads that log: they come before the message, and may have spaces.
 _THREAD = re.compile(
     r"^(zc\.async dispatcher \S+|zc\.async \S+|\('[\d.]+', \d+\) zeo client networking thread"
     r"|MainThread|Thread-\d+( \(\w+\))?|Dummy-\d+) "
+)
+#: What psycopg2 prints by itself, behind whatever was logged last, if the server ends in the middle
+#: of its answer.
+_PRINTED = re.compile(
+    r"^psycopg2\.errors\.\w+: [^\n]*\n+The above exception was the direct cause[^\n]*\n+"
+    r"SystemError: <function decode at [^\n]*> returned a result with an exception set\n?",
+    re.MULTILINE,
 )
 #: The last line of a traceback.
 _ERROR = re.compile(r"^(?P<error>[A-Za-z_][\w.]*)(: (?P<text>.*))?$")
@@ -309,12 +360,14 @@ def logged(folder: Path) -> Iterator[Met]:
 def _logged(head: re.Match[str], tail: list[str]) -> Met:
     when = datetime.datetime.strptime(head["when"], "%Y-%m-%d %H:%M:%S").astimezone()
     seconds = when.timestamp() + int(head["milliseconds"]) / 1000
-    message = _THREAD.sub("", head["rest"])
+    tail = _PRINTED.sub("", "\n".join(tail)).splitlines()
+    whose = head["named"] or head["logger"]
+    message = head["rest"] if head["named"] else _THREAD.sub("", head["rest"])
     errors = [found for line in tail if (found := _ERROR.match(line))] if _is_error(tail) else []
     if not errors:
-        return Met(head["logger"], message, "", "", seconds)
+        return Met(whose, message, "", "", seconds)
     error, text = errors[-1]["error"], errors[-1]["text"] or ""
-    return Met(head["logger"], message, error, text, seconds, "\n".join(tail))
+    return Met(whose, message, error, text, seconds, "\n".join(tail))
 
 
 def _is_error(tail: list[str]) -> bool:

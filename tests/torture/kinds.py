@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import persistent
 import transaction.interfaces
 import ZEO.Exceptions
+from relstorage.adapters.interfaces import UnableToAcquireLockError
 
 import zc.async_.clock
 from tests.processes import Entry
@@ -26,7 +27,8 @@ PARTS = 3
 
 #: A commit that the storage refuses for another reason than a conflict is not tried again by
 #: default, so a job may fail if the disk is full. That is how a client of ZEO hears of it.
-REFUSALS = (OSError, ZEO.Exceptions.ServerException)
+#: The last one is RelStorage's: locks that somebody keeps are asked for five times, in no time.
+REFUSALS = (OSError, ZEO.Exceptions.ServerException, UnableToAcquireLockError)
 
 
 class Place(NamedTuple):
@@ -324,6 +326,23 @@ def judge_committing(record: Record, evidence: Evidence) -> Faults:
         yield Fault("lost", "lacks what it committed in the middle", record.job)
 
 
+def make_waiting(place: Place, number: int) -> tuple[Any, ...]:
+    entries = work.new_entries(2)
+    return Job(work.wait_between, *entries, place.path, number), *entries
+
+
+def judge_waiting(record: Record, evidence: Evidence) -> Faults:
+    job = record.job
+    yield from may_fail_with(job, *REFUSALS)
+    for entry in record.entries:
+        # What was done stays, whatever the job fails with.
+        if entry.count > 1 or not failed(job):
+            yield from exactly(1, entry, job)
+    first, second = record.entries
+    if first.count < second.count:
+        yield Fault("lost", "lacks its first step", job)
+
+
 KINDS = {
     "plain": Kind(make_plain, judge_plain, 4),
     "delayed": Kind(make_delayed, judge_plain, 2),
@@ -336,6 +355,7 @@ KINDS = {
     "returning": Kind(make_returning, judge_returning, 1),
     "conflicting": Kind(make_conflicting, judge_conflicting, 2),
     "committing": Kind(make_committing, judge_committing, 1),
+    "waiting": Kind(make_waiting, judge_waiting, 2),
 }
 
 

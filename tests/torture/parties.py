@@ -5,6 +5,8 @@ from typing import Any
 
 import transaction
 
+import zc.async_.relstorage
+
 
 class Party(threading.Thread):
     """Acts with a connection of its own until it is told to stop."""
@@ -27,6 +29,7 @@ class Party(threading.Thread):
         """Act, and leave nothing behind."""
         manager = transaction.TransactionManager()
         connection = self._database.open(manager)
+        zc.async_.relstorage.guard(connection)
         try:
             self.act(manager, connection)
         finally:

@@ -8,13 +8,15 @@ LABELS = {
     "worker-1": ("mortal", "odd"),
     "worker-2": ("even", "mortal"),
     "worker-3": ("steady",),
+    "workers": ("crew", "mortal"),
 }
 
 #: Their UUIDs, which their files have from the beginning.
 UUIDS = {name: uuid.uuid5(uuid.NAMESPACE_DNS, f"{name}.torture") for name in LABELS}
 
-#: What jobs need that need something: what two workers have, what one has, and one worker itself.
-NEEDS = (("mortal",), ("even", "mortal"), ("steady",), (str(UUIDS["worker-1"]),))
+#: What jobs need that need something: what several workers have, what one has, what those of a
+#: supervisor have, and one worker itself.
+NEEDS = (("mortal",), ("even", "mortal"), ("steady",), ("crew",), (str(UUIDS["worker-1"]),))
 
 #: How many of a hundred jobs, and parts of them, need something.
 NEEDY = 30

@@ -1,8 +1,9 @@
 """The server and the workers: processes that can be stopped, killed and started again.
 
-    python -m tests.torture.processes HOST PORT SIZE GRACE DEATH LABELS
+    python -m tests.torture.processes SPEC SIZE GRACE DEATH LABELS
 
-runs a dispatcher until the standard input ends or a signal comes.
+runs a dispatcher until the standard input ends or a signal comes. SPEC names the database, as for
+`benchmarks.storages.open_database`.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ import resource
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +26,8 @@ import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
 from benchmarks.children import child, wait_for_end_of_input
-from benchmarks.storages import SERVER, free_port
+from benchmarks.postgres import open_database as open_relstorage
+from benchmarks.storages import SERVER, Server, free_port
 from benchmarks.workers import wait_until
 from tests.torture import places
 from zc.async_ import utils
@@ -36,11 +39,17 @@ from zc.async_.running.retry import RetryCommonForever, RetryCommonFourTimes
 POLL_INTERVAL = 0.3
 PING_INTERVAL = datetime.timedelta(seconds=0.5)
 
+#: Seconds after its last ping when a worker that is to be killed is taken for dead.
+DEATH = 2.0
+
 #: Seconds to wait for a database that is out of reach: the first, step and longest wait.
 BACKOFF = (0.2, 0.2, 1.0)
 
 #: Seconds after which a worker takes a server that does not answer for out of reach.
 DATABASE_TIMEOUT = 3
+
+#: Seconds that a commit waits for the lock of an object, in PostgreSQL.
+LOCK_TIMEOUT = 2
 
 #: Seconds that a process is given to do as it was asked.
 PATIENCE = 30
@@ -105,13 +114,70 @@ class Process:
         self._stack.close()
 
 
-class StorageServer(Process):
+class FileProcess(Process):
+    """One that keeps its data in a file, whose disk can be full."""
+
+    _file: Path
+
+    def fill_disk(self) -> None:
+        """Have the operating system refuse whatever would make the file longer.
+
+        What is there can be written anew, as on a real disk. The process must not write between the
+        look at the size and the limit: FileStorage closes for good if its last step is refused.
+        """
+        process = self._process
+        process.send_signal(signal.SIGSTOP)
+        # Somebody else may have killed it: its successor has no limit.
+        with contextlib.suppress(ChildProcessError, ProcessLookupError):
+            # Only now it does nothing. The state is left for whoever waits for the process.
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            self._limit(process, self._file.stat().st_size)
+        process.send_signal(signal.SIGCONT)
+
+    def clear_disk(self) -> None:
+        """Let the file grow again."""
+        with contextlib.suppress(ProcessLookupError):
+            self._limit(self._process, resource.RLIM_INFINITY)
+
+    def _limit(self, process: Any, size: int) -> None:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
+#: What can be done to a ZEO server: shortest and longest duration (seconds), and weight.
+ZEO_BREAKAGES = {
+    "kill server": (0.0, 1.0, 5),
+    "restart server": (0.0, 1.0, 5),
+    "suspend server": (0.2, 1.7 * DATABASE_TIMEOUT, 2),
+    "disk full": (0.2, 1.5, 2),
+}
+
+
+class StorageServer(FileProcess):
     """The ZEO server."""
+
+    breakages = ZEO_BREAKAGES
+    #: A word of the request that commits.
+    commit_word = b"tpc_finish"
+    #: Whether clients have to be kept from reaching a server that is started again: one that is
+    #: accepted and let down again waits for ten seconds.
+    is_to_be_hidden = True
 
     def __init__(self, folder: Path) -> None:
         super().__init__("server", folder)
         self.address = "127.0.0.1", free_port()
         self._file = folder / "Data.fs"
+
+    def spec(self, port: int) -> str:
+        """How a worker finds it by a proxy."""
+        return Server(("127.0.0.1", port)).spec
+
+    def uri(self, port: int) -> str:
+        """How `zc-async worker` finds it by a proxy."""
+        return f"zeo://127.0.0.1:{port}?wait_timeout={DATABASE_TIMEOUT}"
+
+    def database(self, port: int | None = None) -> Any:
+        """The database for this process, by a proxy if its port is given."""
+        return Server(self.address if port is None else ("127.0.0.1", port)).database()
 
     def start(self) -> None:
         """Start it, and wait until it can be reached."""
@@ -124,27 +190,6 @@ class StorageServer(Process):
         except OSError:
             return False
         return True
-
-    def fill_disk(self) -> None:
-        """Have the operating system refuse whatever would make the file longer.
-
-        What is there can be written anew, as on a real disk. The server must not write between the
-        look at the size and the limit: FileStorage closes for good if its last step is refused.
-        """
-        self.suspend()
-        try:
-            # Only now it does nothing. The state is left for whoever waits for the process.
-            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
-            self._limit(self._file.stat().st_size)
-        finally:
-            self.resume()
-
-    def clear_disk(self) -> None:
-        """Let the file grow again."""
-        self._limit(resource.RLIM_INFINITY)
-
-    def _limit(self, size: int) -> None:
-        resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
 class Settings(NamedTuple):
@@ -163,11 +208,12 @@ class Settings(NamedTuple):
 class Worker(Process):
     """A process with a dispatcher; it keeps its UUID when it is started again."""
 
-    def __init__(
-        self, name: str, folder: Path, address: tuple[str, int], settings: Settings
-    ) -> None:
+    #: How many dispatchers it has.
+    dispatchers = 1
+
+    def __init__(self, name: str, folder: Path, spec: str, settings: Settings) -> None:
         super().__init__(name, folder)
-        self._arguments = [*map(str, address), *map(str, settings)]
+        self._arguments = [spec, *map(str, settings)]
         file = folder / f"{name}.uuid"
         file.write_text(f"{places.UUIDS[name]}\n")
         self._environment = {**os.environ, "ZC_ASYNC_UUID": str(file)}
@@ -216,10 +262,16 @@ ImpatientRetryCommonFourTimes = _impatient(RetryCommonFourTimes)
 ImpatientRetryCommonForever = _impatient(RetryCommonForever)
 
 
-def _configure(settings: Settings) -> None:
+def configure(settings: Settings) -> None:
+    """Register what a worker needs, which waits less long than in production."""
     zc.async_.configure.base()
     zope.component.provideHandler(zc.async_.subscribers.AgentInstaller("main", size=settings.size))
     zope.component.provideHandler(PingInstaller(settings.death))
+    be_impatient()
+
+
+def be_impatient() -> None:
+    """Have this process wait less long for a database that is out of reach."""
     for name, policy in (
         ("", ImpatientRetryCommonFourTimes),
         ("callback", ImpatientRetryCommonForever),
@@ -229,18 +281,28 @@ def _configure(settings: Settings) -> None:
     polling.DISCONNECTED_BACKOFF = BACKOFF
 
 
-def _open_database(address: tuple[str, int]) -> Any:
+def _open_database(spec: str) -> Any:
     """The database, as soon as it can be reached."""
+    kind, history_or_host, rest = spec.split(":", 2)
     while True:
         try:
-            return ZEO.DB(address, wait=True, wait_timeout=DATABASE_TIMEOUT)
+            if kind == "zeo":
+                address = history_or_host, int(rest)
+                return ZEO.DB(address, wait=True, wait_timeout=DATABASE_TIMEOUT)
+            return open_relstorage(rest, commit_lock_timeout=LOCK_TIMEOUT)
         except (ZEO.Exceptions.ClientDisconnected, TypeError) as error:
             # TypeError: of asyncio, see `zc.async_.zeo.transports`. No database is watched before
             # it is open.
             logging.warning("no database yet: %s", error)
+        except Exception as error:
+            if kind == "zeo":
+                raise
+            # Of psycopg2, or what RelStorage makes of it.
+            logging.warning("no database yet: %s", error)
+            time.sleep(BACKOFF[0])
 
 
-def main(host: str, port: str, size: str, grace: str, death: str, labels: str) -> None:
+def main(spec: str, size: str, grace: str, death: str, labels: str) -> None:
     """Run a dispatcher until the standard input ends."""
     settings = Settings(int(size), float(grace), float(death), labels)
     logging.basicConfig(
@@ -250,8 +312,8 @@ def main(host: str, port: str, size: str, grace: str, death: str, labels: str) -
     logging.getLogger("zc.async.trace").setLevel(logging.WARNING)
     # Whatever measures the coverage may have put a handler of its own.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _configure(settings)
-    with contextlib.closing(_open_database((host, int(port)))) as database:
+    configure(settings)
+    with contextlib.closing(_open_database(spec)) as database:
         installer = zc.async_.subscribers.ThreadedDispatcherInstaller(
             POLL_INTERVAL, labels=filter(None, settings.labels.split(","))
         )

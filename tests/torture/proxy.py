@@ -52,6 +52,11 @@ class Proxy:
         """Let everything pass."""
         self._call(self._open())
 
+    def lead_to(self, target: tuple[str, int]) -> None:
+        """Lead new connections to another server, and cut the others."""
+        self._target = target
+        self.cut()
+
     def close(self) -> None:
         """Cut all connections, and refuse new ones."""
         self._call(self._close())

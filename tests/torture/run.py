@@ -12,29 +12,35 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import transaction
-import ZEO.Exceptions
 
+import zc.async_.relstorage
 import zc.async_.zeo
-from benchmarks.storages import Server, add_queue
+from benchmarks.storages import add_queue
 from benchmarks.workers import wait_until
 from tests.processes import queue_of
-from tests.torture import breaking, explaining, places, report, verdict
+from tests.torture import breaking, crew, explaining, places, report, verdict
+from tests.torture.crew import Crew
 from tests.torture.faults import Fault
-from tests.torture.processes import PATIENCE, Settings, StorageServer, Worker
+from tests.torture.postgres import PostgresServer
+from tests.torture.processes import DEATH, PATIENCE, Settings, StorageServer, Worker
 from tests.torture.proxy import Proxy
 from tests.torture.putting import Putter, prepare
 from tests.torture.stalls import StallWatch
 from tests.torture.watching import Watcher
+from zc.async_ import utils
 
 #: Workers that are killed and suspended.
 WORKERS = {
-    "worker-1": Settings(3, 0, breaking.DEATH, ",".join(places.LABELS["worker-1"])),
-    "worker-2": Settings(3, 1, breaking.DEATH, ",".join(places.LABELS["worker-2"])),
+    "worker-1": Settings(3, 0, DEATH, ",".join(places.LABELS["worker-1"])),
+    "worker-2": Settings(3, 1, DEATH, ",".join(places.LABELS["worker-2"])),
 }
 
 #: Workers that only lose their connections. Nobody takes them for dead, and so nobody else takes
 #: care of jobs that they forget.
 STEADY_WORKERS = {"worker-3": Settings(3, 0, 600, ",".join(places.LABELS["worker-3"]))}
+
+#: Those of a supervisor.
+CREW = crew.NAME
 
 PUTTERS = 2
 
@@ -51,6 +57,11 @@ LONGEST_DRAIN = 240.0
 PAUSE = 0.2
 
 
+#: What serves the database, by the names of storages. A FileStorage needs nothing: see `alone`.
+SERVERS: dict[str, Any] = {"zeo": StorageServer, "relstorage": PostgresServer}
+STORAGES = ("zeo", "relstorage", "file")
+
+
 class Options(NamedTuple):
     """What is wanted."""
 
@@ -60,6 +71,7 @@ class Options(NamedTuple):
     kills: int
     without: tuple[str, ...] = ()
     keep: bool = False
+    storage: str = "zeo"
 
 
 def options(arguments: list[str]) -> Options:
@@ -70,31 +82,40 @@ def options(arguments: list[str]) -> Options:
     parser.add_argument("--jobs", type=int, help="put at most so many (by default 40 a second)")
     parser.add_argument("--kills", type=int, help="break so much (by default four in five seconds)")
     parser.add_argument("--without", default="", help="kinds of breakages to leave out: a,b,c")
+    parser.add_argument("--storage", choices=STORAGES, default="zeo")
     parser.add_argument("--keep", action="store_true", help="keep the logs in any case")
     found = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 32) if found.seed is None else found.seed
     jobs = int(found.seconds * JOBS_RATE) if found.jobs is None else found.jobs
     kills = int(found.seconds * KILLS_RATE) if found.kills is None else found.kills
     without = tuple(name.strip() for name in found.without.split(",") if name.strip())
-    return Options(found.seconds, seed, jobs, kills, without, found.keep)
+    return Options(found.seconds, seed, jobs, kills, without, found.keep, found.storage)
 
 
 def main(arguments: list[str]) -> int:
     """Torture, print what came of it, and return the exit code."""
     wanted = options(arguments)
-    print(f"seed {wanted.seed}", flush=True)
+    print(f"{wanted.storage}, seed {wanted.seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="zc.async-torture-"))
     # What libraries tell of lost connections.
     logging.basicConfig(filename=folder / "clients.log", level=logging.INFO)
     good = False
     try:
-        good = Torture(wanted, folder).run()
+        good = _torture(wanted, folder).run()
     finally:
         if good and not wanted.keep:
             shutil.rmtree(folder)
         else:
             print(f"logs and database are kept in {folder}", flush=True)
     return 0 if good else 1
+
+
+def _torture(wanted: Options, folder: Path) -> Any:
+    if wanted.storage == "file":
+        from tests.torture.alone import LoneTorture
+
+        return LoneTorture(wanted, folder)
+    return Torture(wanted, folder)
 
 
 class Torture:
@@ -109,12 +130,13 @@ class Torture:
     def run(self) -> bool:
         """Do all of it; return whether all went well."""
         with contextlib.ExitStack() as stack:
-            self._server = StorageServer(self._folder)
+            self._server = SERVERS[self._options.storage](self._folder)
             stack.callback(self._server.leave)
             self._server.start()
-            database = stack.enter_context(Server(self._server.address).database())
+            database = stack.enter_context(self._server.database())
             # By it nothing is put: nobody else would see to that.
             zc.async_.zeo.watch(database)
+            zc.async_.relstorage.watch(database)
             add_queue(database)
             with database.transaction() as connection:
                 prepare(connection, PUTTERS)
@@ -129,17 +151,20 @@ class Torture:
     def _open_network(self, stack: contextlib.ExitStack) -> None:
         self._proxies = {
             name: stack.enter_context(Proxy(self._server.address).running())
-            for name in (*WORKERS, *STEADY_WORKERS, breaking.CLIENTS)
+            for name in (*WORKERS, *STEADY_WORKERS, CREW, breaking.CLIENTS)
         }
 
     def _client_database(self) -> Any:
-        return Server(self._proxies[breaking.CLIENTS].address).database()
+        return self._server.database(self._proxies[breaking.CLIENTS].address[1])
 
     def _start_workers(self, stack: contextlib.ExitStack) -> None:
-        self._workers = {
-            name: Worker(name, self._folder, self._proxies[name].address, settings)
+        self._workers: dict[str, Any] = {
+            name: Worker(
+                name, self._folder, self._server.spec(self._proxies[name].address[1]), settings
+            )
             for name, settings in {**WORKERS, **STEADY_WORKERS}.items()
         }
+        self._workers[CREW] = Crew(self._folder, self._server.uri(self._proxies[CREW].address[1]))
         self._started = time.time()
         for worker in self._workers.values():
             worker.start()
@@ -148,9 +173,10 @@ class Torture:
     def _wait_for_workers(self, database: Any) -> None:
         def all_active() -> bool:
             agents = queue_of(view()).dispatchers.values()
-            return sum(bool(one.activated) for one in agents) == len(self._workers)
+            return sum(bool(one.activated) for one in agents) == wanted
 
-        with _views(database) as view:
+        wanted = sum(worker.dispatchers for worker in self._workers.values())
+        with views(database) as view:
             wait_until(all_active, PATIENCE, PAUSE)
 
     def _break_while_jobs_are_put(self, database: Any, clients: Any) -> None:
@@ -171,8 +197,7 @@ class Torture:
             self._options.seed,
             self._options.seconds,
             self._options.kills,
-            WORKERS,
-            STEADY_WORKERS,
+            self._targets(),
             self._options.without,
         )
         beginning = time.monotonic()
@@ -184,14 +209,25 @@ class Torture:
         for putter in self._putters:
             putter.stop()
 
+    def _targets(self) -> dict[str, breaking.Kinds]:
+        connections = breaking.CONNECTION_BREAKAGES
+        return {
+            **{name: {**breaking.WORKER_BREAKAGES, **connections} for name in WORKERS},
+            **dict.fromkeys(STEADY_WORKERS, connections),
+            CREW: {**crew.BREAKAGES, **connections},
+            breaking.CLIENTS: connections,
+            breaking.SERVER: self._server.breakages,
+        }
+
     # -- the end
 
     def _end(self, database: Any) -> None:
         began = time.monotonic()
-        with _views(database) as view:
+        with views(database) as view:
             drained = self._drain(view)
             self._watcher.stop()
             self._stalls.stop()
+            self._end_crew()
             self._judge(view(), drained)
             self._judge_storage(database.storage)
             self._print(view(), time.monotonic() - began, drained)
@@ -201,13 +237,24 @@ class Torture:
         end = time.monotonic() + LONGEST_DRAIN
         before, since = None, time.monotonic()
         while (now := time.monotonic()) < end and now - since < NO_PROGRESS:
-            state = _state_of_what_is_left(view)
+            state = state_of_what_is_left(view)
             if not state:
                 return True
             if state != before:
                 before, since = state, now
             time.sleep(PAUSE)
         return False
+
+    def _end_crew(self) -> None:
+        """All works, so its workers can end in time, and none is left."""
+        for name, worker in self._workers.items():
+            if worker.ended is not None:
+                self._faults.append(("", Fault("broken", worker.how_it_ended())))
+            elif name == CREW:
+                try:
+                    worker.end()
+                except (RuntimeError, TimeoutError) as error:
+                    self._faults.append(("", Fault("broken", f"{name}: {error}")))
 
     def _judge_storage(self, storage: Any) -> None:
         self._faults += [("", fault) for fault in verdict.judge_storage(storage, PATIENCE)]
@@ -220,9 +267,6 @@ class Torture:
         self._faults += verdict.judge(connection, self._effects, acknowledged)
         self._faults += [("limited", fault) for fault in self._watcher.faults]
         self._faults += [("", Fault("broken", text)) for text in self._breaker.problems]
-        for worker in self._workers.values():
-            if worker.ended is not None:
-                self._faults.append(("", Fault("broken", worker.how_it_ended())))
         errors = [*self._watcher.met, *explaining.logged(self._folder)]
         for putter in self._putters:
             errors += putter.met
@@ -243,7 +287,7 @@ class Torture:
             print(f"\n{report.details(self._folder, self._faults)}\n", flush=True)
 
 
-def _state_of_what_is_left(view: Any) -> set[Any]:
+def state_of_what_is_left(view: Any) -> set[Any]:
     """Changes when something goes on, and is empty when all has ended.
 
     What cannot be read changes nothing: the verdict tells of it.
@@ -254,16 +298,17 @@ def _state_of_what_is_left(view: Any) -> set[Any]:
         return {(job._p_oid, job.status, job.claim_token) for job in jobs} or set(
             verdict.left_behind(connection)
         )
-    except ZEO.Exceptions.ClientDisconnected as error:
+    except utils.DISCONNECTED_ERRORS as error:
         # The connection to the server that was killed, a moment ago.
         return {str(error)}
 
 
 @contextlib.contextmanager
-def _views(database: Any) -> Iterator[Any]:
+def views(database: Any) -> Iterator[Any]:
     """Calls give the connection with a view that is as new as can be."""
     manager = transaction.TransactionManager()
     connection = database.open(manager)
+    zc.async_.relstorage.guard(connection)
 
     def view() -> Any:
         manager.begin()

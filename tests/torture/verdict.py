@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import ZEO.Exceptions
 from ZODB.utils import oid_repr
 
 from tests.processes import lines, queue_of
@@ -14,6 +13,7 @@ from tests.references import wrong_references
 from tests.torture import places, work
 from tests.torture.faults import Fault
 from tests.torture.kinds import KINDS, Evidence, Record, failed
+from zc.async_ import utils
 from zc.async_.interfaces import COMPLETED
 
 Records = list[tuple[int, Any]]
@@ -40,7 +40,7 @@ def _whatever_fails(call: Callable[[], Any], what: str) -> list[Fault]:
     """Call; the fault is that it could not be done. A server that is away is no such thing."""
     try:
         call()
-    except ZEO.Exceptions.ClientDisconnected:
+    except utils.DISCONNECTED_ERRORS:
         raise
     except Exception as error:
         return [Fault("broken", f"{what} cannot be judged: {error!r}")]
@@ -132,7 +132,7 @@ def judge_storage(storage: Any, patience: float) -> list[Fault]:
     while True:
         try:
             return [Fault("wrong reference", text) for text in wrong_references(storage)]
-        except ZEO.Exceptions.ClientDisconnected as error:
+        except utils.DISCONNECTED_ERRORS as error:
             if time.monotonic() >= end:
                 return [Fault("broken", f"references cannot be looked at: {error!r}")]
             time.sleep(PAUSE)

@@ -8,6 +8,7 @@ import random
 import threading
 
 import transaction
+from twisted.internet.task import deferLater
 
 import zc.async_
 from tests.processes import Entry, write_line
@@ -84,6 +85,19 @@ def commit_between(first, second, path, number):
     count(first, path, number)
     transaction.commit()
     count(second, path, number)
+
+
+async def wait_between(first, second, path, number):
+    """Take effect in two steps, and wait between them without a thread."""
+    await zc.async_.local.in_worker(count_unless_done, first, path, number)
+    await deferLater(zc.async_.local.getReactor(), random.uniform(0, LONG), int)
+    await zc.async_.local.in_worker(count_unless_done, second, path, number)
+
+
+def count_unless_done(entry, path, number):
+    """What was done before its coroutine was interrupted stays done."""
+    if not entry.count:
+        count(entry, path, number)
 
 
 def note_end(entry, result):

@@ -12,6 +12,12 @@ zeo, database, see, wait_for = servers.zeo, servers.database, servers.see, serve
 
 
 @pytest.fixture
+def shared(zeo):
+    """What `database` is of."""
+    return zeo
+
+
+@pytest.fixture
 def base():
     """The components that the library needs."""
     zc.async_.configure.base()

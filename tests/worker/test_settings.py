@@ -89,6 +89,7 @@ name = "main"
 [[agents]]
 name = "mail"
 size = 1
+coroutine-size = 200
 queues = ["mail"]
 labels = ["printer"]
 filter = "shop.jobs:is_short"
@@ -120,7 +121,7 @@ def test_a_file_can_say_all(write, tmp_path):
         log_level="warning",
         agents=(
             Agent("main"),
-            Agent("mail", 1, ("mail",), ("printer",), "shop.jobs:is_short"),
+            Agent("mail", 1, 200, ("mail",), ("printer",), "shop.jobs:is_short"),
             Agent("chosen", chooser="shop.jobs:choose"),
         ),
     )

@@ -50,6 +50,12 @@ def test_so_has_one_that_does_not_wait(site, dispatcher, run):
     assert run(made(site, ["anna"], world.look_at_once)) == (IN_NEWS, "welcome to news")
 
 
+def test_so_have_methods_and_what_workers_call_for_them(site, client, dispatcher, run):
+    reporter = client.root["reporter"] = world.Reporter()
+    client.manager.commit()
+    assert run(made(site, ["anna"], reporter.look)) == (IN_NEWS, IN_NEWS)
+
+
 def test_coroutines_that_take_turns_keep_their_contexts_apart(
     site, client, dispatcher, put, completed, fire
 ):

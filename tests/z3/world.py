@@ -308,6 +308,12 @@ async def look_at_once():
     return context(), greet()
 
 
+class Reporter(persistent.Persistent):
+    async def look(self):
+        """Tell where this is, and where a function in a worker is."""
+        return context(), await local.in_worker(context)
+
+
 async def note_at_once():
     getSite().note()
 

@@ -172,6 +172,10 @@ class ReassignedError(AsyncError):
     """The worker that tried to go on with the job no longer owns it."""
 
 
+class DetachedObjectError(AsyncError):
+    """A coroutine looked into an object of the database outside of a worker's transaction."""
+
+
 # --------------------------------------------------------------------------------------------------
 # Events
 
@@ -500,7 +504,8 @@ class IJob(IAbstractJob):
         "Names (tuple of str) of the quotas of its queue in which the job needs a place to run. "
         "May be set while the job is pending. A job that waits for other jobs keeps its places, "
         "except in quotas that are named by these jobs, or by jobs that they wait for in turn: "
-        "there it gives up its place."
+        "there it gives up its place. It may also lose one while it waits, to a job without which "
+        "both would wait for ever."
     )
     needs = Attribute(
         "The labels that there have to be where the job runs: a sorted tuple of str, empty by "
@@ -511,6 +516,10 @@ class IJob(IAbstractJob):
         "parts of a serial or parallel job have needs of their own. Those of a callback are not "
         "asked for: it is performed where its job ran, or, if it is added or resumed later, by any "
         "dispatcher. Have it put a job that needs something."
+    )
+    is_coroutine = Attribute(
+        "Whether `callable` was a coroutine function when it was set: then the job takes a place "
+        "for coroutines of its agent, and runs in the thread of the reactor."
     )
     priority = Attribute("An integer, 0 by default. Among the due jobs, higher ones start first.")
     assignerUUID = Attribute("The UUID of the process that put the job, or None.")
@@ -831,6 +840,12 @@ class IAgent(ISizedSequence):
     jobs run (`IJob.needs`), besides what `IDispatcherAgents.labels` says. It is a sorted tuple of
     str, empty by default, and may be set at any time to what `needs` may be set to.
 
+    An agent may have an attribute `coroutine_size`, as those of this package do: how many jobs it
+    runs at once whose callable is a coroutine function. It is 100 by default, 0 if it takes none,
+    and may be set at any time. While they wait they need no thread and no connection, so there may
+    be thousands. Those of an agent with a chooser start only while there is a place for others,
+    too.
+
     Iteration, `len`, `in` and indices cover the claimed jobs that have not completed, except jobs
     that wait for another job. An agent without such jobs is false.
     """
@@ -838,7 +853,10 @@ class IAgent(ISizedSequence):
     name = Attribute("Its name in its `IDispatcherAgents`.")
     parent = Attribute("The `IDispatcherAgents`.")
     queue = Attribute("The `IQueue`.")
-    size = Attribute("How many jobs it runs at once, 3 by default; 0 pauses it.")
+    size = Attribute(
+        "How many jobs it runs at once, 3 by default; coroutine functions are not counted, where "
+        "the agent has a `coroutine_size`. 0 pauses it: it takes no coroutines either."
+    )
     filter = Attribute(
         "None, or a callable that takes a waiting job and says whether this agent may run it. It "
         "is called once for a job, and again when the job or the filter is changed. If it raises, "

@@ -26,7 +26,7 @@ import zc.async_.interfaces
 import zc.async_.relstorage
 import zc.async_.zeo
 from zc.async_ import productconfig, utils
-from zc.async_.agent import Agent
+from zc.async_.agent import COROUTINE_SIZE, Agent
 from zc.async_.dispatcher import reactors
 from zc.async_.job import as_labels
 from zc.async_.queue import Queue, Queues, lane
@@ -513,14 +513,15 @@ class AgentInstaller:
         queue_names: Iterable[str] | None = None,
         filter: Callable[[Any], Any] | None = None,
         labels: Iterable[Any] = (),
+        coroutine_size: int = COROUTINE_SIZE,
     ) -> None:
-        """`chooser`, `size`, `filter` and `labels`: see `IAgent`; a size of None is what
-        `<product-config zc.async>` says. `queue_names`: None for all queues.
+        """`chooser`, `size`, `filter`, `labels` and `coroutine_size`: see `IAgent`; a size of None
+        is what `<product-config zc.async>` says. `queue_names`: None for all queues.
 
         Raises ValueError or TypeError for arguments that no agent can have.
         """
         # A trial, so that errors come now and not when a dispatcher is activated.
-        trial = Agent(chooser, filter, size=0 if size is None else size, labels=labels)
+        trial = Agent(chooser, filter, 0 if size is None else size, labels, coroutine_size)
         zope.component.adapter(zc.async_.interfaces.IDispatcherActivated)(self)
         (self.agent_name,) = _names("agent_name", (agent_name,))
         self.chooser = chooser
@@ -530,6 +531,7 @@ class AgentInstaller:
         )
         self.filter = filter
         self.labels = trial.labels
+        self.coroutine_size = coroutine_size
 
     def __call__(self, event: Any) -> None:
         """Add the agent, in the transaction of the activation."""
@@ -537,7 +539,9 @@ class AgentInstaller:
         wanted = self.queue_names is None or agents.queue.name in self.queue_names
         if wanted and self.agent_name not in agents:
             size = productconfig.read().agent_size if self.size is None else self.size
-            agents[self.agent_name] = Agent(self.chooser, self.filter, size, self.labels)
+            agents[self.agent_name] = Agent(
+                self.chooser, self.filter, size, self.labels, self.coroutine_size
+            )
 
 
 agent_installer = AgentInstaller("main", size=None)

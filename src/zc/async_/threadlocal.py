@@ -1,9 +1,10 @@
 """`zc.async_.local`: tells code in a job about its job, queue, agent and dispatcher."""
 
 import contextlib
+import contextvars
 import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import transaction
 from transaction.interfaces import TransientError
@@ -15,6 +16,22 @@ from zc.twist.showing import show
 
 #: The shortest pause (seconds) between two looks for an annotation.
 SHORTEST_POLL = 0.01
+
+
+class Surroundings(Protocol):
+    """What a coroutine of a job has around it, in the thread of the reactor."""
+
+    #: That of its job.
+    dispatcher: Any
+
+    def in_worker(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Have a worker call a function; an awaitable of what it returns."""
+
+
+#: Set in the context in which a coroutine runs.
+surroundings: contextvars.ContextVar[Surroundings | None] = contextvars.ContextVar(
+    "zc.async surroundings", default=None
+)
 
 
 class NoJobError(AsyncError, AttributeError):
@@ -63,17 +80,44 @@ class Local(threading.local):
         return self.agent_name
 
     def getDispatcher(self) -> Any:
-        """The dispatcher whose worker this thread is; None if it is not a worker."""
+        """The dispatcher whose worker this thread is, or which runs this coroutine; else None."""
+        if self.dispatcher is None and (around := surroundings.get()) is not None:
+            return around.dispatcher
         return self.dispatcher
 
     def getReactor(self) -> Any:
-        """The reactor of the dispatcher whose worker this thread is.
+        """The reactor of `getDispatcher`. NoJobError if there is none."""
+        dispatcher = self.getDispatcher()
+        if dispatcher is None:
+            raise NoJobError("this thread is no worker of a dispatcher, and runs no coroutine job")
+        return dispatcher.reactor
 
-        NoJobError if it is not a worker.
+    def in_worker(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Have a worker call a function for the coroutine that awaits this, and commit what it did.
+
+        Only for the code of a coroutine that is a job which a dispatcher runs; NoJobError
+        elsewhere. The coroutine runs in the thread of the reactor, without a connection. The
+        function runs in a thread of a worker, in a transaction of its own, as the code of the job
+        does: `getJob()` is there, and nothing is committed if the job has been given to somebody
+        else (`ReassignedError`). After a conflict it is called again, up to five times in all. It
+        is committed before the coroutine goes on, so it stays done whatever becomes of the job: if
+        the job is interrupted and runs again, so does the coroutine, from its beginning.
+
+        Persistent objects may be passed, and returned, alone and in lists, tuples, sets, values of
+        dicts and arguments of errors. The coroutine cannot look into them. While the database is
+        out of reach this waits.
+
+        Returns an awaitable, whose value is that of the function, or its exception. Functions of
+        one job are called one after the other.
         """
-        if self.dispatcher is None:
-            raise NoJobError("this thread is no worker of a dispatcher")
-        return self.dispatcher.reactor
+        around = surroundings.get()
+        if around is None:
+            raise NoJobError(
+                "no coroutine of a job runs here: await in_worker in a coroutine function that was "
+                "put into a queue. (A callback, or a job that is called by hand, has a thread and "
+                "a transaction: it can call the function itself.)"
+            )
+        return around.in_worker(function, args, kwargs)
 
     def setLiveAnnotation(self, name: str, value: Any, job: Any = None) -> None:
         """Set an annotation of a job, by default this thread's, at once.

@@ -493,3 +493,49 @@ def test_the_agent_of_the_system_takes_only_the_jobs_of_the_system(client, agent
     assert system.claimJob() is resume
     assert job.status == ASSIGNED
     assert resume.status != NEW
+
+
+# -- coroutines
+
+
+async def run_beside():
+    """A coroutine function."""
+
+
+def test_coroutines_and_other_jobs_are_counted_apart(client, agent):
+    agent.size, agent.coroutine_size = 1, 2
+    coroutines = [client.put(run_beside) for _job in range(3)]
+    others = [client.put(calls.nothing) for _job in range(2)]
+    claimed = [agent.claimJob() for _job in range(4)]
+    assert claimed == [*coroutines[:2], others[0], None]
+    agent.forget(coroutines[0])
+    assert agent.claimJob() is coroutines[2]
+    agent.forget(others[0])
+    assert agent.claimJob() is others[1]
+    assert agent.claimJob() is None
+
+
+def test_while_there_is_room_no_job_that_an_agent_has_is_loaded(client, agent):
+    agent.coroutine_size = 50
+    coroutines = [client.put(run_beside) for _job in range(40)]
+    while agent.claimJob() is not None:
+        pass
+    other = client.put(calls.nothing)
+    client.manager.commit()
+    client.connection.cacheMinimize()
+    assert agent.claimJob() is other
+    assert {job._p_changed for job in coroutines} == {None}
+
+
+def test_a_job_that_is_edited_after_it_was_claimed_confuses_no_count(client, agent):
+    agent.size, agent.coroutine_size = 1, 1
+    edited = client.put(run_beside)
+    assert agent.claimJob() is edited
+    edited.callable = calls.nothing
+    agent.forget(edited)
+    assert (agent.running.jobs, agent.running.coroutines) == ((), 0)
+    edited = client.put(calls.nothing)
+    assert agent.claimJob() is edited
+    edited.callable = run_beside
+    agent.forget(edited)
+    assert (agent.running.jobs, agent.running.coroutines) == ((), 0)

@@ -1,6 +1,7 @@
 """The locks by which dispatchers of one host know of each other's end."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -88,8 +89,43 @@ def test_a_killed_process_is_gone_at_once_and_another_can_follow(process):
     holder = liveness.hold(UUID)
     assert holder.mark != process.holder.mark
     assert not liveness.is_gone(holder)
-    # Of the old one nothing is known any more but that it is not this one: who followed it knew.
-    assert not liveness.is_gone(process.holder)
+    # Who followed it may end before his record takes the place of the old one.
+    assert liveness.is_gone(process.holder)
+
+
+def test_of_some_that_followed_each_other_all_are_known(folder, monkeypatch):
+    monkeypatch.setattr(liveness, "EARLIER", 3)
+    holders = []
+    for _process in range(6):
+        holders.append(liveness.hold(UUID))
+        liveness.release(UUID)
+    assert [liveness.is_gone(holder) for holder in holders] == [False, False, *[True] * 4]
+    present = liveness.hold(UUID)
+    assert [liveness.is_gone(holder) for holder in holders] == [*[False] * 3, *[True] * 3]
+    assert not liveness.is_gone(present)
+    # Somebody has put something else there.
+    liveness.release(UUID)
+    with open(present.path, "wb") as file:
+        file.write(b"\xff\n\n x y z\n" * 1000)
+    assert not liveness.is_gone(present)
+    assert liveness.hold(UUID).mark != present.mark
+
+
+def test_who_follows_one_that_lives_knows_of_those_before(process):
+    process.kill()
+    process.wait()
+    second = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(HOLD)],
+        env={**os.environ, "ZC_ASYNC_UUID": instanceuuid.UUID_PATH},
+        input="",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # It has ended without a trace in the database, where there is the first one's name.
+    assert Holder(*second.stdout.split()).mark != process.holder.mark
+    assert liveness.hold(UUID) is not None
+    assert liveness.is_gone(process.holder)
 
 
 def test_a_process_that_let_go_makes_room(process):
@@ -148,6 +184,17 @@ def test_a_holder_whose_file_is_being_written_lives(process):
 def test_where_there_is_no_place_for_a_file_nothing_is_held(monkeypatch, tmp_path):
     monkeypatch.setattr(instanceuuid, "UUID_PATH", str(tmp_path / "none" / "uuid.txt"))
     assert liveness.hold(UUID) is None
+
+
+def test_where_nothing_can_be_written_the_file_is_not_locked(folder):
+    """As on a full disk. When there is room again, this process itself is not in the way."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        assert liveness.hold(UUID) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert liveness.hold(UUID) is not None
 
 
 def test_a_host_that_tells_no_boot_id_holds_a_lock_all_the_same(folder, monkeypatch):

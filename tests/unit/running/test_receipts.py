@@ -3,9 +3,9 @@
 import uuid
 
 import pytest
-import ZODB
 
 import zc.async_.running.receipts
+from tests import storages
 from tests.unit import calls
 from zc.async_.interfaces import ACTIVE, CALLBACKS, COMPLETED, PENDING
 from zc.async_.job import Job
@@ -13,17 +13,13 @@ from zc.async_.running import tries as running
 from zc.async_.running.retry import NeverRetry
 
 
-@pytest.fixture
-def databases(clock):
+@pytest.fixture(params=storages.KINDS)
+def databases(request, clock, tmp_path):
     """The database of the queue, and another one that has a counter."""
-    databases = {}
-    for name in ("main", "content"):
-        ZODB.DB(None, databases=databases, database_name=name)
-    with databases["content"].transaction() as connection:
-        connection.root()["counter"] = calls.Counter()
-    yield databases
-    for database in databases.values():
-        database.close()
+    with storages.opened_group(request.param, request, tmp_path, ("main", "content")) as databases:
+        with databases["content"].transaction() as connection:
+            connection.root()["counter"] = calls.Counter()
+        yield databases
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from zc.async_.agent import handingback, ledger
 from zc.async_.agent.agent import (
+    COROUTINE_SIZE,
     Agent,
     Books,
     Running,
@@ -16,6 +17,7 @@ from zc.async_.agent.ledger import Ledger
 from zc.async_.storing import record_as
 
 __all__ = [
+    "COROUTINE_SIZE",
     "Agent",
     "Books",
     "Completed",

@@ -18,11 +18,36 @@ from zc.async_.job import as_labels, composition
 from zc.async_.storing import Located, callables, originals
 from zc.twist.showing import show
 
+#: How many coroutines an agent runs at once, if nobody says otherwise.
+COROUTINE_SIZE = 100
+
 
 class Running(persistent.Persistent):
     """The claimed jobs of an agent. Its dispatcher writes it, or the sibling that buries that."""
 
     jobs: tuple[Any, ...] = ()
+    #: How many of them were coroutines when they were added: so no job has to be loaded. (Until a
+    #: job starts, it may be edited.)
+    coroutines = 0
+
+    def add(self, job: Any) -> None:
+        """Add a job."""
+        self.jobs += (job,)
+        if job.is_coroutine:
+            self.coroutines += 1
+
+    def remove(self, jobs: Iterable[Any]) -> None:
+        """Remove jobs, all of which are there."""
+        gone = {id(job): job for job in jobs}
+        self.jobs = tuple(job for job in self.jobs if id(job) not in gone)
+        left = self.coroutines - sum(job.is_coroutine for job in gone.values())
+        left = max(0, min(left, len(self.jobs)))
+        if left != self.coroutines:
+            self.coroutines = left
+
+    def remove_all(self) -> None:
+        """Remove all jobs."""
+        self.remove(self.jobs)
 
 
 def _runs(job: Any) -> bool:
@@ -62,10 +87,13 @@ class Books(persistent.Persistent):
             jar.readCurrent(agents)
         return True
 
-    def _claiming_here(self) -> AbstractContextManager[None]:
-        """Have claims be for the labels of the agent and its dispatcher, if they name no others."""
+    def _claiming_here(self, coroutines: bool | None = None) -> AbstractContextManager[None]:
+        """Have claims be for the labels of the agent and its dispatcher, if they name no others.
+
+        `coroutines`: True for only those, False for none of them.
+        """
         context: AbstractContextManager[None] = self.queue.claiming_where(
-            self.parent.labels_for(self.owner)
+            self.parent.labels_for(self.owner), coroutines
         )
         return context
 
@@ -86,7 +114,7 @@ class Books(persistent.Persistent):
             # Somebody may change its labels meanwhile. (`_may_claim` sees to the dispatcher's.)
             self.owner._p_jar.readCurrent(self.owner)
         job.assign_to(self.owner)
-        self.running.jobs += (job,)
+        self.running.add(job)
 
     # -- the claimed jobs
 
@@ -102,14 +130,14 @@ class Books(persistent.Persistent):
     def forget(self, job: Any) -> None:
         """Remove a job from the list, if it is there."""
         if any(running is job for running in self.running.jobs):
-            self.running.jobs = tuple(j for j in self.running.jobs if j is not job)
+            self.running.remove([job])
 
     def take_all(self) -> list[Any]:
         """Take all jobs that have not completed, and put the others into the history."""
         self.keep_books()
         jobs = list(self.running.jobs)
         if jobs:
-            self.running.jobs = ()
+            self.running.remove_all()
         elif self.running._p_jar is not None:
             # This transaction must conflict with a claim that adds a job here and commits first.
             self.running._p_jar.readCurrent(self.running)
@@ -121,12 +149,10 @@ class Books(persistent.Persistent):
 
     def keep_books(self) -> list[Any]:
         """Move completed jobs to the history and drop waiting ones; return those that left."""
-        running = self.running.jobs
         left = self._ended()
         if not left:
             return left
-        gone = {id(job) for job in left}
-        self.running.jobs = tuple(job for job in running if id(job) not in gone)
+        self.running.remove(left)
         for job in left:
             if job.status == COMPLETED and job.agent is self.owner:
                 self._tell_completed(job)
@@ -209,6 +235,7 @@ class Agent(Located, Books):
     _filter: Any = None
     stored_chooser: Any = None
     _filter_version = 0
+    _coroutine_size = COROUTINE_SIZE
     _labels: tuple[str, ...] = ()
 
     def __init__(
@@ -217,6 +244,7 @@ class Agent(Located, Books):
         filter: Callable[[Any], Any] | int | None = None,
         size: int = 3,
         labels: Iterable[Any] = (),
+        coroutine_size: int = COROUTINE_SIZE,
     ) -> None:
         if isinstance(filter, int):
             # The historic order of arguments, used in documents: (chooser, size).
@@ -224,6 +252,7 @@ class Agent(Located, Books):
         super().__init__()
         self.completed = Completed()
         self.size = size
+        self.coroutine_size = coroutine_size
         self.filter = filter
         self.chooser = chooser
         self.labels = labels
@@ -251,6 +280,17 @@ class Agent(Located, Books):
     def size(self, value: int) -> None:
         utils.check_size("an agent", value)
         self._size = value
+
+    @property
+    def coroutine_size(self) -> int:
+        """See `zc.async_.interfaces.IAgent`."""
+        return self._coroutine_size
+
+    @coroutine_size.setter
+    def coroutine_size(self, value: int) -> None:
+        utils.check_size("the coroutines of an agent", value)
+        if value != self._coroutine_size:
+            self._coroutine_size = value
 
     @property
     def filter(self) -> Any:
@@ -300,16 +340,37 @@ class Agent(Located, Books):
 
     def claimJob(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
-        # Usually the list itself is short enough, and no job needs to be loaded.
-        if len(self.running.jobs) >= self.size and len(self) >= self.size:
+        for_thread, for_coroutine = self._have_room()
+        if not (for_thread or for_coroutine) or not self._may_claim():
             return None
-        if not self._may_claim():
-            return None
-        with self._claiming_here():
+        both = for_thread and for_coroutine
+        with self._claiming_here(None if both else for_coroutine):
             job = self._choose()
         if job is not None:
             self._take(job)
         return job
+
+    def _have_room(self) -> tuple[bool, bool]:
+        """Whether there is a place for a job that needs a thread, and one for a coroutine."""
+        if not self.size:
+            # An operator has paused it.
+            return False, False
+        threads, coroutines = self.queue.kinds_claimed
+        # Usually the list itself is short enough, and no job needs to be loaded.
+        for_thread = threads and self._counts_less(False, self.size)
+        for_coroutine = coroutines and self._counts_less(True, self.coroutine_size)
+        if self.stored_chooser is not None and not for_thread:
+            # Nobody knows what it claims.
+            for_coroutine = False
+        return for_thread, for_coroutine
+
+    def _counts_less(self, coroutines: bool, limit: int) -> bool:
+        """Whether there are fewer jobs of a kind than that."""
+        running = self.running
+        listed = running.coroutines if coroutines else len(running.jobs) - running.coroutines
+        if listed < limit or not limit:
+            return listed < limit
+        return sum(job.is_coroutine is coroutines for job in self) < limit
 
     def _choose(self) -> Any:
         """Claim and return a job, or return None. For subclasses that prefer some jobs."""
@@ -357,8 +418,11 @@ class Agent(Located, Books):
 class SystemAgent(Agent):
     """Takes the jobs of the system, on behalf of every dispatcher that is active."""
 
+    # Also of those that an older version wrote.
+    _coroutine_size = 0
+
     def __init__(self) -> None:
-        super().__init__(size=2)
+        super().__init__(size=2, coroutine_size=0)
 
     def _choose(self) -> Any:
         return self.queue.claim_for(None, system=True)

@@ -14,7 +14,7 @@ from zc.async_ import utils
 from zc.async_.agent import handingback, notifying
 from zc.async_.agent.agent import Agent, SystemAgent
 from zc.async_.agent.ledger import Ledger, check
-from zc.async_.job import as_labels
+from zc.async_.job import COROUTINE, as_labels
 from zc.async_.process import liveness, observing
 from zc.async_.storing import Located, originals
 from zc.twist.showing import show
@@ -167,11 +167,14 @@ class DispatcherAgents(Located, PersistentMapping):
         return frozenset((*labels, *self.labels, str(self.UUID)))
 
     def labels_at_work(self) -> set[frozenset[str]]:
-        """As `labels_for`, a set for each agent. Those that cannot be told are left out."""
+        """As `labels_for`, a set for each agent, with what coroutines need in an index of jobs.
+
+        Those that cannot be told are left out.
+        """
         found = set()
         for agent in self.values():
             try:
-                found.add(self.labels_for(agent))
+                found.add(self.labels_for(agent) | {COROUTINE})
             except utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS:
                 raise
             except Exception:

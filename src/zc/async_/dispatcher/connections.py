@@ -8,6 +8,7 @@ import functools
 import threading
 from typing import Any
 
+import zc.async_.relstorage
 from zc.async_.interfaces import AsyncError
 from zc.async_.storing import oids
 from zc.async_.threadlocal import local
@@ -70,12 +71,14 @@ def close_for_worker(connection: Any) -> None:
     for one in (connection, *connection.connections.values()):
         vars(one).pop("close", None)
         vars(one).pop("get_connection", None)
+        zc.async_.relstorage.leave_turns(one)
     if connection.opened is not None:
         connection.close()
 
 
 def _guard(connection: Any) -> None:
     oids.guard(connection)
+    zc.async_.relstorage.take_turns(connection)
     connection.close = _Refusal(connection)
     connection.get_connection = functools.partial(
         _get_guarded, connection, connection.get_connection

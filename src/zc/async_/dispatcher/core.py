@@ -192,7 +192,11 @@ class Dispatcher(Reports):
     def report(self, pool: Pool, worker: Worker, task: Task) -> None:
         """A worker is done with a task. For any thread."""
         self._returns.add(pool, worker, task)
-        self._wake()
+        if task.step is not None and not task.lost:
+            # The coroutine goes on: a poll would have nothing to write.
+            self.reactor.callFromThread(self._woken)
+        else:
+            self._wake()
 
     def pausing(self, event: threading.Event) -> None:
         """A worker waits for an event that a stopped reactor would never set. For any thread."""
@@ -217,7 +221,15 @@ class Dispatcher(Reports):
         lost, completed = self._returns.take_unwritten()
         held_of = self._pools.held()
         held = frozenset(key for keys in held_of.values() for key in keys)
-        plan = Plan(self._pools.busy(), lost, completed, held, self.poll_interval, held_of)
+        plan = Plan(
+            self._pools.busy(),
+            lost,
+            completed,
+            held,
+            self.poll_interval,
+            held_of,
+            self._pools.coroutines(),
+        )
         if self._schedule.threaded:
             self.reactor.callInThread(self._poll_in_thread, plan)
         else:

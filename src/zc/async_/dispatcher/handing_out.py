@@ -79,7 +79,9 @@ class HandingOut:
         if agent_name != SYSTEM:
             self._records.new_job(key, info)
             self.current[queue_name][agent_name]["new jobs"].append(key)
-        self._pools.get(claimed.agent).hand(Task(claimed.job_id, claimed.token, info))
+        self._pools.get(claimed.agent).hand(
+            Task(claimed.job_id, claimed.token, info, claimed.is_coroutine)
+        )
 
 
 def _carry_over(known: dict[str, Any], agents: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from zc.async_ import utils
-from zc.async_.dispatcher import reactors
+from zc.async_.dispatcher import reactors, steps
 from zc.async_.dispatcher.plans import Claimed
 from zc.async_.dispatcher.pool import JobId
 from zc.async_.dispatcher.pools import Pools
@@ -120,6 +120,7 @@ class Leaving:
         """Hand back the remaining jobs, and let the threads end."""
         self._stop_threads()
         self._let_end()
+        self._end_coroutines()
         self._end_pauses()
         self._session.hand_back(self._unstarted)
         utils.log.info("dispatcher %s deactivated", self._dispatcher.UUID)
@@ -139,6 +140,12 @@ class Leaving:
             if not tasks or left <= 0:
                 return
             self._returns.wait(min(left, LOOK_INTERVAL))
+
+    def _end_coroutines(self) -> None:
+        """Cancel those that have begun: their jobs are handed back."""
+        for pool in self._pools.all():
+            for task in pool.take_left():
+                steps.give_up(pool, task)
 
     def _tell_stopped(self) -> None:
         stopped, self.stopped = self.stopped, None

@@ -19,7 +19,7 @@ SYSTEM = "\0system"
 class Plan:
     """What the poller has to know about the threads."""
 
-    #: How many places of each agent are taken.
+    #: How many jobs each agent has.
     busy: dict[AgentKey, int]
     #: Jobs, with their tokens, that their agents have though no thread goes on with them.
     lost: set[tuple[JobId, int]]
@@ -31,6 +31,8 @@ class Plan:
     poll_interval: float = 0
     #: The jobs in `held`, by the name of the queue from which they came.
     held_of: dict[str, list[tuple[JobId, int]]] = dataclasses.field(default_factory=dict)
+    #: How many of the jobs in `busy` are coroutines.
+    coroutines: dict[AgentKey, int] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -42,6 +44,7 @@ class Claimed:
     token: int
     quota_names: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    is_coroutine: bool = False
 
 
 @dataclasses.dataclass

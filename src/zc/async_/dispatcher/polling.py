@@ -76,6 +76,9 @@ class Poller:
         zc.async_.relstorage.watch(database)
         self._connection = database.open(self._manager)
         zc.async_.storing.oids.guard(self._connection)
+        zc.async_.relstorage.take_turns(self._connection)
+        # All that is read here is read after a `begin`.
+        zc.async_.relstorage.look_once(self._connection)
         listener.ignore(self._connection)
         cache = self._connection._cache
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
@@ -140,7 +143,8 @@ class Poller:
         Else they could be committed after they were given up.
         """
         for name, oids in self._unanswered.oids().items():
-            zc.async_.relstorage.catch_up(self._database.databases[name], oids)
+            if name in self._database.databases:
+                zc.async_.relstorage.catch_up(self._database.databases[name], oids)
 
     def _look_at_clock(self) -> None:
         """Make the poll visit all queues, with a thorough look, if the clock was set back."""
@@ -367,4 +371,6 @@ class Poller:
         if utils.is_closed(self._database):
             return
         self._manager.abort()
+        zc.async_.relstorage.leave_turns(self._connection)
+        zc.async_.relstorage.look_once(self._connection, False)
         self._connection.close()

@@ -4,8 +4,12 @@ A `Pool` has the threads of one agent and their tasks; it belongs to the reactor
 `Worker` is a thread that performs tasks one by one and keeps its connection.
 """
 
+import collections
+import inspect
+import math
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import transaction
@@ -17,6 +21,7 @@ from zc.async_.dispatcher.fence import Fence
 from zc.async_.dispatcher.records import JobInfo, naive_now
 from zc.async_.interfaces import COMPLETED, ReassignedError
 from zc.async_.running import tries
+from zc.async_.storing import detached
 from zc.async_.threadlocal import local
 from zc.twist import Failure
 from zc.twist.showing import show
@@ -32,11 +37,21 @@ class Task:
     value: Any = None
     fired = False
 
-    def __init__(self, job_id: JobId, token: int, info: JobInfo) -> None:
+    def __init__(
+        self, job_id: JobId, token: int, info: JobInfo, is_coroutine: bool = False
+    ) -> None:
         self.job_id = job_id
         self.token = token
         #: The report about the job; written by the worker while it has the task.
         self.info = info
+        #: Whether it takes a place for coroutines.
+        self.is_coroutine = is_coroutine
+        #: The Deferred of a coroutine that has begun, to cancel it.
+        self.coroutine: Any = None
+        #: The present step of the coroutine, for a worker to do; None if there is none. Those that
+        #: come after it. Only for the reactor's thread, but a worker that has the task does `step`.
+        self.step: Any = None
+        self.steps: collections.deque[Any] = collections.deque()
         #: The Deferred or coroutine for which the job waits, or None.
         self.deferred: Any = None
         #: Jobs that were completed by this one without running: (oid, name of the database).
@@ -70,6 +85,13 @@ class Pool:
         self.threads: tuple[Worker, ...] = ()
         #: How many of them have been told to end.
         self._ending = 0
+        #: Whether all of them have been told so: then nothing is handed to them any more.
+        self.stopped = False
+        self._left: list[Task] = []
+        #: How many threads the agent wants.
+        self._size: float = math.inf
+        #: How many of `working` are coroutines.
+        self._coroutines_at_work = 0
         #: Tasks handed to threads and not reported back, by job and token: a job may come again
         #: while an old thread still runs it.
         self.working: dict[tuple[JobId, int], Task] = {}
@@ -81,6 +103,21 @@ class Pool:
         """How many places of the agent are taken."""
         return len(self.working) + len(self.waiting)
 
+    @property
+    def coroutines(self) -> int:
+        """How many places for coroutines are taken."""
+        return self._coroutines_at_work + sum(t.is_coroutine for t in self.waiting.values())
+
+    @property
+    def busy_threads(self) -> int:
+        """How many places for threads are taken by tasks that were handed to them."""
+        return len(self.working) - self._coroutines_at_work
+
+    @property
+    def _wanted(self) -> float:
+        """How many threads there should be: steps of coroutines wait for one another."""
+        return self.busy_threads + min(self._coroutines_at_work, max(1, self._size))
+
     def tasks(self) -> tuple[dict[tuple[JobId, int], Task], ...]:
         """All tasks, by job and token."""
         return self.working, self.waiting
@@ -88,17 +125,19 @@ class Pool:
     def hand(self, task: Task) -> None:
         """Give a task to a thread, a new one if none is idle."""
         self.waiting.pop(task.key, None)
+        if task.key not in self.working:
+            self._coroutines_at_work += task.is_coroutine
         self.working[task.key] = task
         self._inbox.put(task)
         self._start_thread()
 
     def _start_thread(self) -> None:
-        """Start a thread if there are fewer threads than tasks.
+        """Start a thread if there are fewer threads than are wanted.
 
         If the system refuses, another thread of the pool does the task, or one that can be started
         later.
         """
-        if len(self.threads) - self._ending >= len(self.working):
+        if len(self.threads) - self._ending >= self._wanted:
             return
         worker = Worker(self._dispatcher, self, self._inbox)
         try:
@@ -117,11 +156,35 @@ class Pool:
 
     def done(self, task: Task, worker: "Worker") -> None:
         """Note that a thread has reported a task back."""
-        self.working.pop(task.key, None)
+        self._leave_work(task)
         if task.deferred is not None:
             self.waiting[task.key] = task
         if task.thread_ended:
             self._drop(worker)
+
+    def _leave_work(self, task: Task) -> None:
+        if self.working.pop(task.key, None) is not None:
+            self._coroutines_at_work -= task.is_coroutine
+
+    def take_step(self, task: Task, step: Any) -> bool:
+        """Have a worker do a step of a coroutine, after those before; False if it cannot be."""
+        if self.stopped:
+            return False
+        if task.step is not None:
+            task.steps.append(step)
+            return True
+        if self.waiting.get(task.key) is not task:
+            return False
+        task.step = step
+        self.hand(task)
+        return True
+
+    def give_up(self, task: Task) -> None:
+        """Wait no more for a Deferred or coroutine."""
+        self.waiting.pop(task.key, None)
+        if inspect.iscoroutine(task.deferred):
+            # It has not begun, or its Deferred would have been fired by its end.
+            task.deferred.close()
 
     def ended(self, worker: "Worker") -> None:
         """Note that a thread that was told to end has ended."""
@@ -133,8 +196,9 @@ class Pool:
 
     def resize(self, size: int) -> None:
         """End idle threads that the agent no longer needs. Start one that could not be started."""
+        self._size = size
         self._start_thread()
-        for _thread in range(len(self.threads) - self._ending - max(size, len(self.working))):
+        for _thread in range(len(self.threads) - self._ending - max(size, int(self._wanted))):
             self._end_one()
 
     def _end_one(self) -> None:
@@ -146,6 +210,8 @@ class Pool:
 
         Deferreds are no longer waited for.
         """
+        self.stopped = True
+        self._left += self.waiting.values()
         self.waiting.clear()
         unstarted = []
         while True:
@@ -156,12 +222,19 @@ class Pool:
             if task is None:
                 self._ending -= 1
                 continue
-            self.working.pop(task.key, None)
-            if not task.fired:
+            self._leave_work(task)
+            if task.fired or task.deferred is not None:
+                self._left.append(task)
+            else:
                 unstarted.append(task)
         for _thread in range(len(self.threads) - self._ending):
             self._end_one()
         return unstarted
+
+    def take_left(self) -> list[Task]:
+        """Take the tasks that `stop` found waiting for a Deferred or coroutine."""
+        left, self._left = self._left, []
+        return left
 
 
 class Worker(threading.Thread):
@@ -219,14 +292,17 @@ class Worker(threading.Thread):
         info["thread"] = threading.get_ident()
         if info["started"] is None:
             info.begin()
-        local.completed, local.task = [], task
+        local.completed, local.task, task.ending = [], task, False
         try:
             job = utils.try_until_reachable(lambda: self._load(connection, task), "loading a job")
             self._fence.enclose(job, task.token)
-            if task.fired:
+            if task.step is not None:
+                self._do_step(job, task)
+            elif task.fired:
                 # Whatever happens now, nobody must wait for the old Deferred again.
                 task.fired, task.deferred = False, None
-                task.deferred = tries.finish_deferred(job, task.token, task.value)
+                attach = None if task.coroutine is None else _attaching(connection)
+                task.deferred = tries.finish_deferred(job, task.token, task.value, attach)
             else:
                 info["call"] = show(job)
                 task.deferred = tries.run_claimed(job, task.token)
@@ -253,6 +329,19 @@ class Worker(threading.Thread):
         finally:
             self._end_perform(connection, task)
 
+    def _do_step(self, job: Any, task: Task) -> None:
+        if not task.step.is_wanted:
+            return
+        try:
+            task.step.do(job, task.token)
+        except utils.EXPLOSIVE_ERRORS as error:
+            task.step.fail(error)
+            raise
+        except BaseException as error:
+            # The coroutine gets it, though the job may be somebody else's by now: then it will hear
+            # that again when it wants to store something.
+            task.step.fail(error)
+
     def _end_perform(self, connection: Any, task: Task) -> None:
         self._fence.open()
         local.task = None
@@ -273,6 +362,11 @@ class Worker(threading.Thread):
         job = connection.get_connection(database_name).get(oid)
         job._p_activate()
         return job
+
+
+def _attaching(connection: Any) -> Callable[[Any], Any]:
+    """Makes a value that a coroutine has returned one for the thread of a connection."""
+    return lambda value: detached.attach(value, connection)
 
 
 def _note_outcomes(job: Any, task: Task) -> None:

@@ -27,6 +27,9 @@ class Pools:
         """Forget what belongs to an earlier activation."""
         #: How many jobs all agents together may have at once, according to the polls so far.
         self.places = 0
+        for pool in self.all():
+            pool.stopped = False
+            pool.take_left()
 
     def all(self) -> list[Pool]:
         """All pools. From another thread only while the reactor's thread makes none."""
@@ -50,6 +53,10 @@ class Pools:
         """How many places of each agent are taken."""
         return {(pool.queue_name, pool.agent_name): pool.busy for pool in self.all()}
 
+    def coroutines(self) -> dict[AgentKey, int]:
+        """How many places for coroutines are taken of each agent."""
+        return {(pool.queue_name, pool.agent_name): pool.coroutines for pool in self.all()}
+
     def at_work(self) -> list[Task]:
         """The tasks that were handed to threads and not taken back yet."""
         return [task for pool in self.all() for task in pool.working.values()]
@@ -63,11 +70,18 @@ class Pools:
         return held
 
     def tell_reassigned(self, outcome: Outcome) -> None:
-        """Mark jobs that others took. Their threads may run them for a long time still."""
+        """Mark jobs that others took, and cancel their coroutines.
+
+        Their threads may run them for a long time still.
+        """
         for pool in self.all() if outcome.reassigned else ():
             for tasks in pool.tasks():
                 for key in outcome.reassigned & tasks.keys():
                     tasks[key].info["reassigned"] = True
+            for key in outcome.reassigned & pool.waiting.keys():
+                coroutine = pool.waiting[key].coroutine
+                if coroutine is not None:
+                    coroutine.cancel()
 
     # -- how many threads there are
 
@@ -84,7 +98,9 @@ class Pools:
         if not outcome.failed:
             self._let_go_of_removed(outcome.info)
         self.places = sum(outcome.sizes.values()) or self.places
-        self._allow_connections(self.places + SPARE_CONNECTIONS)
+        # Steps of coroutines have as many threads as other jobs, at most.
+        parts = 2 if any(pool.coroutines for pool in self.all()) else 1
+        self._allow_connections(parts * self.places + SPARE_CONNECTIONS)
 
     def _let_go_of_removed(self, names: Collection[str]) -> None:
         """End the threads for queues that no longer exist, once their jobs have ended.

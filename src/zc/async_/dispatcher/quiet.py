@@ -16,7 +16,7 @@ import zc.async_.agent
 import zc.async_.clock
 import zc.async_.queue
 from zc.async_.dispatcher.plans import Outcome, Plan
-from zc.async_.dispatcher.visit import Visit, needing_here, watched_records
+from zc.async_.dispatcher.visit import Visit, has_needs_for, watched_records
 from zc.async_.queue import lane, records_of_tree
 
 #: How many quiet queues a poll visits in turn. If there are no more, each poll visits all.
@@ -177,8 +177,9 @@ def _is_quiet(queue: Any, agents: Any, visit: Visit) -> bool:
     backlog = queue.backlog
     limited = any(index for _key, index in zc.async_.queue.limited.indices(backlog))
     lanes = lane.readable(queue.lanes)
-    # Jobs that only others may run are left out: if the labels change, so do records of the agents.
-    needing = needing_here(queue, agents)
+    # Those that only others may run are nothing to do here. If the labels change, so do records of
+    # the agents; and new jobs come by the lanes, or because they are due.
+    needing = has_needs_for(queue, agents)
     return not (limited or needing or any(backlog.groups.values()) or any(lanes))
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from zc.async_.dispatcher import steps
 from zc.async_.dispatcher.plans import AgentKey, Outcome, Plan
 from zc.async_.dispatcher.pool import JobId, Pool, Task, Worker
 from zc.async_.dispatcher.records import Records, reported
@@ -60,9 +61,14 @@ class Returns:
             self._completed.setdefault(key, []).extend(task.completed)
         for other, outcome in task.outcomes.items():
             self._records.job_ended(reported(other), outcome)
-        if task.deferred is not None:
+        if task.lost or (pool.stopped and task.deferred is not None):
+            # The job could not be loaded, say, or its thread has ended, or all have been told to.
+            steps.give_up(pool, task)
+        elif task.step is not None:
+            steps.step_done(pool, task)
+        elif task.deferred is not None:
             self._await(pool, task)
-        elif not task.lost:
+        else:
             self.ended += 1
 
     # -- jobs that wait
@@ -77,11 +83,12 @@ class Returns:
 
         waited_for = task.deferred
         if not isinstance(waited_for, Deferred):
-            waited_for = Deferred.fromCoroutine(waited_for)
+            waited_for = steps.begin(self._dispatcher, pool, task)
         waited_for.addBoth(fired)
 
     def _resume(self, pool: Pool, task: Task) -> None:
-        if self._dispatcher.goes_on():
+        # During a step of the coroutine the task does not wait: whoever takes that goes on.
+        if not pool.stopped and pool.waiting.get(task.key) is task:
             pool.hand(task)
 
     # -- what a poll writes

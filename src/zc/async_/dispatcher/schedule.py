@@ -120,7 +120,7 @@ class Schedule:
             self._returns.wait(left)
 
     def _mostly_idle(self) -> bool:
-        busy = sum(len(pool.working) for pool in self._pools.all()) - len(self._returns)
+        busy = sum(pool.busy_threads for pool in self._pools.all()) - len(self._returns)
         return 5 * busy <= self._pools.places
 
     def _begin_poll(self) -> None:

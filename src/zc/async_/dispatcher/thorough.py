@@ -8,6 +8,7 @@
 - Entries of jobs that were removed or edited, among those of jobs that need labels: no claim comes
   across them if nobody has the labels.
 - Jobs that need labels that nobody has.
+- Composed jobs that keep places which they need of each other.
 """
 
 import itertools
@@ -20,7 +21,7 @@ from zc.async_.agent import handingback
 from zc.async_.dispatcher.pool import JobId, job_id
 from zc.async_.interfaces import ACTIVE, ASSIGNED, CALLBACKS
 from zc.async_.job import entry_of_later, time_of
-from zc.async_.queue import Needs, Part, Places, all_needing, indices, serving
+from zc.async_.queue import Needs, Part, Places, all_needing, deadlocks, indices, serving
 
 #: Seconds between two thorough looks. The second one handles what the first one found.
 INTERVAL = 30.0
@@ -138,10 +139,31 @@ def find_unserved(queue: Any, uuid: Any) -> dict[Needs, list[Part]]:
     Of several dispatchers, only one looks: the first one by its UUID. Others find nothing. Who is
     dead counts until it is buried.
     """
-    if not all_needing(queue.backlog):
+    if not all_needing(queue.backlog) or not _is_first(queue, uuid):
         return {}
     active = [agents for agents in queue.dispatchers.values() if agents.activated]
-    if not active or min(agents.UUID for agents in active) != uuid:
-        return {}
     at_work = set().union(*(agents.labels_at_work() for agents in active))
     return dict(itertools.islice(serving.unserved(queue, at_work), UNSERVED_LIMIT))
+
+
+def _is_first(queue: Any, uuid: Any) -> bool:
+    """Whether a dispatcher is the one, of several, that looks: the first one by its UUID."""
+    active = [agents.UUID for agents in queue.dispatchers.values() if agents.activated]
+    return bool(active) and min(active) == uuid
+
+
+def break_deadlocks(queue: Any, uuid: Any) -> int:
+    """Have jobs that wait for each other's places give up some; return how many.
+
+    Of several dispatchers, only one looks, as for `find_unserved`.
+    """
+    given_up = deadlocks.break_up(queue) if _is_first(queue, uuid) else []
+    for job, name in given_up:
+        utils.log.warning(
+            "%r gives up its place in the quota %r while it waits: it would wait for ever for jobs "
+            "that need places of others, which wait for this place. If each job names all quotas "
+            "that its parts name (`quota_names`), this does not happen",
+            job,
+            name,
+        )
+    return len(given_up)

@@ -1,6 +1,7 @@
 """Tells in the log of jobs that need labels that no dispatcher has."""
 
 from zc.async_ import utils
+from zc.async_.job import COROUTINE
 from zc.async_.queue import Needs
 
 
@@ -31,7 +32,7 @@ class Unserved:
                     "it at any time, and so does the command `asyncdb unserved`",
                     name,
                     count,
-                    ", ".join(needs),
+                    ", ".join(need for need in needs if need != COROUTINE),
                 )
         self._seen = frozenset(found)
         self._told &= self._seen

@@ -1,6 +1,7 @@
 """The transaction of a poll in one queue."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import zc.async_.clock
@@ -23,6 +24,45 @@ class AgentFailed(Exception):
         super().__init__(name)
         self.name = name
         self.failure = failure
+
+
+class _Room:
+    """The free places of an agent, as the threads and coroutines of this process have it."""
+
+    def __init__(self, threads: int, coroutines: int | None, most: Callable[[int], int]) -> None:
+        """`coroutines`: None if it has no places of their own for them. `most`: see `most_jobs`."""
+        self._threads = most(max(0, threads))
+        self._coroutines = None if coroutines is None else most(max(0, coroutines))
+        self._restrained_threads = self._threads < threads
+        self._restrained_coroutines = (self._coroutines or 0) < (coroutines or 0)
+
+    @property
+    def places(self) -> int:
+        """How many there are."""
+        return self._threads + (self._coroutines or 0)
+
+    @property
+    def is_more_to_come(self) -> bool:
+        """Whether all places were taken, of one kind, that may be taken now, and there are more."""
+        threads = self._restrained_threads and not self._threads
+        return threads or (self._restrained_coroutines and not self._coroutines)
+
+    @property
+    def for_threads(self) -> bool:
+        """Whether there is one for a job that needs a thread."""
+        return self._threads > 0
+
+    @property
+    def for_coroutines(self) -> bool:
+        """Whether there is one for a coroutine."""
+        return (self._threads if self._coroutines is None else self._coroutines) > 0
+
+    def take(self, job: Any) -> None:
+        """Give one to a job."""
+        if job.is_coroutine and self._coroutines is not None:
+            self._coroutines -= 1
+        else:
+            self._threads -= 1
 
 
 class Visit:
@@ -153,6 +193,8 @@ class Visit:
             self.changed = True
         if serving.drop_stale(self._queue, thorough.STALE_LIMIT):
             self.changed = True
+        if thorough.break_deadlocks(self._queue, self.uuid):
+            self.changed = True
         self._look_for_unserved()
 
     def _look_for_unserved(self) -> None:
@@ -164,13 +206,17 @@ class Visit:
 
     def _look_around(self) -> None:
         for name, agent in self._agents.named_books():
-            active = [job_id(job) for job in agent]
+            jobs = list(agent)
+            active = [job_id(job) for job in jobs]
+            coroutines = sum(job.is_coroutine for job in jobs)
             self.info[name] = {
                 "active jobs": active,
                 "error": self._excluded.get(name),
                 "len": len(active),
                 "new jobs": [],
                 "size": agent.size,
+                # They have places of their own. Scripts know the rest.
+                **({"coroutines": coroutines} if coroutines else {}),
             }
 
     def _claim(self) -> None:
@@ -179,7 +225,7 @@ class Visit:
             for name, agent in self._named_agents():
                 self.sizes[self.name, name] = agent.size
                 if name not in self._excluded:
-                    self._claim_for(name, agent)
+                    self._claim_for(claim, name, agent)
             self._put_back_left_over(claim)
         self.changed = self.changed or claim.changed
         if claim.more:
@@ -193,23 +239,40 @@ class Visit:
                 utils.log.error("%r was claimed by a chooser that did not return it", job)
                 self._queue.putBack(job)
 
-    def _claim_for(self, name: str, agent: Any) -> None:
-        idle = agent.size - self._plan.busy.get((self.name, name), 0)
-        most = self._state.most_jobs(max(0, idle))
+    def _claim_for(self, claim: Any, name: str, agent: Any) -> None:
+        room = self._room((self.name, name), agent)
         now = zc.async_.clock.microseconds()
         places = sidecar.SidecarPlaces()
-        for _place in range(most):
+        for _place in range(room.places):
+            claim.for_threads, claim.for_coroutines = room.for_threads, room.for_coroutines
             job = self._ask(name, agent)
             if job is None:
-                return
+                break
+            room.take(job)
             job.activate_at(now, places)
             self.changed = True
             self._jobs.append(
-                Claimed((self.name, name), job_id(job), job.claim_token, job.quota_names, job.needs)
+                Claimed(
+                    (self.name, name),
+                    job_id(job),
+                    job.claim_token,
+                    job.quota_names,
+                    job.needs,
+                    job.is_coroutine,
+                )
             )
-        if most < idle:
+        if room.is_more_to_come:
             # Only if there were enough jobs: else idle polls would follow a conflict.
             self.again = 0
+
+    def _room(self, key: AgentKey, agent: Any) -> "_Room":
+        most = self._state.most_jobs
+        busy, coroutines = self._plan.busy.get(key, 0), self._plan.coroutines.get(key, 0)
+        size = getattr(agent, "coroutine_size", None)
+        if size is None or not agent.size:
+            # It is paused, or an agent of an application's own class, which counts all jobs alike.
+            return _Room(agent.size - busy, None, most)
+        return _Room(agent.size - (busy - coroutines), size - coroutines, most)
 
     def _ask(self, name: str, agent: Any) -> Any:
         try:
@@ -296,27 +359,35 @@ def _of_quotas(queue: Any, agents: Any) -> list[Any]:
     """The records of quotas to watch: only those matter that hold back a job that may run here."""
     quotas = queue.quotas
     records = [] if quotas.reopened is None else list(records_of_tree(quotas.reopened))
-    indices: list[Any] = [index for _key, index in limited.indices(queue.backlog)]
-    indices += needing_here(queue, agents)
-    for name in {name for index in indices for name, _count in index.holders()}:
+    names = {
+        name for _key, index in limited.indices(queue.backlog) for name, _count in index.holders()
+    }
+    for needing, labels in _needing_and_labels(queue, agents):
+        names.update(needing.holders(labels))
+    for name in names:
         quota = quotas.get(name)
         if quota is not None:
             records += (quota, quota.members)
     return records
 
 
-def needing_here(queue: Any, agents: Any) -> list[Any]:
-    """The indices of waiting jobs whose needs an agent of `agents` satisfies.
+def has_needs_for(queue: Any, agents: Any) -> bool:
+    """Whether jobs wait that need labels, and whose needs an agent of `agents` satisfies.
 
-    `agents`: the `IDispatcherAgents`. Jobs that nobody here may run are nothing to wait for.
+    `agents`: the `IDispatcherAgents`.
     """
+    return any(
+        True
+        for needing, labels in _needing_and_labels(queue, agents)
+        for _needs in needing.satisfied(labels)
+    )
+
+
+def _needing_and_labels(queue: Any, agents: Any) -> list[tuple[Any, frozenset[str]]]:
+    """All that waits for labels, each with the labels of each agent."""
     needing = zc.async_.queue.all_needing(queue.backlog)
     here = agents.labels_at_work() if needing else ()
-    return [
-        whole.part(needs)
-        for _refusals, whole in needing
-        for needs in {needs for labels in here for needs in whole.satisfied(labels)}
-    ]
+    return [(some, labels) for _refusals, some in needing for labels in here]
 
 
 def _watched(queue: Any, agents: Any) -> set[bytes]:

@@ -6,7 +6,7 @@ queues and agents.
 
 from typing import TYPE_CHECKING, Any
 
-from zc.async_.job import checks, composition, mainprogram, sidecar
+from zc.async_.job import checks, composition, mainprogram, sidecar, yielding
 from zc.async_.job.composition import (
     Parts,
     Progress,
@@ -28,7 +28,7 @@ from zc.async_.job.job import (
     parallel,
     serial,
 )
-from zc.async_.job.labels import as_labels
+from zc.async_.job.labels import COROUTINE, as_labels
 from zc.async_.job.order import (
     AFTER_ALL,
     GroupKey,
@@ -59,6 +59,7 @@ from zc.async_.storing import record_as
 
 __all__ = [
     "AFTER_ALL",
+    "COROUTINE",
     "FIRST_NUMBER",
     "CallbackProxy",
     "ConditionalCallbackProxy",
@@ -103,6 +104,7 @@ __all__ = [
     "sort_key",
     "success_or_failure",
     "time_of",
+    "yielding",
 ]
 
 # What databases know by name. A name that is here once stays.

@@ -1,12 +1,13 @@
 """What a job calls, and with which arguments."""
 
+import types
 from typing import Any
 
 import persistent
 
 from zc.async_.job import checks
 from zc.async_.job.arguments import ArgumentList, KeyedView
-from zc.async_.storing import callables
+from zc.async_.storing import callables, detached
 from zc.twist.showing import show
 
 
@@ -17,12 +18,20 @@ class _Binding:
         return kind.make_bound if job is None else job.bind_first
 
 
+def _method_of(owner: Any, name: str) -> Any:
+    """A method, without a look at the state of its object."""
+    found = getattr(type(owner), name)
+    return types.MethodType(found, owner) if isinstance(found, types.FunctionType) else found
+
+
 class Call(persistent.Persistent):
     """The part of a job that says what it calls. Changed until the job starts."""
 
     # Of the rest of the job.
     #: What `callables.to_stored` makes of the callable; None until there is one.
     stored_callable: Any = None
+    #: Whether it calls a coroutine function: its places are others than those of threads.
+    is_coroutine = False
     stored_args: list[Any]
     stored_kwargs: dict[str, Any]
     _must_not_have_started: Any
@@ -46,7 +55,26 @@ class Call(persistent.Persistent):
         stored = callables.to_stored(value)
         checks.check_late(self, "the callable", stored[0] if isinstance(stored, tuple) else stored)
         self.stored_callable = stored
+        is_coroutine = callables.is_coroutine_function(value)
+        if is_coroutine != self.is_coroutine:
+            self.is_coroutine = is_coroutine
         self._edited()
+
+    def detached_call(self, call: Any) -> tuple[Any, list[Any], dict[str, Any]]:
+        """What is called, its arguments and its keywords, for another thread than this one.
+
+        `call`: what is called in this thread. What is returned belongs to no connection: see
+        `zc.async_.storing.detached`. Unless the code has changed since the job was put, and makes
+        no coroutine any more: then it is for this thread.
+        """
+        stored = self.stored_callable
+        if not callables.is_coroutine_function(callables.from_stored(stored)):
+            return call, self.stored_args, self.stored_kwargs
+        root, name = (None, None) if isinstance(stored, str) else stored
+        root, args, kwargs = detached.copied((root, self.stored_args, self.stored_kwargs))
+        if not isinstance(stored, str):
+            call = root if name is None else _method_of(root, name)
+        return call, args, kwargs
 
     @property
     def args(self) -> ArgumentList:

@@ -12,7 +12,7 @@ import zc.async_.clock
 import zc.async_.dates
 from zc.async_.interfaces import ASSIGNED, NEW, PENDING, BadStatusError
 from zc.async_.job import yielding
-from zc.async_.job.labels import as_labels
+from zc.async_.job.labels import COROUTINE, as_labels
 from zc.async_.job.order import GroupKey, SortKey, place_of, sort_key
 from zc.twist.showing import MAX_LENGTH, show
 
@@ -51,6 +51,7 @@ class Conditions(persistent.Persistent):
     given_up_places: tuple[str, ...] | None = None
     #: Whether it is one that any dispatcher runs, past filters and sizes.
     is_of_system = False
+    is_coroutine: bool
 
     # Of the rest of the job.
     status: Any
@@ -219,6 +220,8 @@ class Conditions(persistent.Persistent):
         quota_names = tuple(sorted(set(self.kept_quota_names)))
         # Whoever works for the queue sees to what is of the system.
         needs = () if self.is_of_system else self.kept_needs
+        if self.is_coroutine:
+            needs = (COROUTINE, *needs)
         return GroupKey(self.is_of_system, quota_names, (), needs)
 
 

@@ -52,6 +52,8 @@ class Job(Call, Life):
     def __init__(self, callable: Any, /, *args: Any, **kwargs: Any) -> None:
         if type(self).callable is Call.callable:
             self.stored_callable = callables.to_stored(callable)
+            if callables.is_coroutine_function(callable):
+                self.is_coroutine = True
         else:
             # A subclass has more to do.
             self.callable = callable

@@ -10,6 +10,9 @@ from typing import Any
 
 from zc.twist.showing import show
 
+#: Among what a job needs, for claims: a place for coroutines. No label of anybody's is like this.
+COROUTINE = "\0coroutine"
+
 #: The most letters of a label, and the most labels of one job, agent or dispatcher: they are parts
 #: of keys that every claim may read.
 LONGEST = 200

@@ -21,17 +21,23 @@ def names_awaited(jobs: Iterable[Any]) -> set[str]:
     """The quotas that jobs name, or those that they wait for or are composed of."""
     names: set[str] = set()
     seen = set()
-    left = list(jobs)
+    left = [job for job in jobs if _is_job(job)]
     while left:
         job = left.pop()
-        if id(job) in seen or not _is_job(job) or job.status == COMPLETED:
+        if id(job) in seen or job.status == COMPLETED:
             continue
         seen.add(id(job))
         names.update(job.quota_names)
-        left += (job.awaited_job, job.returned_job)
-        if job.stored_callable in _COMPOSED:
-            left += (*job.stored_args, job.stored_kwargs.get("postprocess"))
+        left += awaited_by(job)
     return names
+
+
+def awaited_by(job: Any) -> list[Any]:
+    """The jobs that a job waits for itself, or is composed of; ended ones, too. Loads none."""
+    found = [job.awaited_job, job.returned_job]
+    if job.stored_callable in _COMPOSED:
+        found += (*job.stored_args, job.stored_kwargs.get("postprocess"))
+    return [awaited for awaited in found if _is_job(awaited)]
 
 
 def _is_job(value: Any) -> bool:
@@ -49,7 +55,7 @@ def begin_to_wait(job: Any) -> None:
     names = names_awaited((job.awaited_job, *parts))
     if job.quota_names:
         job.given_up_places = ()
-        _give_up(job, names)
+        give_up(job, names)
     queue = job.queue if names else None
     if queue is not None:
         queue.put(job.make_system_job(job.noteAwaited))
@@ -61,7 +67,21 @@ def note_above(job: Any, names: Iterable[str] | None = None) -> None:
     `names`: those quotas; by default the ones that it and the jobs name for which it waits.
     """
     names = names_awaited([job]) if names is None else set(names)
-    left = list(_waiters(job)) if names else []
+    for waiter in all_waiters(job) if names else ():
+        release(waiter, give_up(waiter, names))
+
+
+def note_started(composed: Any, part: Any) -> None:
+    """Note that a part of a composed job was put into its queue; it may have been added late."""
+    if composed.waits_for_result():
+        names = names_awaited([part])
+        release(composed, give_up(composed, names))
+        note_above(composed, names)
+
+
+def all_waiters(job: Any) -> Iterator[Any]:
+    """The jobs that wait for a job, or for one that does."""
+    left = list(_waiters(job))
     seen = set()
     while left:
         waiter = left.pop()
@@ -69,16 +89,8 @@ def note_above(job: Any, names: Iterable[str] | None = None) -> None:
             continue
         seen.add(id(waiter))
         if waiter.waits_for_result():
-            release(waiter, _give_up(waiter, names))
+            yield waiter
             left += _waiters(waiter)
-
-
-def note_started(composed: Any, part: Any) -> None:
-    """Note that a part of a composed job was put into its queue; it may have been added late."""
-    if composed.waits_for_result():
-        names = names_awaited([part])
-        release(composed, _give_up(composed, names))
-        note_above(composed, names)
 
 
 def _waiters(job: Any) -> Iterator[Any]:
@@ -96,8 +108,11 @@ def _waiters(job: Any) -> Iterator[Any]:
             yield callback.stored_args[0]
 
 
-def _give_up(job: Any, names: set[str]) -> list[str]:
-    """Note which of its places a job gives up; return the names that are new."""
+def give_up(job: Any, names: set[str]) -> list[str]:
+    """Note which of its places a job gives up; return the names that are new.
+
+    `release` then frees them.
+    """
     before = job.given_up_places
     if before is None:
         # It has no places.

@@ -6,6 +6,7 @@ from typing import Any
 
 import zc.async_.clock
 from zc.async_ import utils
+from zc.async_.agent import COROUTINE_SIZE
 from zc.async_.commands import UnreadableError
 from zc.async_.commands.values import plain
 from zc.async_.interfaces import AsyncError, IFilterAgent
@@ -131,9 +132,16 @@ def _agent(agent: Any) -> dict[str, Any]:
     return {
         "len": len(agent),
         "size": agent.size,
+        **_coroutine_size(agent),
         **_labels(agent),
         chooses_by: _chosen_by(agent, chooses_by),
     }
+
+
+def _coroutine_size(agent: Any) -> dict[str, int]:
+    """Nothing for who has the usual number of places: scripts know the rest."""
+    size = getattr(agent, "coroutine_size", COROUTINE_SIZE)
+    return {} if size == COROUTINE_SIZE else {"coroutine size": size}
 
 
 def _labels(owner: Any) -> dict[str, list[str]]:

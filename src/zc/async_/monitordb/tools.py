@@ -222,7 +222,7 @@ def status(connection: Any, **options: Any) -> Any:
     - "dispatchers": for each one that is active there, by its UUID,
       - "agents": for each, by its name, "len" and "size" (jobs that it has and may have), and
         "filter" or "chooser": what chooses its jobs, or null, if it takes all; "labels", if it has
-        any;
+        any; "coroutine size", unless it is 100: how many coroutines it may have besides;
       - "labels", if there are any: what all its agents have, besides its UUID;
       - "last ping": when it last said that it lives; "since ping": how long ago that was. Clocks of
         machines differ, so this does not tell whether it lives;

@@ -20,6 +20,10 @@ from zc.async_.process.filelock import FileLock
 #: Identifies one boot of one host. Containers of a host share it.
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
+#: How many earlier marks the file keeps. A process that has the lock may end before its record says
+#: so, and that of an earlier one is still there; so may the next.
+EARLIER = 100
+
 #: Tries to get the lock, and seconds between them: a sibling that looks holds it for a moment.
 TRIES = 3
 INTERVAL = 0.02
@@ -32,7 +36,7 @@ class Holder(NamedTuple):
     boot: str
     #: The locked file.
     path: str
-    #: The content of the file while this process holds it. In another container the same path may
+    #: What the file begins with while this process holds it. In another container the same path may
     #: lead to another file.
     mark: str
 
@@ -85,10 +89,17 @@ def _lock(path: str) -> _Held:
     for attempt in range(TRIES):
         lock = filelock.lock(path)
         if lock is not None:
-            mark = uuid.uuid4().hex
-            os.truncate(lock.descriptor, 0)
-            os.pwrite(lock.descriptor, f"{mark} {os.getpid()}\n".encode(), 0)
-            return _Held(Holder(_boot(), path, mark), lock)
+            try:
+                mark = uuid.uuid4().hex
+                lines = [f"{mark} {os.getpid()}", *_marks(lock.descriptor)[:EARLIER]]
+                content = "".join(f"{line}\n" for line in lines).encode()
+                os.pwrite(lock.descriptor, content, 0)
+                os.truncate(lock.descriptor, len(content))
+                return _Held(Holder(_boot(), path, mark), lock)
+            except BaseException:
+                # Else it would seem to be somebody else's when this process asks again.
+                lock.close()
+                raise
         if attempt < TRIES - 1:
             time.sleep(INTERVAL)
     raise HeldElsewhereError(path, _process_id(path))
@@ -96,10 +107,16 @@ def _lock(path: str) -> _Held:
 
 def _process_id(path: str) -> str:
     try:
-        words = Path(path).read_text().split()
+        words = Path(path).read_text().partition("\n")[0].split()
     except OSError:
         return "?"
     return words[1] if len(words) == 2 else "?"
+
+
+def _marks(descriptor: int) -> list[str]:
+    """The marks of all that have, or had, the lock, as far as the file knows: the newest first."""
+    found = os.pread(descriptor, 100 * (EARLIER + 1), 0).decode("ascii", "replace")
+    return [line.split()[0] for line in found.splitlines() if line.strip()]
 
 
 def _boot() -> str:
@@ -128,9 +145,12 @@ def is_gone(holder: Holder | None) -> bool:
     except OSError:
         return False
     try:
+        if holder.mark in _marks(descriptor)[1:]:
+            # Somebody got the lock after it, whether or not he lives.
+            return True
         # A shared lock, so that processes that look do not disturb each other.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return os.pread(descriptor, 100, 0).split()[:1] == [holder.mark.encode()]
+        return holder.mark in _marks(descriptor)
     except OSError:
         return False
     finally:

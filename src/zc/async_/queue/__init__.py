@@ -1,6 +1,6 @@
 """Queues with their lanes, backlog and quotas: where jobs wait, and how they are claimed."""
 
-from zc.async_.queue import disused, lane, limited, serving
+from zc.async_.queue import deadlocks, disused, lane, limited, serving
 from zc.async_.queue.backlog import Backlog, Group, Shard, Tree
 from zc.async_.queue.lane import Cursor, Lane, Segment
 from zc.async_.queue.lanes import Lanes, records_of_tree
@@ -37,6 +37,7 @@ __all__ = [
     "Shard",
     "Tree",
     "all_needing",
+    "deadlocks",
     "disused",
     "getDefaultQueue",
     "indices",

@@ -16,6 +16,7 @@ import zc.async_.clock
 from zc.async_ import utils
 from zc.async_.interfaces import TimeoutError as BeginByPassedError
 from zc.async_.job import (
+    COROUTINE,
     Refusal,
     SortKey,
     entry_of,
@@ -54,6 +55,8 @@ class Claim:
         self._sieve = Sieve(queue, self._now, self._timed)
         #: The jobs that were handed out.
         self.taken: list[Any] = []
+        #: Whether jobs for threads are handed out, and coroutines. May be changed between two.
+        self.for_threads = self.for_coroutines = True
         #: Whether a filter has to be asked about more than `FILTER_LIMIT` jobs.
         self._more_to_filter = False
         self._ready = Ready(queue, self._places, share)
@@ -130,17 +133,24 @@ class Claim:
         refusal: Refusal | None = None,
         system: bool = False,
         labels: frozenset[str] = frozenset(),
+        coroutines: bool | None = None,
     ) -> Any:
         """Take the first job that may run and that `filter` accepts, or return None.
 
         `refusal` identifies the filter: a job that it refuses is remembered as refused, and not
         offered to it again. `system`: only jobs of the system; they are not offered otherwise.
         `labels`: what there is where the job is to run; jobs that need others are not offered.
+        `coroutines`: True for only those, False for none of them.
         """
+        for_threads = system or (coroutines is not True and self.for_threads)
+        if coroutines is not False and self.for_coroutines:
+            labels |= {COROUTINE}
+        elif not for_threads:
+            return None
         refused: list[tuple[Candidates, Waiting]] = []
         try:
             while True:
-                candidates = self._ready.first(system, refusal, labels)
+                candidates = self._ready.first(system, refusal, labels, not for_threads)
                 if candidates is None:
                     return None
                 waiting = candidates.pop()

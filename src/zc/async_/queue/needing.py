@@ -48,36 +48,20 @@ class Needing(persistent.Persistent):
 
     def sets(self) -> Iterator[Needs]:
         """The sets of needs for which there are jobs."""
-        needs = self._next(((),))
+        needs = _next(self.piles, ())
         while needs is not None:
             yield needs
-            needs = self._next((_after(needs),))
+            needs = _next(self.piles, _after(needs))
 
     def satisfied(self, labels: frozenset[str]) -> Iterator[Needs]:
-        """The sets for which there are jobs and whose labels are all among `labels`.
+        """The sets for which there are jobs and whose labels are all among `labels`."""
+        return _satisfied(self.piles, labels)
 
-        Sets that are not are skipped, all with the same beginning at once: if 'gpu' is missing, the
-        search goes on behind all sets that begin with 'gpu'.
-        """
-        owned = sorted(labels)
-        needs = self._next(((),))
-        while needs is not None:
-            missing = next((i for i, label in enumerate(needs) if label not in labels), None)
-            if missing is None:
-                yield needs
-                start: Needs | None = _after(needs)
-            else:
-                start = _following(needs[: missing + 1], owned)
-            needs = None if start is None else self._next((start,))
-
-    def _next(self, start: tuple[Needs]) -> Needs | None:
-        """The first set of needs from `start` on, in the order of tuples."""
-        try:
-            needs: Needs = self.piles.minKey(start)[0]
-        except ValueError:
-            # There is none.
-            return None
-        return needs
+    def holders(self, labels: frozenset[str]) -> Iterator[str]:
+        """The quotas in `held` that hold back jobs whose needs are all among `labels`."""
+        for needs in _satisfied(self.held, labels):
+            for name, _count in self.part(needs).holders():
+                yield name
 
     def some_closed(self, limit: int) -> list[str]:
         """As `Limited.some_closed`."""
@@ -92,6 +76,34 @@ class Needing(persistent.Persistent):
         keys = itertools.takewhile(lambda key: key[0] == name, self.closed.keys((name,)))
         for _name, needs in list(keys):
             self.part(needs).reopen(name, places)
+
+
+def _satisfied(tree: Any, labels: frozenset[str]) -> Iterator[Needs]:
+    """The sets of needs with which keys of a tree begin, and whose labels are all among `labels`.
+
+    Other sets are skipped, all with the same beginning at once: if 'gpu' is missing, the search
+    goes on behind all sets that begin with 'gpu'.
+    """
+    owned = sorted(labels)
+    needs = _next(tree, ())
+    while needs is not None:
+        missing = next((i for i, label in enumerate(needs) if label not in labels), None)
+        if missing is None:
+            yield needs
+            start: Needs | None = _after(needs)
+        else:
+            start = _following(needs[: missing + 1], owned)
+        needs = None if start is None else _next(tree, start)
+
+
+def _next(tree: Any, start: Needs) -> Needs | None:
+    """The first set of needs from `start` on, in the order of tuples."""
+    try:
+        needs: Needs = tree.minKey((start,))[0]
+    except ValueError:
+        # There is none.
+        return None
+    return needs
 
 
 def _after(needs: Needs) -> Needs:

@@ -1,5 +1,6 @@
 """Queues: where jobs wait."""
 
+import collections
 import contextlib
 import datetime
 import itertools
@@ -23,7 +24,15 @@ import zc.async_.relstorage
 from zc.async_ import utils
 from zc.async_.agent import DispatcherAgents, Dispatchers, ledger
 from zc.async_.interfaces import ACTIVE, ASSIGNED, NEW, PENDING, Arguments, BadStatusError
-from zc.async_.job import as_job, as_labels, as_quota_names, check_quota_names, checks, mainprogram
+from zc.async_.job import (
+    COROUTINE,
+    as_job,
+    as_labels,
+    as_quota_names,
+    check_quota_names,
+    checks,
+    mainprogram,
+)
 from zc.async_.queue import looking, serving
 from zc.async_.queue.backlog import Backlog
 from zc.async_.queue.claim import Claim
@@ -75,6 +84,10 @@ class Queue(Located, persistent.Persistent):
     _v_has_claimed = False
     #: What there is where jobs are to run that are claimed now.
     _v_labels: frozenset[str] = frozenset()
+    #: Whether only coroutines are claimed now; False: none of them; None: whatever there is.
+    _v_coroutines: bool | None = None
+    #: What `zc.async_.queue.deadlocks` has found so far.
+    _v_looked_for_deadlocks: Any = None
 
     def __init__(self) -> None:
         #: The lanes of the connections that put jobs.
@@ -289,14 +302,26 @@ class Queue(Located, persistent.Persistent):
             self._v_claim = None
             claim.close()
 
+    @property
+    def kinds_claimed(self) -> tuple[bool, bool]:
+        """Whether jobs for threads are handed out now, and coroutines."""
+        claim = self._v_claim
+        return (True, True) if claim is None else (claim.for_threads, claim.for_coroutines)
+
     @contextlib.contextmanager
-    def claiming_where(self, labels: frozenset[str]) -> Iterator[None]:
-        """Have claims inside, if they do not say otherwise, be for a place with these labels."""
-        before, self._v_labels = self._v_labels, labels
+    def claiming_where(
+        self, labels: frozenset[str], coroutines: bool | None = None
+    ) -> Iterator[None]:
+        """Have claims inside, if they do not say otherwise, be for a place with these labels.
+
+        `coroutines`: see `Claim.next`.
+        """
+        before = self._v_labels, self._v_coroutines
+        self._v_labels, self._v_coroutines = labels, coroutines
         try:
             yield
         finally:
-            self._v_labels = before
+            self._v_labels, self._v_coroutines = before
 
     def claim(
         self,
@@ -314,6 +339,7 @@ class Queue(Located, persistent.Persistent):
     ) -> Any:
         """Like `claim`, with the other arguments of `Claim.next`."""
         options.setdefault("labels", self._v_labels)
+        options.setdefault("coroutines", self._v_coroutines)
         claim = self._v_claim
         if claim is None:
             with self.claiming() as claim:
@@ -326,10 +352,12 @@ class Queue(Located, persistent.Persistent):
         """See `zc.async_.interfaces.IQueue`."""
         at_work = serving.living_labels(self)
         found = serving.unserved(self, at_work)
-        numbers = {needs: serving.count(self, parts) for needs, parts in found}
+        numbers: collections.Counter[tuple[str, ...]] = collections.Counter()
+        for needs, parts in found:
+            numbers[tuple(n for n in needs if n != COROUTINE)] += serving.count(self, parts)
         if not at_work:
             # Nobody reads the lanes, so it may not be known what some of the rest needs.
-            numbers[()] = len(self) - sum(numbers.values())
+            numbers[()] += len(self) - sum(numbers.values())
         return {needs: number for needs, number in numbers.items() if number > 0}
 
 

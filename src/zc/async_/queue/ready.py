@@ -8,7 +8,7 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-from zc.async_.job import GroupKey, Refusal, SortKey
+from zc.async_.job import COROUTINE, GroupKey, Refusal, SortKey
 from zc.async_.queue.backlog import Group, Shard
 from zc.async_.queue.candidates import Candidates, Waiting
 from zc.async_.queue.contenders import MOVES, Contenders
@@ -127,17 +127,21 @@ class Ready:
         candidates.push(waiting)
 
     def first(
-        self, system: bool, refusal: Refusal | None, labels: frozenset[str]
+        self,
+        system: bool,
+        refusal: Refusal | None,
+        labels: frozenset[str],
+        only_coroutines: bool = False,
     ) -> Candidates | None:
         """The group with the first job of all; None if there is none.
 
         Leaves out groups that a quota holds back, groups that the filter of `refusal` refused, and
         groups that need other labels than `labels`. `system` says whether to return a group of
-        system jobs or of others.
+        system jobs or of others; `only_coroutines` leaves out all but coroutines.
         """
         self._look_for(labels)
         best, best_key = None, None
-        for key, candidates in self._candidates.items():
+        for key, candidates in () if only_coroutines else self._candidates.items():
             if key.system is not system or (refusal is not None and refusal in key.refusals):
                 continue
             sort_key = candidates.peek()
@@ -147,7 +151,7 @@ class Ready:
                 and self._places.holder(key.quota_names) is None
             ):
                 best, best_key = candidates, sort_key
-        for bound, contenders in self._bounds(system, refusal, labels):
+        for bound, contenders in self._bounds(system, refusal, labels, only_coroutines):
             if best_key is not None and bound >= best_key:
                 break
             first = contenders.first()
@@ -156,7 +160,11 @@ class Ready:
         return best
 
     def _bounds(
-        self, system: bool, refusal: Refusal | None, labels: frozenset[str]
+        self,
+        system: bool,
+        refusal: Refusal | None,
+        labels: frozenset[str],
+        only_coroutines: bool,
     ) -> list[tuple[SortKey, Contenders]]:
         """What may have the first job, the most likely first: of many sets, few are looked into."""
         bounds = [
@@ -165,6 +173,7 @@ class Ready:
             if of_system is system
             and not (refusal is not None and refusal in refusals)
             and labels.issuperset(needs)
+            and not (only_coroutines and COROUTINE not in needs)
         ]
         found = [(bound, contenders) for bound, contenders in bounds if bound is not None]
         found.sort(key=operator.itemgetter(0))

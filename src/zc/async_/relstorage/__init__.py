@@ -4,6 +4,8 @@
 - A connection begins its transactions though the server is away (`guarding`).
 - Commits tell dispatchers, also those of other processes, what they change (`notifying`,
   `listening`).
+- Workers of a process take turns to commit (`turns`).
+- Whoever tries again waits first if another transaction held a lock (`locks`).
 - What became of a commit whose answer was lost is known after `catching_up`.
 
 RelStorage and psycopg2 are imported where they are used already, and nowhere else. RelStorage has
@@ -11,9 +13,11 @@ no public names for much of what is needed here: what is used of it is used in t
 """
 
 from zc.async_.relstorage.catching_up import catch_up
-from zc.async_.relstorage.guarding import FetchedOids, guard, rest
+from zc.async_.relstorage.guarding import FetchedOids, guard, look_once, rest
 from zc.async_.relstorage.listening import Listening, can_listen
+from zc.async_.relstorage.locks import pause
 from zc.async_.relstorage.snapshots import newest_seen
+from zc.async_.relstorage.turns import leave_turns, take_turns
 from zc.async_.relstorage.watching import watch
 
 __all__ = [
@@ -22,7 +26,11 @@ __all__ = [
     "can_listen",
     "catch_up",
     "guard",
+    "leave_turns",
+    "look_once",
     "newest_seen",
+    "pause",
     "rest",
+    "take_turns",
     "watch",
 ]

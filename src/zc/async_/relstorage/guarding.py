@@ -3,6 +3,8 @@
 import weakref
 from typing import Any
 
+from transaction._transaction import Status
+
 from zc.async_.interfaces import OutOfReachError
 from zc.async_.relstorage.notifying import Notifying
 from zc.async_.relstorage.storages import of_connection
@@ -21,6 +23,21 @@ def guard(connection: Any) -> None:
     if is_watched(storage):
         connection.newTransaction = _NewTransaction(connection)
         connection.tpc_vote = Notifying(connection)
+
+
+def look_once(connection: Any, is_soon_begun: bool = True) -> None:
+    """Have a connection look for what others have committed when a transaction begins, not before.
+
+    RelStorage asks its server each time. ZODB has it do so also at the end of a transaction, since
+    nobody may begin the next one. To be called while that is sure to be begun before something is
+    read that others may have written; what is loaded meanwhile is as new as can be. For the thread
+    that uses the connection; applies to its group. Does nothing for other storages: ZODB's own
+    storages would load what is older than the commit.
+    """
+    for one in connection.connections.values():
+        replaced = vars(one).get("newTransaction")
+        if isinstance(replaced, _NewTransaction):
+            replaced.is_soon_begun = is_soon_begun
 
 
 def rest(connection: Any) -> None:
@@ -45,13 +62,25 @@ class _NewTransaction:
 
     def __init__(self, connection: Any) -> None:
         self._connection = weakref.ref(connection)
+        #: See `look_once`.
+        self.is_soon_begun = False
 
     def __call__(self, transaction: Any, sync: bool = True) -> None:
+        """`sync`: false at the end of a transaction, for one that nobody begins."""
+        if self.is_soon_begun and not sync and _ended_well(transaction):
+            return
         connection: Any = self._connection()
         try:
             type(connection).newTransaction(connection, transaction, sync)
         except OutOfReachError:
             connection._cache.invalidate(connection._cache.cache_data.copy())
+
+
+def _ended_well(transaction: Any) -> bool:
+    """Whether a transaction was committed, or had nothing to commit."""
+    return transaction is not None and (
+        transaction.status is Status.COMMITTED or not transaction._resources
+    )
 
 
 class FetchedOids:

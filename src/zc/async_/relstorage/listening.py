@@ -14,15 +14,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from zc.async_ import utils
-from zc.async_.relstorage.notifying import CHANNEL, read
+from zc.async_.relstorage.notifying import CHANNEL, NOTHING, read
 from zc.async_.relstorage.storages import of_database
 from zc.async_.relstorage.watching import is_watched, watch
 
 #: Seconds until another try to listen: at first, and at most. They double.
 BACKOFF = (0.5, 60.0)
 
-#: Seconds for a notice of our own to arrive. After that, it never will: a pooler of connections
-#: stands before the server, and passes no notices.
+#: Seconds for a notice of our own to arrive. If it does not, a pooler of connections stands before
+#: the server, most likely.
 TRIAL = 5.0
 
 #: Called with the oids that changed, None for any, and the storage that changed them, if it is of
@@ -90,6 +90,7 @@ class Listening(threading.Thread):
                     self._take(connection)
         except Exception as error:
             # Of psycopg2, RelStorage or the system: polls have to do meanwhile, whatever it is.
+            self._is_heard(False)
             if not self._ending.is_set():
                 self._wait_after(error)
         finally:
@@ -120,7 +121,7 @@ class Listening(threading.Thread):
 
     def _try_out(self, connection: Any) -> None:
         """Raise `_DeafError` if a notice of another connection does not arrive."""
-        word = f"{uuid.uuid4().hex} "
+        word = f"{uuid.uuid4().hex} {NOTHING}"
         other, cursor = self._open()
         try:
             cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, word))
@@ -155,9 +156,7 @@ class Listening(threading.Thread):
 
     def _wait_after(self, error: Exception) -> None:
         first, longest = BACKOFF
-        pause = longest
-        if not isinstance(error, _DeafError):
-            pause = min(longest, first * 2 ** min(self._failures, 30))
+        pause = min(longest, first * 2 ** min(self._failures, 30))
         # A server may be away for days: only powers of two are warnings.
         often = self._failures & (self._failures - 1)
         self._failures += 1

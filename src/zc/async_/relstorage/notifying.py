@@ -21,6 +21,9 @@ CHANNEL = "zc.async"
 #: In the place of oids: too many of them changed.
 ANYTHING = "*"
 
+#: An oid that no object has, in a notice that is to wake nobody.
+NOTHING = "7fffffffffffffff"
+
 #: Most oids of a notice. PostgreSQL takes 8,000 bytes.
 MOST = 300
 

@@ -13,6 +13,7 @@ from zc.async_.running import (
     receipts,
     reporting,
     retry,
+    steps,
     tries,
 )
 from zc.async_.running.answers import At
@@ -55,6 +56,7 @@ __all__ = [
     "receipts",
     "reporting",
     "retry",
+    "steps",
     "tries",
 ]
 

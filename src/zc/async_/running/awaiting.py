@@ -59,6 +59,12 @@ def value_of(deferred: Any) -> Any:
     return to_result(values[0])
 
 
+def close(waited_for: Any) -> None:
+    """Give up what nobody has begun to wait for: Python warns of a coroutine that is left so."""
+    if inspect.iscoroutine(waited_for):
+        waited_for.close()
+
+
 def begin(coroutine: Any) -> Any:
     """Run a coroutine here if there is no reactor that could; return its value, or a Deferred."""
     return value_of(Deferred.fromCoroutine(coroutine)) if find_reactor() is None else coroutine
@@ -141,8 +147,8 @@ class _Wait:
         """Wait no more, and begin nothing."""
         with self._lock:
             self.over.set()
-        if not self.begun and inspect.iscoroutine(self._waited_for):
-            self._waited_for.close()
+        if not self.begun:
+            close(self._waited_for)
 
     def nudge(self) -> None:
         """Have a Deferred that another thread has just fired tell its value."""

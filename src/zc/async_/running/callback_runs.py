@@ -8,6 +8,7 @@ Late callbacks, of jobs that were completed already, are performed by such a job
 
 import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import transaction
@@ -176,12 +177,17 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
         callback = _choose(callback, result, manager)
         if callback is None:
             return
-    if callback.status == ACTIVE:
+
+    def look(tell: Callable[[], Any]) -> Any:
+        # What was loaded before the last commit may have been forgotten.
+        return utils.try_until_reachable(tell, "looking at a callback", manager)
+
+    if look(lambda: callback.status) == ACTIVE:
         # It committed its start.
-        if callback.runner_lives():
+        if look(callback.runner_lives):
             raise PostponedError(answers.after(PATIENCE), elsewhere=True)
         _handle_interrupt(callback, manager)
-    if performed(callback):
+    if look(lambda: performed(callback)):
         return
     if utils.tracelog.isEnabledFor(10):
         utils.tracelog.debug("starting callback %r to %r", callback, owner_of(callback))
@@ -194,7 +200,7 @@ def _perform(callback: Any, result: Any, manager: Any) -> None:
         # longer. Or a commit of this worker was done after all: then whoever goes on with the job
         # goes on with the callback, too, once its runner has it no more.
         manager.begin()
-        if not performed(callback) or _is_left_by_us(callback):
+        if look(lambda: not performed(callback) or _is_left_by_us(callback)):
             raise
 
 

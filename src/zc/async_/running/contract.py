@@ -39,6 +39,13 @@ class RunnableJob(Protocol):
     def keep_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Have a later call by another thread get these besides."""
 
+    @property
+    def is_coroutine(self) -> bool:
+        """Whether it calls a coroutine function, by its record."""
+
+    def detached_call(self, call: Any) -> tuple[Any, list[Any], dict[str, Any]]:
+        """What `call`, its callable, is for another thread, with its arguments and keywords."""
+
     def setUp(self) -> Any:
         """See `zc.async_.interfaces.IJob`."""
 

@@ -5,11 +5,14 @@ callable has changed nothing, it must not run again: storing the result is then 
 succeeds.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ZEO.Exceptions
 from ZODB.POSException import StorageError
 
+import zc.async_.relstorage
 import zc.twist
 from zc.async_ import utils
 from zc.async_.interfaces import CALLBACKS, COMPLETED, ReassignedError
@@ -49,7 +52,8 @@ class Ending:
 
     def forget_deferred(self) -> None:
         """Wait no longer for what the job returned: another try, or a failure, takes its place."""
-        self._returned.deferred = None
+        forgotten, self._returned.deferred = self._returned.deferred, None
+        awaiting.close(forgotten)
 
     def look_into(self, result: Any) -> Any:
         """What the callable returned; for a Deferred that has fired, its value."""
@@ -64,7 +68,8 @@ class Ending:
         receipts.leave(self._job)
         serial = self._job._p_serial
         try:
-            self._manager.commit()
+            with self._begun_soon():
+                self._manager.commit()
         except Exception as error:
             if storable.is_about_storing(error) or isinstance(error, ReassignedError):
                 raise
@@ -73,16 +78,35 @@ class Ending:
         self._hold.note_committed()
         return result
 
-    def end_anew(self, result: Any) -> Any:
+    @contextlib.contextmanager
+    def _begun_soon(self) -> Iterator[None]:
+        """Have RelStorage not look, once a transaction has ended, for what others have committed.
+
+        A worker begins its next one soon. `go_on_after` and `Around.tear_down` do so if somebody is
+        going to read anything before.
+        """
+        jar = self._job._p_jar if self._hold.is_claimed else None
+        if jar is None:
+            yield
+            return
+        zc.async_.relstorage.look_once(jar)
+        try:
+            yield
+        finally:
+            zc.async_.relstorage.look_once(jar, False)
+
+    def end_anew(self, result: Any, attach: Callable[[Any], Any] | None = None) -> Any:
         """Store a result alone: the changes of the callable are committed, or there are none.
 
-        Returns what `go_on_after` does; raises `ReassignedError`.
+        `attach`: makes of `result` what is stored, in each transaction that is tried. If it raises
+        an error that another try does not help against, the job fails with that. Returns what
+        `go_on_after` does; raises `ReassignedError`.
         """
 
         def end() -> Any:
             self._manager.begin()
             self._hold.check()
-            return self.commit(result)
+            return self.commit(result if attach is None else attach(result))
 
         try:
             noted = utils.try_until_reachable(
@@ -99,8 +123,15 @@ class Ending:
 
         Returns the result as far as it is known: if the job waits for another, that job.
         """
-        # After the commit it may be a ghost, and the database out of reach.
-        utils.try_until_reachable(self._job._p_activate, "looking at a job", self._manager)
+
+        def look() -> None:
+            # After the commit it may be a ghost, and the database out of reach.
+            self._job._p_activate()
+            if self._hold.is_claimed and self._job.status != COMPLETED:
+                self._manager.begin()
+                self._job._p_activate()
+
+        utils.try_until_reachable(look, "looking at a job", self._manager)
         if self._job.returned_job is not None:
             return self._join(result)
         if self._returned.deferred is not None and not self._hold.is_claimed:
@@ -155,6 +186,7 @@ class Ending:
 
     def fail(self, failure: Any) -> Any:
         """End the job with a failure; return the failure as it was stored."""
+        self.forget_deferred()
         return self.end_quietly(zc.twist.sanitize(failure), failure)
 
     def end_quietly(self, result: Any, told: Any = None) -> Any:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import zc.async_.clock
+import zc.async_.relstorage
 import zc.twist
 from zc.async_ import utils
 from zc.async_.running import answers
@@ -54,6 +55,7 @@ class Failing:
         self._args = args
         self._kwargs = kwargs
         self._may_postpone = may_postpone
+        self._tries = 0
 
     def decide(self, method: str, failure: Any) -> Any:
         """Have the retry policy decide by its `method`, after the failed try was aborted.
@@ -62,12 +64,18 @@ class Failing:
         queue. Raises `PostponedError` if the caller, who performs callbacks, has to try this one
         again.
         """
+        self._tries += 1
         self._manager.begin()
         answer = self._asking.ask(method, failure)
         self._manager.begin()
         if isinstance(answer, At):
             return self._try_at(answer, failure)
-        return AGAIN if answer else self._ending.fail(failure)
+        if not answer:
+            return self._ending.fail(failure)
+        self._manager.abort()
+        zc.async_.relstorage.pause(failure.value, self._tries)
+        self._manager.begin()
+        return AGAIN
 
     def _try_at(self, when: At, failure: Any) -> Any:
         """Have the job tried again at that time, by this or another thread."""

@@ -111,8 +111,7 @@ class Returned:
             try:
                 awaiting.check()
             except CannotWaitError:
-                if inspect.iscoroutine(deferred):
-                    deferred.close()
+                awaiting.close(deferred)
                 raise
         self.deferred = deferred
         # The record is written, so that the fence holds for this transaction.

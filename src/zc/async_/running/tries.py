@@ -6,7 +6,7 @@ transaction; so is every callback's.
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import transaction
@@ -16,6 +16,7 @@ import zc.twist
 from zc.async_ import utils
 from zc.async_.interfaces import ASSIGNED, CALLBACKS, NEW, BadStatusError, ReassignedError
 from zc.async_.running import notes, participants, receipts
+from zc.async_.running.around import Around
 from zc.async_.running.asking import Asking
 from zc.async_.running.awaiting import CannotWaitError
 from zc.async_.running.callback_runs import manager_of, run_callbacks
@@ -27,7 +28,7 @@ from zc.async_.running.missing import MissingCodeError, find_callable
 from zc.async_.running.participants import TwoConnectionsError, Watch, has_nothing_left
 from zc.async_.running.reporting import tell_ending
 from zc.async_.running.returned import InvalidEndError
-from zc.async_.storing import UnstorableError, storable
+from zc.async_.storing import UnstorableError, callables, storable
 from zc.async_.threadlocal import local
 from zc.twist.showing import show
 
@@ -91,10 +92,15 @@ def run_claimed(job: RunnableJob, token: int) -> Any:
     return run.ending.deferred
 
 
-def finish_deferred(job: RunnableJob, token: int, value: Any) -> Any:
-    """End a job whose Deferred has fired with `value`, in a worker's thread."""
+def finish_deferred(
+    job: RunnableJob, token: int, value: Any, attach: Callable[[Any], Any] | None = None
+) -> Any:
+    """End a job whose Deferred has fired with `value`, in a worker's thread.
+
+    `attach`: called with it in each transaction that is tried; returns the result.
+    """
     run = _Run(job, token, (), {})
-    _in_claimed_job(job, token, lambda: run.ending.end_anew(value))
+    _in_claimed_job(job, token, lambda: run.ending.end_anew(value, attach))
     return run.ending.deferred
 
 
@@ -141,8 +147,8 @@ class _Run:
         self.job = job
         self._args = args
         self._kwargs = kwargs
-        #: What is called after each try: see `contract`.
-        self._leaving: tuple[Any, Any]
+        #: That of the present try.
+        self._around: Around
         self.manager = manager_of(job)
         self._asking = Asking(job, self.manager)
         self._hold = Hold(job, token, self.manager)
@@ -177,39 +183,42 @@ class _Run:
             utils.try_until_reachable(
                 self._hold.commit_start, f"starting {show(job)}", self.manager
             )
-        setup_info = None
-        # While the job is loaded: afterwards the database may be out of reach.
-        self._leaving = job.tearDown, job.leave_thread
+        self._around = Around(job, self.manager)
         try:
-            setup_info = job.setUp()
+            self._around.set_up()
             call = find_callable(job)
-            result = call(*job.stored_args, *self._args, **{**job.stored_kwargs, **self._kwargs})
+            args, kwargs = job.stored_args, job.stored_kwargs
+            is_coroutine = job.is_coroutine or callables.is_coroutine_function(call)
+            if is_coroutine and self._hold.is_claimed:
+                # Its code runs in the thread of the reactor.
+                call, args, kwargs = job.detached_call(call)
+            result = call(*args, *self._args, **{**kwargs, **self._kwargs})
             self._hold.check_is_open()
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()
-            self._tear_down(setup_info)
+            self._around.tear_down()
             raise
         except (ReassignedError, ConnectionClosedError):
-            self._give_up(setup_info)
+            self._give_up()
             raise
         except MissingCodeError as error:
-            self._give_up(setup_info)
+            self._give_up()
             return self._failing.wait_for_code(error.args[0])
         except POSKeyError as error:
             if not self._failing.may_still_come():
-                return self._failed("jobError", setup_info)
-            self._give_up(setup_info)
+                return self._failed("jobError")
+            self._give_up()
             self._failing.wait_for_commit(error)
             return None
         except TwoConnectionsError:
             # The job's own commit raised it, and would do so the next time.
-            return self._fail_at_once(setup_info)
+            return self._fail_at_once()
         except BaseException:
             # Also what is no Exception, such as asyncio's CancelledError: the thread handles none.
-            return self._failed("jobError", setup_info)
-        return self._finish(result, setup_info)
+            return self._failed("jobError")
+        return self._finish(result)
 
-    def _finish(self, result: Any, setup_info: Any) -> Any:
+    def _finish(self, result: Any) -> Any:
         """Commit the callable's changes with its result, and draw the consequences."""
         tell_ending(True)
         only_result = has_nothing_left(self.job, self.manager)
@@ -218,51 +227,39 @@ class _Run:
             noted = self.ending.commit(result)
         except utils.EXPLOSIVE_ERRORS:
             self.manager.abort()
-            self._tear_down(setup_info)
+            self._around.tear_down()
             raise
         except ReassignedError:
-            self._give_up(setup_info)
+            self._give_up()
             raise
         except _HOPELESS_ERRORS:
-            return self._fail_at_once(setup_info)
+            return self._fail_at_once()
         except Exception as error:
             if storable.is_about_storing(error):
-                return self._fail_at_once(setup_info)
+                return self._fail_at_once()
             transient = isinstance(error, utils.DISCONNECTED_ERRORS + utils.TRANSIENT_ERRORS)
             if not (only_result and transient):
                 failure = zc.twist.Failure(captureVars=True)
                 self.ending.forget_deferred()
-                return self._failed("commitError", setup_info, failure)
-            self._give_up(setup_info)
+                return self._failed("commitError", failure)
+            self._give_up()
             return self.ending.end_anew(result)
-        self._tear_down(setup_info)
+        self._around.tear_down()
         return self.ending.go_on_after(noted)
 
-    def _fail_at_once(self, setup_info: Any) -> Any:
+    def _fail_at_once(self) -> Any:
         """End with the present error: another try would not help."""
         failure = zc.twist.Failure(captureVars=True)
-        self._give_up(setup_info)
+        self._give_up()
         return self.ending.fail(failure)
 
-    def _failed(self, method: str, setup_info: Any, failure: Any = None) -> Any:
+    def _failed(self, method: str, failure: Any = None) -> Any:
         """Have the retry policy decide on a failure, by default the present error."""
         tell_ending(True)
         failure = failure or zc.twist.Failure(captureVars=True)
-        self._give_up(setup_info)
+        self._give_up()
         return self._failing.decide(method, failure)
 
-    def _give_up(self, setup_info: Any) -> None:
+    def _give_up(self) -> None:
         self.manager.abort()
-        self._tear_down(setup_info)
-
-    def _tear_down(self, setup_info: Any) -> None:
-        tear_down, leave_thread = self._leaving
-        try:
-            tear_down(setup_info)
-        except utils.EXPLOSIVE_ERRORS:
-            raise
-        except BaseException:
-            utils.log.critical("tearDown of %r failed", self.job, exc_info=True)
-            self.manager.abort()
-        finally:
-            leave_thread()
+        self._around.tear_down()

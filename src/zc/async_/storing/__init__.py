@@ -3,7 +3,7 @@
 Knows nothing about jobs.
 """
 
-from zc.async_.storing import callables, growing, oids, originals, snapshots, storable
+from zc.async_.storing import callables, detached, growing, oids, originals, snapshots, storable
 from zc.async_.storing.located import Located
 from zc.async_.storing.originals import NotBroughtOverError
 from zc.async_.storing.recorded import record_as
@@ -15,6 +15,7 @@ __all__ = [
     "NotBroughtOverError",
     "UnstorableError",
     "callables",
+    "detached",
     "growing",
     "oids",
     "originals",

@@ -5,6 +5,7 @@ whose code is gone still loads, and reports that. A method of an object that can
 as the object and a name. Any other callable is stored as it is.
 """
 
+import functools
 import importlib
 import inspect
 import sys
@@ -42,6 +43,21 @@ def to_stored(callable: Any) -> Stored:
     if not hasattr(callable, "__call__"):  # noqa: B004  (`callable` is the historic name here)
         raise TypeError(f"{show(callable)} cannot be called: put a function, a method or a job")
     return callable, None
+
+
+def is_coroutine_function(callable: Any) -> bool:
+    """Whether a call makes a coroutine, and runs none of the code of what is called.
+
+    Only functions, their methods and `functools.partial` of them are looked at.
+    """
+    called = callable
+    while isinstance(called, functools.partial):
+        called = called.func
+    if isinstance(called, types.MethodType):
+        called = called.__func__
+    return isinstance(called, types.FunctionType) and bool(
+        called.__code__.co_flags & inspect.CO_COROUTINE
+    )
 
 
 def from_stored(stored: Stored) -> Any:

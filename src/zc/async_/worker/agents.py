@@ -36,6 +36,8 @@ class _Wanted:
     is_choosy: bool
     #: None: those that it has.
     labels: tuple[str, ...] | None = None
+    #: None: as many as it has.
+    coroutine_size: int | None = None
     filter: Callable[..., Any] | None = None
     chooser: Callable[..., Any] | None = None
 
@@ -53,6 +55,8 @@ class _Wanted:
             agent.size = size
         if self.labels is not None and agent.labels != self.labels:
             agent.labels = self.labels
+        if self.coroutine_size is not None:
+            agent.coroutine_size = self.coroutine_size
         if self.is_choosy:
             self._apply_choice(agent)
         if isinstance(agent, Agent) and not known:
@@ -124,5 +128,6 @@ def _of(agent: settings.Agent, wanted: settings.Settings) -> _Wanted:
         queues,
         is_choosy=True,
         labels=agent.labels,
+        coroutine_size=agent.coroutine_size,
         **found,
     )

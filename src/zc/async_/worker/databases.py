@@ -84,7 +84,10 @@ def _resolve(uri: str) -> tuple[Callable[[], Any], dict[str, Any]]:
     import zodburi
 
     try:
-        factory, options = zodburi.resolve_uri(uri)
+        try:
+            factory, options = zodburi.resolve_uri(uri)
+        except zodburi.NoResolverForScheme:
+            factory, options = zodburi.resolve_uri(_as_libraries_name_it(uri))
     except zodburi.NoResolverForScheme:
         scheme = uri.partition(":")[0] if ":" in uri else ""
         raise SettingsError(
@@ -101,6 +104,12 @@ def _resolve(uri: str) -> tuple[Callable[[], Any], dict[str, Any]]:
             "documentation of zodburi, or of the package of its scheme"
         ) from error
     return factory, options
+
+
+def _as_libraries_name_it(uri: str) -> str:
+    """A URI of PostgreSQL, as its clients write it, with the scheme that RelStorage has."""
+    scheme, colon, rest = uri.partition(":")
+    return f"postgres{colon}{rest}" if scheme == "postgresql" else uri
 
 
 def _try(factory: Callable[[], Any], options: dict[str, Any]) -> Any:

@@ -151,6 +151,7 @@ KEYS = (
 AGENT_KEYS = (
     Key("name", values.text, "a name"),
     Key("size", values.size, "a number of jobs, 0 or more"),
+    Key("coroutine-size", values.size, "a number of jobs that are coroutines, 0 or more"),
     Key("queues", values.names, "a list of names of queues"),
     Key("labels", values.labels, "a list of labels, which are printable and have no spaces"),
     Key("filter", values.function, '"MODULE:FUNCTION", a function of a job'),

@@ -31,6 +31,8 @@ class Agent:
     name: str
     #: None: that of `Settings.threads`.
     size: int | None = None
+    #: None: as many as it has.
+    coroutine_size: int | None = None
     #: None: those of `Settings.queues`.
     queues: tuple[str, ...] | None = None
     #: Besides those of `Settings.labels`. None: those that it has.

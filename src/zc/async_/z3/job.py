@@ -94,6 +94,11 @@ class Job(zc.async_.job.Job):
     def callable(self, value: Any) -> None:
         zc.async_.job.Job.callable.fset(self, value)  # type: ignore[attr-defined]
 
+    def detached_call(self, call: Any) -> tuple[Any, list[Any], dict[str, Any]]:
+        """See `zc.async_.job.call.Call`. A method has the context, too."""
+        found, args, kwargs = super().detached_call(call)
+        return call if found is call else contexts.to_call(self, found), args, kwargs
+
     def setUp(self) -> Any:
         """See `zc.async_.interfaces.IJob`. Subclasses call this one, and `tearDown` likewise."""
         contexts.enter(self)
