@@ -1,7 +1,6 @@
 """Agents: they decide which jobs a dispatcher takes, and keep the books of these jobs."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import persistent
@@ -87,15 +86,31 @@ class Books(persistent.Persistent):
             jar.readCurrent(agents)
         return True
 
-    def _claiming_here(self, coroutines: bool | None = None) -> AbstractContextManager[None]:
-        """Have claims be for the labels of the agent and its dispatcher, if they name no others.
+    def _labels_to_claim_for(self) -> frozenset[str] | None:
+        """The labels of the agent and its dispatcher; None if that may claim nothing now.
 
-        `coroutines`: True for only those, False for none of them.
+        A claim asks once for each agent, however many jobs it takes.
         """
-        context: AbstractContextManager[None] = self.queue.claiming_where(
-            self.parent.labels_for(self.owner), coroutines
-        )
-        return context
+        claim = self.queue.present_claim
+        known = {} if claim is None else claim.labels_by_agent
+        if id(self) not in known:
+            known[id(self)] = self.parent.labels_for(self.owner) if self._may_claim() else None
+        labels: frozenset[str] | None = known[id(self)]
+        return labels
+
+    def _claim_where(
+        self, labels: frozenset[str], call: Callable[[], Any], coroutines: bool | None = None
+    ) -> Any:
+        """Call what claims a job; unless it names other labels itself, for a place with these.
+
+        `coroutines`: True for only those, False for none of them. Returns the job, or None.
+        """
+        queue = self.queue
+        before = queue.claim_where(labels, coroutines)
+        try:
+            return call()
+        finally:
+            queue.claim_where(*before)
 
     def _take(self, job: Any) -> None:
         """Note that the agent has claimed a job."""
@@ -341,11 +356,13 @@ class Agent(Located, Books):
     def claimJob(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
         for_thread, for_coroutine = self._have_room()
-        if not (for_thread or for_coroutine) or not self._may_claim():
+        if not (for_thread or for_coroutine):
+            return None
+        labels = self._labels_to_claim_for()
+        if labels is None:
             return None
         both = for_thread and for_coroutine
-        with self._claiming_here(None if both else for_coroutine):
-            job = self._choose()
+        job = self._claim_where(labels, self._choose, None if both else for_coroutine)
         if job is not None:
             self._take(job)
         return job

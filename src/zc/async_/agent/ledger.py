@@ -57,10 +57,12 @@ class Ledger(Books):
 
     def claimJob(self) -> Any:
         """Let the agent claim a job, and note it."""
-        if len(self) >= self.size or not self._may_claim():
+        if len(self) >= self.size:
             return None
-        with self._claiming_here():
-            job = self.subject.claimJob()
+        labels = self._labels_to_claim_for()
+        if labels is None:
+            return None
+        job = self._claim_where(labels, self.subject.claimJob)
         if job is not None:
             self._take(job)
         return job

@@ -21,8 +21,10 @@ class Returns:
         self._records = records
         # Any thread appends; the reactor's thread takes.
         self._added: collections.deque[tuple[Pool, Worker, Task]] = collections.deque()
-        # Set by any thread that has appended; the reactor's thread waits for it and clears it.
-        self._is_added = threading.Event()
+        # Set by any thread that finds enough of them; the reactor's thread waits for it, and clears
+        # it. A thread that wakes the reactor's in vain only takes the interpreter from the others.
+        self._are_enough = threading.Event()
+        self._enough = 1
         #: How many jobs have ended. Any thread may read it.
         self.ended = 0
         self.begin_anew()
@@ -35,16 +37,20 @@ class Returns:
     def add(self, pool: Pool, worker: Worker, task: Task) -> None:
         """Give back a task of a worker. For any thread, which then has to wake the dispatcher."""
         self._added.append((pool, worker, task))
-        self._is_added.set()
+        if len(self._added) >= self._enough:
+            self._are_enough.set()
 
     def __len__(self) -> int:
         """How many tasks were given back and not taken yet."""
         return len(self._added)
 
-    def wait(self, seconds: float) -> None:
-        """Wait until a task is given back, at most for `seconds`. Blocks the reactor."""
-        self._is_added.wait(seconds)
-        self._is_added.clear()
+    def wait(self, seconds: float, number: int = 1) -> None:
+        """Wait until there are `number` tasks to take, at most for `seconds`. Blocks the reactor."""
+        self._enough = number
+        self._are_enough.clear()
+        # A thread that has not seen the new number has appended before, and is counted here.
+        if len(self._added) < number:
+            self._are_enough.wait(seconds)
 
     def take(self) -> None:
         """Take all tasks that were given back."""

@@ -4,7 +4,6 @@ It polls at regular intervals, when a job is due, and when something wakes it: a
 ended its job, or a commit that concerns it. There is never more than one poll at a time.
 """
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -115,13 +114,15 @@ class Schedule:
 
         Blocks the reactor, which belongs to the dispatcher and has nothing else to do.
         """
-        end = time.monotonic() + longest
-        while not self._mostly_idle() and (left := end - time.monotonic()) > 0:
-            self._returns.wait(left)
+        self._returns.wait(longest, self._awaited())
 
     def _mostly_idle(self) -> bool:
-        busy = sum(pool.busy_threads for pool in self._pools.all()) - len(self._returns)
-        return 5 * busy <= self._pools.places
+        return len(self._returns) >= self._awaited()
+
+    def _awaited(self) -> int:
+        """How many tasks have to be given back until most of the workers are idle."""
+        busy = sum(pool.busy_threads for pool in self._pools.all())
+        return busy - self._pools.places // 5
 
     def _begin_poll(self) -> None:
         try:

@@ -2,21 +2,23 @@
 
 from typing import Any
 
-from zc.async_ import utils
 from zc.async_.storing import callables
 from zc.twist import showing
+from zc.twist.showing import Showing
 
 #: At least so many characters of an argument are shown, even if there are many arguments.
 SHORTEST_VALUE = 20
 
 
-def shown_call(job: Any, used: int) -> str:
+def shown_call(job: Any, used: int, shown: Showing) -> str:
     """The callable and its arguments, which share the space that is left.
 
-    `used`: how many characters of the space something else takes.
+    `used`: how many characters of the space something else takes. `shown`: what all of the job is
+    shown with.
     """
-    shown = utils.new_showing()
     call = callables.stored_repr(job.stored_callable, shown)
+    if not (job.stored_args or job.stored_kwargs):
+        return f"{call}()"
     values: list[tuple[str, Any, Any]] = [("", None, value) for value in job.stored_args]
     # An argument named just "key" is seldom a secret: it sorts, or looks up.
     values += [

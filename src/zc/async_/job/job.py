@@ -191,13 +191,16 @@ class Job(Call, Life):
     # -- for people
 
     def __repr__(self) -> str:
-        head = utils.custom_repr(self)
+        shown = utils.new_showing()
+        head = shown.text(self)
         try:
-            return showing.cut(f"<{head} ``{shown_call(self, len(head))}``>")
+            return showing.cut(f"<{head} ``{shown_call(self, len(head), shown)}``>")
         except (AttributeError, TypeError, ValueError, originals.NotBroughtOverError):
             # A subclass that has no callable, say: a repr that raises hides the real problem.
             return f"<{head}>"
 
+
+showing.trust(Job.__repr__)
 
 #: The attributes that all jobs have.
 _attributes = frozenset(dir(Job))

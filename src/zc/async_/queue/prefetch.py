@@ -12,10 +12,11 @@ PREFETCH_STORED = 16
 def prefetch(queue: Any, ready: Ready, unread: Unread) -> None:
     """Ask the storage of `queue` for the first jobs of those that are ready or unread.
 
-    Does nothing if the queue is not stored.
+    Does nothing if the queue is not stored, or the storage fetches nothing ahead.
     """
     jar = queue._p_jar
-    if jar is None:
+    if jar is None or not hasattr(jar.db().storage, "prefetch"):
+        # Looking what to ask for would cost more than it gains.
         return
     jobs = ready.first_stored(PREFETCH_STORED)
     jobs += _limited(jar, queue.quotas, ready)
@@ -25,9 +26,6 @@ def prefetch(queue: Any, ready: Ready, unread: Unread) -> None:
 
 def _limited(jar: Any, all_quotas: Any, ready: Ready) -> list[Any]:
     """Fetch the piles of jobs with quotas, and these quotas. Returns the first jobs."""
-    if not hasattr(jar.db().storage, "prefetch"):
-        # Looking up the quotas would cost more than it gains.
-        return []
     piles = ready.first_piles(PREFETCH_STORED)
     _load(jar, [pile for pile in piles if pile._p_jar is not None])
     # (Piles of one job have no records.)
