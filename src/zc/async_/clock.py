@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 UTC = datetime.UTC
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=UTC)
+_NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
 _MICROSECOND = datetime.timedelta(microseconds=1)
 
 
@@ -57,6 +58,11 @@ def microseconds() -> int:
 def now() -> datetime.datetime:
     """The present, an aware datetime in UTC."""
     return to_datetime(_source())
+
+
+def naive_now() -> datetime.datetime:
+    """The present in UTC, without a time zone, as in all reports."""
+    return _NAIVE_EPOCH + _MICROSECOND * _source()
 
 
 def to_datetime(microseconds: int) -> datetime.datetime:

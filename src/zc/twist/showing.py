@@ -70,7 +70,7 @@ _avoided: "weakref.WeakKeyDictionary[type, float]" = weakref.WeakKeyDictionary()
 _blamed = 0
 
 #: Methods that `trust` was called with.
-_trusted: set[Callable[[Any], str]] = set()
+_trusted: set[Any] = set()
 
 _NAMEDTUPLE_CODE = namedtuple.__code__.co_filename
 

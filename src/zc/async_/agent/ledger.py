@@ -9,7 +9,7 @@ from typing import Any
 import persistent
 
 import zc.async_.interfaces
-from zc.async_.agent.agent import Agent, Books
+from zc.async_.agent.agent import Agent, Books, claim_where
 from zc.twist.showing import show
 
 
@@ -59,10 +59,11 @@ class Ledger(Books):
         """Let the agent claim a job, and note it."""
         if len(self) >= self.size:
             return None
-        labels = self._labels_to_claim_for()
+        queue = self.queue
+        labels = self._labels_to_claim_for(queue)
         if labels is None:
             return None
-        job = self._claim_where(labels, self.subject.claimJob)
+        job = claim_where(queue, labels, self.subject.claimJob)
         if job is not None:
             self._take(job)
         return job

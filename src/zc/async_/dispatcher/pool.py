@@ -14,11 +14,12 @@ from typing import Any
 
 import transaction
 
+import zc.async_.clock
 import zc.async_.relstorage
 from zc.async_ import utils
 from zc.async_.dispatcher.connections import close_for_worker, open_for_worker
 from zc.async_.dispatcher.fence import Fence
-from zc.async_.dispatcher.records import JobInfo, naive_now
+from zc.async_.dispatcher.records import JobInfo
 from zc.async_.interfaces import COMPLETED, ReassignedError
 from zc.async_.running import tries
 from zc.async_.storing import detached
@@ -379,7 +380,7 @@ def _note_outcomes(job: Any, task: Task) -> None:
 def _outcome(job: Any) -> dict[str, Any]:
     """The report about a job whose result is known."""
     return {
-        "completed": naive_now(),
+        "completed": zc.async_.clock.naive_now(),
         "result": utils.custom_repr(job.result),
         "failed": isinstance(job.result, Failure),
     }

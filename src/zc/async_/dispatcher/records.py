@@ -26,11 +26,6 @@ def reported(job_id: tuple[bytes, str]) -> Reported:
     return ZODB.utils.u64(job_id[0]), job_id[1]
 
 
-def naive_now() -> datetime.datetime:
-    """The present in UTC, without a time zone, as in all reports."""
-    return zc.async_.clock.now().replace(tzinfo=None)
-
-
 class PollInfo(dict[str, Any]):
     """A poll and the claims until the next one.
 
@@ -43,7 +38,7 @@ class PollInfo(dict[str, Any]):
         super().__init__()
         #: See `zc.async_.utils.dt_to_long`: newer polls have smaller keys.
         self.key = key
-        self.utc_timestamp = naive_now() if utc_timestamp is None else utc_timestamp
+        self.utc_timestamp = zc.async_.clock.naive_now() if utc_timestamp is None else utc_timestamp
         #: The time of the poll by `zc.async_.clock.monotonic`.
         self.monotonic = zc.async_.clock.monotonic()
 
@@ -60,7 +55,7 @@ class JobInfo(dict[str, Any]):
 
     def begin(self) -> None:
         """Note that the job begins."""
-        self["started"] = naive_now()
+        self["started"] = zc.async_.clock.naive_now()
         self.began = zc.async_.clock.monotonic()
 
     def end(self, outcome: dict[str, Any]) -> None:
@@ -91,7 +86,7 @@ class Records:
     def new_poll(self) -> PollInfo:
         """Begin a poll."""
         # Smaller than the last one, even if the clock was set back.
-        now = naive_now()
+        now = zc.async_.clock.naive_now()
         self._last_key = min(self._last_key - 1, utils.dt_to_long(now))
         poll = PollInfo(self._last_key, now)
         self.polls.appendleft(poll)

@@ -75,7 +75,8 @@ class Job(Call, Life):
         return ids.make_id(self)
 
     def __setstate__(self, state: Any) -> None:
-        originals.refuse(self, state, "_callable_root")
+        if type(state) is not dict or "_callable_root" in state:
+            originals.refuse(self, state, "_callable_root")
         super().__setstate__(state)
         number = self.__dict__.get("_status_id", FIRST_NUMBER)
         if number < FIRST_NUMBER:

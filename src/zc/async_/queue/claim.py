@@ -170,7 +170,7 @@ class Claim:
                         self._more_to_filter = True
                         return None
                     continue
-                if not self._still_waits(waiting):
+                if filter is not None and not self._still_waits(waiting):
                     # The filter has done something with it.
                     continue
                 return self._take(waiting)

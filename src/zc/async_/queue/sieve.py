@@ -68,7 +68,9 @@ class Sieve:
 
     def lets_pass(self, job: Any, entry_key: int) -> bool:
         """Whether the entry counts. If not, it is dropped, or its job is set aside for a while."""
-        if not self._is_readable(job, entry_key):
+        problem = problem_of(job)
+        if problem is not None:
+            self._set_aside(job, entry_key, problem)
             return False
         if self.is_named(job, entry_key):
             return True
@@ -81,14 +83,11 @@ class Sieve:
             job.entry_key == entry_key and job.status == PENDING and job.parent is self._queue
         )
 
-    def _is_readable(self, job: Any, entry_key: int) -> bool:
-        """Whether the job can be read; if not, it is set aside for a while.
+    def _set_aside(self, job: Any, entry_key: int, problem: Problem) -> None:
+        """Set a job aside for a while that cannot be read.
 
         After that, a process that has the code of its class may come across it.
         """
-        problem = problem_of(job)
-        if problem is None:
-            return True
         # Several databases finish a commit one after the other, so the job may still arrive. The
         # clock of the process that put it may differ, or may have been set back.
         is_new = problem.may_come and -NEW_FOR < self._now - entry_key < NEW_FOR
@@ -105,7 +104,6 @@ class Sieve:
         )
         self._timed.set_aside(sort_key(0, self._now + delay, self._now, entry_key, job._p_oid), job)
         self.changed = True
-        return False
 
     def write(self) -> None:
         """Write how many entries were dropped."""

@@ -5,8 +5,7 @@ callable has changed nothing, it must not run again: storing the result is then 
 succeeds.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import ZEO.Exceptions
@@ -68,8 +67,7 @@ class Ending:
         receipts.leave(self._job)
         serial = self._job._p_serial
         try:
-            with self._begun_soon():
-                self._manager.commit()
+            self._commit()
         except Exception as error:
             if storable.is_about_storing(error) or isinstance(error, ReassignedError):
                 raise
@@ -78,20 +76,19 @@ class Ending:
         self._hold.note_committed()
         return result
 
-    @contextlib.contextmanager
-    def _begun_soon(self) -> Iterator[None]:
-        """Have RelStorage not look, once a transaction has ended, for what others have committed.
+    def _commit(self) -> None:
+        """Commit; RelStorage does not look at once for what others have committed.
 
-        A worker begins its next one soon. `go_on_after` and `Around.tear_down` do so if somebody is
-        going to read anything before.
+        A worker begins its next transaction soon. `go_on_after` and `Around.tear_down` do so if
+        somebody is going to read anything before.
         """
         jar = self._job._p_jar if self._hold.is_claimed else None
         if jar is None:
-            yield
+            self._manager.commit()
             return
         zc.async_.relstorage.look_once(jar)
         try:
-            yield
+            self._manager.commit()
         finally:
             zc.async_.relstorage.look_once(jar, False)
 

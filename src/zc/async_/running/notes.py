@@ -51,7 +51,8 @@ def name_of(job: RunnableJob) -> str:
         name = f"{module}.{named.__qualname__}"
         if method is not None:
             name = f"{name}.{method}"
-    return name[:MAX_NAME].encode("ascii", "backslashreplace").decode()
+    name = name[:MAX_NAME]
+    return name if name.isascii() else name.encode("ascii", "backslashreplace").decode()
 
 
 def add_job(transaction: Any, job: RunnableJob) -> None:

@@ -23,8 +23,7 @@ def refuse(record: Any, state: Any, mark: str) -> None:
 
     `mark`: the name of an attribute that each record of the original has, and none of this version.
     """
-    # Nearly all states are plain dicts, and each job that is loaded passes here.
-    if mark in (state if type(state) is dict else attributes(state)):
+    if mark in attributes(state):
         raise NotBroughtOverError(
             f"{_described(record)} was written by zc.async 1, and has not been brought over to "
             "this release, which would misread it. Nothing was changed. Have zc.async 1 complete "
