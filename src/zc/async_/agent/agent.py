@@ -113,7 +113,6 @@ class Books(persistent.Persistent):
         labels: frozenset[str] | None = known[id(self)]
         return labels
 
-
     def _take(self, job: Any) -> None:
         """Note that the agent has claimed a job."""
         claimed = (

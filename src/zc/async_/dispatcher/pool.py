@@ -9,6 +9,7 @@ import inspect
 import math
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,8 @@ class Task:
     #: What the Deferred of the job fired with; None for a job that has not begun.
     value: Any = None
     fired = False
+    #: When it was handed to a thread last, by `time.monotonic`.
+    handed = 0.0
 
     def __init__(
         self, job_id: JobId, token: int, info: JobInfo, is_coroutine: bool = False
@@ -114,6 +117,11 @@ class Pool:
         """How many places for threads are taken by tasks that were handed to them."""
         return len(self.working) - self._coroutines_at_work
 
+    def handed_since(self, moment: float) -> int:
+        """How many of these were handed after a moment by `time.monotonic`."""
+        tasks = self.working.values()
+        return sum(task.handed > moment and not task.is_coroutine for task in tasks)
+
     @property
     def _wanted(self) -> float:
         """How many threads there should be: steps of coroutines wait for one another."""
@@ -128,6 +136,7 @@ class Pool:
         self.waiting.pop(task.key, None)
         if task.key not in self.working:
             self._coroutines_at_work += task.is_coroutine
+        task.handed = time.monotonic()
         self.working[task.key] = task
         self._inbox.put(task)
         self._start_thread()

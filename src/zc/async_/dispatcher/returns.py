@@ -45,7 +45,10 @@ class Returns:
         return len(self._added)
 
     def wait(self, seconds: float, number: int = 1) -> None:
-        """Wait until there are `number` tasks to take, at most for `seconds`. Blocks the reactor."""
+        """Wait, at most for `seconds`, until there are `number` tasks to take.
+
+        Blocks the reactor.
+        """
         self._enough = number
         self._are_enough.clear()
         # A thread that has not seen the new number has appended before, and is counted here.

@@ -4,6 +4,7 @@ It polls at regular intervals, when a job is due, and when something wakes it: a
 ended its job, or a commit that concerns it. There is never more than one poll at a time.
 """
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +18,13 @@ from zc.async_.dispatcher.timers import Timers
 #: Seconds between two polls of a storage that gives no notice of commits.
 LOOK_INTERVAL = 0.2
 
-#: How long (seconds) a poll waits at most for more workers to become idle.
+#: How long a poll waits at most for more workers to become idle: in durations of a claim, and in
+#: seconds.
+WAIT_FOR_CLAIMS = 2
 LONGEST_GATHERING = 0.02
+
+#: It does not wait for workers that have been busy for longer (seconds).
+LONG = 0.1
 
 
 class Schedule:
@@ -98,31 +104,23 @@ class Schedule:
             return
         self.polling = True
         self.wanted = False
-        longest = self._session.last_duration
-        if longest and not self._mostly_idle():
+        awaited = self._awaited() if self._session.last_duration else 0
+        if len(self._returns) < awaited:
             # More jobs may end about now, and one claim for several workers costs hardly more than
-            # one for a single worker. Waiting as long as a claim takes never costs more than twice
-            # what it can save.
+            # one for a single worker.
+            longest = min(WAIT_FOR_CLAIMS * self._session.last_duration, LONGEST_GATHERING)
             if self.threaded:
-                self.timers.set("gather", min(longest, LONGEST_GATHERING), self._begin_poll)
+                self.timers.set("gather", longest, self._begin_poll)
                 return
-            self._gather(min(longest, LONGEST_GATHERING))
+            # Blocks the reactor, which belongs to the dispatcher and has nothing else to do.
+            self._returns.wait(longest, awaited)
         self._begin_poll()
 
-    def _gather(self, longest: float) -> None:
-        """Wait until most of the workers are idle, but not for long.
-
-        Blocks the reactor, which belongs to the dispatcher and has nothing else to do.
-        """
-        self._returns.wait(longest, self._awaited())
-
-    def _mostly_idle(self) -> bool:
-        return len(self._returns) >= self._awaited()
-
     def _awaited(self) -> int:
-        """How many tasks have to be given back until most of the workers are idle."""
-        busy = sum(pool.busy_threads for pool in self._pools.all())
-        return busy - self._pools.places // 5
+        """How many tasks have to be given back until most workers are idle that may soon be so."""
+        recently = time.monotonic() - LONG
+        busy = sum(pool.handed_since(recently) for pool in self._pools.all())
+        return busy - self._pools.places // 10
 
     def _begin_poll(self) -> None:
         try:
