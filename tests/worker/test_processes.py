@@ -562,7 +562,10 @@ def test_the_queues_may_be_in_a_database_of_their_own(start, tmp_path, base):
         entry = client.root["entry"] = Entry()
         client.manager.commit()
         job = client.put(Job(supervisors.note, entry, tmp_path / "ledger", 0))
-        supervisor.wait_until(lambda: client.manager.begin() and job.status == COMPLETED)
+        # Two servers finish a commit one after the other, and are looked at one after the other.
+        supervisor.wait_until(
+            lambda: client.manager.begin() and job.status == COMPLETED and entry.count
+        )
         assert (job._p_jar.db().database_name, entry._p_jar) == ("async", client.connection)
         assert entry.count == 1
         assert supervisor.end() == 0
