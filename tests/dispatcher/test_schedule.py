@@ -6,9 +6,12 @@ import threading
 import pytest
 
 from tests.dispatcher import choosers, work
+from tests.dispatcher.conftest import PATIENCE
 from tests.dispatcher.looking import SECOND, nothing_written, seconds
 from tests.races.parties import Client
 from zc.async_.dispatcher import schedule, wakeup
+from zc.async_.dispatcher.records import Records
+from zc.async_.dispatcher.returns import Returns
 from zc.async_.interfaces import PENDING
 from zc.async_.testing import BEGINNING
 
@@ -75,6 +78,68 @@ def test_a_deadline_is_kept_on_time(dispatcher, put, reactor, client, completed,
     assert job.result.type.__name__ == "TimeoutError"
     # Times of puts are made unique by some microseconds.
     assert (job.active_end - BEGINNING).total_seconds() == pytest.approx(3, abs=0.001)
+
+
+# -- waiting for workers that may soon be idle
+
+
+@pytest.fixture
+def returns():
+    """Tasks that workers give back to nobody's dispatcher."""
+    return Returns(None, Records(1, 1))
+
+
+def waiting(returns, number):
+    """A thread that waits until there are so many."""
+    thread = threading.Thread(target=returns.wait, args=(PATIENCE, number), daemon=True)
+    thread.start()
+    return thread
+
+
+def give_back(returns, number):
+    for _task in range(number):
+        returns.add(None, None, None)
+
+
+def test_who_waits_for_several_tasks_is_woken_once_they_are_there(returns):
+    thread = waiting(returns, 3)
+    while returns._enough != 3:
+        pass
+    give_back(returns, 2)
+    assert not returns._are_enough.is_set()
+    give_back(returns, 1)
+    thread.join(PATIENCE / 2)
+    assert not thread.is_alive()
+
+
+def test_tasks_that_were_given_back_before_are_counted(returns):
+    give_back(returns, 3)
+    thread = waiting(returns, 3)
+    thread.join(PATIENCE / 2)
+    assert not thread.is_alive()
+
+
+def test_a_wait_for_more_does_not_end_by_what_ended_the_last_one(returns):
+    give_back(returns, 1)
+    returns.wait(PATIENCE)
+    returns._added.clear()
+    thread = waiting(returns, 2)
+    while returns._enough != 2:
+        pass
+    give_back(returns, 1)
+    assert not returns._are_enough.is_set()
+    give_back(returns, 1)
+    thread.join(PATIENCE / 2)
+    assert not thread.is_alive()
+
+
+def test_a_poll_waits_for_workers_but_not_for_those_that_are_busy_for_long(
+    dispatcher, begin, monkeypatch
+):
+    begin(work.wait)
+    assert dispatcher._schedule._awaited() == 1
+    monkeypatch.setattr(schedule, "LONG", 0)
+    assert dispatcher._schedule._awaited() == 0
 
 
 # -- waking
