@@ -136,10 +136,24 @@ def test_a_wait_for_more_does_not_end_by_what_ended_the_last_one(returns):
 def test_a_poll_waits_for_workers_but_not_for_those_that_are_busy_for_long(
     dispatcher, begin, monkeypatch
 ):
+    monkeypatch.setattr(schedule, "LONG", PATIENCE)
     begin(work.wait)
     assert dispatcher._schedule._awaited() == 1
     monkeypatch.setattr(schedule, "LONG", 0)
     assert dispatcher._schedule._awaited() == 0
+
+
+def test_a_poll_does_not_wait_if_most_workers_are_idle(
+    dispatcher, begin, set_agent, reactor, monkeypatch
+):
+    monkeypatch.setattr(schedule, "LONG", PATIENCE)
+    set_agent(dispatcher, size=10)
+    reactor.time_flies(5)
+    begin(work.wait)
+    begin(work.wait)
+    assert dispatcher._schedule._awaited() == 0
+    begin(work.wait)
+    assert dispatcher._schedule._awaited() == 2
 
 
 # -- waking

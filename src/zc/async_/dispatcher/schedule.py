@@ -117,10 +117,14 @@ class Schedule:
         self._begin_poll()
 
     def _awaited(self) -> int:
-        """How many tasks have to be given back until most workers are idle that may soon be so."""
+        """How many tasks have to be given back until nearly all workers are idle that soon may be.
+
+        0 if most workers are so already.
+        """
         recently = time.monotonic() - LONG
         busy = sum(pool.handed_since(recently) for pool in self._pools.all())
-        return busy - self._pools.places // 10
+        places = self._pools.places
+        return busy - places // 10 if 5 * (busy - len(self._returns)) > places else 0
 
     def _begin_poll(self) -> None:
         try:
