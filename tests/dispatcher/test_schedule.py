@@ -89,65 +89,74 @@ def returns():
     return Returns(None, Records(1, 1))
 
 
-def waiting(returns, number):
-    """A thread that waits until there are so many."""
-    thread = threading.Thread(target=returns.wait, args=(PATIENCE, number), daemon=True)
-    thread.start()
-    return thread
+@pytest.fixture
+def waiting(returns):
+    """Starts a thread that waits for a number of them. Returns a function: whether it is woken."""
+
+    def waiting(number):
+        thread = threading.Thread(target=returns.wait, args=(PATIENCE, number), daemon=True)
+        thread.start()
+
+        def is_woken():
+            thread.join(PATIENCE / 2)
+            return not thread.is_alive()
+
+        while returns._enough != number:
+            assert thread.is_alive() or returns._enough == number
+        return is_woken
+
+    return waiting
 
 
-def give_back(returns, number):
-    for _task in range(number):
-        returns.add(None, None, None)
+@pytest.fixture
+def give_back(returns):
+    """Gives a number of them back; returns whether who waits for them is told."""
+
+    def give_back(number):
+        for _task in range(number):
+            returns.add(None, None, None)
+        return returns._are_enough.is_set()
+
+    return give_back
 
 
-def test_who_waits_for_several_tasks_is_woken_once_they_are_there(returns):
-    thread = waiting(returns, 3)
-    while returns._enough != 3:
-        pass
-    give_back(returns, 2)
-    assert not returns._are_enough.is_set()
-    give_back(returns, 1)
-    thread.join(PATIENCE / 2)
-    assert not thread.is_alive()
+def test_who_waits_for_several_tasks_is_woken_once_they_are_there(waiting, give_back):
+    is_woken = waiting(3)
+    assert not give_back(2)
+    give_back(1)
+    assert is_woken()
 
 
-def test_tasks_that_were_given_back_before_are_counted(returns):
-    give_back(returns, 3)
-    thread = waiting(returns, 3)
-    thread.join(PATIENCE / 2)
-    assert not thread.is_alive()
+def test_tasks_that_were_given_back_before_are_counted(waiting, give_back):
+    give_back(2)
+    assert waiting(2)()
 
 
-def test_a_wait_for_more_does_not_end_by_what_ended_the_last_one(returns):
-    give_back(returns, 1)
+def test_a_wait_for_more_does_not_end_by_what_ended_the_last_one(returns, waiting, give_back):
+    assert give_back(1)
     returns.wait(PATIENCE)
     returns._added.clear()
-    thread = waiting(returns, 2)
-    while returns._enough != 2:
-        pass
-    give_back(returns, 1)
-    assert not returns._are_enough.is_set()
-    give_back(returns, 1)
-    thread.join(PATIENCE / 2)
-    assert not thread.is_alive()
+    is_woken = waiting(2)
+    assert not give_back(1)
+    give_back(1)
+    assert is_woken()
 
 
 def test_a_poll_waits_for_workers_but_not_for_those_that_are_busy_for_long(
     dispatcher, begin, monkeypatch
 ):
-    monkeypatch.setattr(schedule, "LONG", PATIENCE)
+    monkeypatch.setattr(schedule, "BUSY_FOR_LONG", PATIENCE)
     begin(work.wait)
     begin(work.wait)
     assert dispatcher._schedule._awaited() == 2
-    monkeypatch.setattr(schedule, "LONG", 0)
+    monkeypatch.setattr(schedule, "BUSY_FOR_LONG", 0)
     assert dispatcher._schedule._awaited() == 0
 
 
 def test_a_poll_does_not_wait_if_most_workers_are_idle(
     dispatcher, begin, set_agent, reactor, monkeypatch
 ):
-    monkeypatch.setattr(schedule, "LONG", PATIENCE)
+    monkeypatch.setattr(schedule, "BUSY_FOR_LONG", PATIENCE)
     set_agent(dispatcher, size=10)
     reactor.time_flies(5)
     begin(work.wait)

@@ -201,7 +201,17 @@ def never_fail(call: Callable[[], Any], identifier: str, tm: Any) -> Any:
 
     Raises only exceptions that end a thread or process, and `ReassignedError`.
     """
-    return try_until_reachable(call, identifier, tm, None)
+    return _persist(call, identifier, tm, None)
+
+
+def try_until_reachable(
+    call: Callable[[], Any], identifier: str, tm: Any = transaction.manager
+) -> Any:
+    """Call, and call again after each transient error. Other errors are raised.
+
+    `tm`: the transaction manager, by default this thread's.
+    """
+    return _persist(call, identifier, tm, 1 << 30)
 
 
 def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bool = True) -> Any:
@@ -218,7 +228,7 @@ def try_five_times(call: Callable[[], Any], identifier: str, tm: Any, commit: bo
             tm.commit()
         return result
 
-    return try_until_reachable(call_and_commit, identifier, tm, 5)
+    return _persist(call_and_commit, identifier, tm, 5)
 
 
 #: The `close` of a database that was closed.
@@ -276,17 +286,7 @@ def _pause(seconds: float) -> None:
     _end_if_closed()
 
 
-def try_until_reachable(
-    call: Callable[[], Any],
-    identifier: str,
-    tm: Any = transaction.manager,
-    tries: int | None = 1 << 30,
-) -> Any:
-    """Call, and call again after each transient error. Other errors are raised.
-
-    `tm`: the transaction manager, by default this thread's. `tries`: how often to try; None: until
-    it succeeds, also over other errors.
-    """
+def _persist(call: Callable[[], Any], identifier: str, tm: Any, tries: int | None) -> Any:
     count = 0
     first, step, most = DISCONNECTED_BACKOFF
     backoff = first

@@ -69,9 +69,6 @@ _avoided: "weakref.WeakKeyDictionary[type, float]" = weakref.WeakKeyDictionary()
 #: How many were noted. A class is not blamed for the slow repr of another that it shows.
 _blamed = 0
 
-#: Methods that `trust` was called with.
-_trusted: set[Any] = set()
-
 _NAMEDTUPLE_CODE = namedtuple.__code__.co_filename
 
 
@@ -84,25 +81,20 @@ class Showing:
         It is asked only about the value itself, not about the values inside of it.
         """
         self._special = special
-        #: When the time is over. It begins with the first value that may need any.
-        self._end: float | None = None
+        self._end = _seconds() + PATIENCE
 
     @property
     def is_over(self) -> bool:
         """Whether the time is used up."""
-        if self._end is None:
-            self._end = _seconds() + PATIENCE
         return _seconds() >= self._end
 
     def text(self, value: Any, length: int | None = None) -> str:
         """The text of a value: at most `length` characters, `MAX_LENGTH` by default."""
         length = MAX_LENGTH if length is None else length
-        if self._end is not None and self.is_over:
+        if self.is_over:
             return CUT
         if _is_simple(value):
             return cut(repr(value), length)
-        if self._special is None and _is_bounded(value):
-            return _bounded(value, length)
         try:
             special = None if self._special is None else self._special(value)
         except BaseException:  # a `__class__` or the like may raise anything
@@ -124,25 +116,6 @@ def _is_simple(value: Any) -> bool:
     return kind in _SIMPLE or (kind is str and len(value) < MAX_LENGTH)
 
 
-def trust(method: Callable[[Any], str]) -> None:
-    """Have a `__repr__` asked for as it is, which makes short texts by a `Showing` of its own."""
-    _trusted.add(method)
-
-
-def _is_bounded(value: Any) -> bool:
-    try:
-        return type(value).__repr__ in _trusted
-    except TypeError:  # a class with an unusual `__repr__`
-        return False
-
-
-def _bounded(value: Any, length: int) -> str:
-    try:
-        return cut(repr(value), length)
-    except BaseException as problem:  # it cannot be loaded, say
-        return cut(_complaint(value, "__repr__", problem), length)
-
-
 def show(value: Any, length: int | None = None) -> str:
     """The text of a value, at most `length` characters. Never raises."""
     return Showing().text(value, length)
@@ -162,8 +135,6 @@ def is_masked(name: Any) -> bool:
 def cut(text: str, length: int | None = None) -> str:
     """A text in one line that every log can take, at most `length` characters."""
     length = MAX_LENGTH if length is None else length
-    if len(text) <= length and text.isprintable():
-        return text
     # Escaping makes a text longer, never shorter.
     plain = _escape(text[: length + 1])
     return plain if len(plain) <= length else plain[: max(0, length - len(CUT))] + CUT

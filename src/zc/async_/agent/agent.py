@@ -1,6 +1,7 @@
 """Agents: they decide which jobs a dispatcher takes, and keep the books of these jobs."""
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import persistent
@@ -38,8 +39,7 @@ class Running(persistent.Persistent):
     def remove(self, jobs: Iterable[Any]) -> None:
         """Remove jobs, all of which are there."""
         gone = {id(job): job for job in jobs}
-        # (Of a list, which takes half the time of a generator.)
-        self.jobs = tuple([job for job in self.jobs if id(job) not in gone])
+        self.jobs = tuple(job for job in self.jobs if id(job) not in gone)
         left = self.coroutines - sum(job.is_coroutine for job in gone.values())
         left = max(0, min(left, len(self.jobs)))
         if left != self.coroutines:
@@ -48,20 +48,6 @@ class Running(persistent.Persistent):
     def remove_all(self) -> None:
         """Remove all jobs."""
         self.remove(self.jobs)
-
-
-def claim_where(
-    queue: Any, labels: frozenset[str], call: Callable[[], Any], coroutines: bool | None = None
-) -> Any:
-    """Call what claims a job; unless it names other labels itself, for a place with these.
-
-    `coroutines`: True for only those, False for none of them. Returns the job, or None.
-    """
-    before = queue.claim_where(labels, coroutines)
-    try:
-        return call()
-    finally:
-        queue.claim_where(*before)
 
 
 def _runs(job: Any) -> bool:
@@ -101,17 +87,15 @@ class Books(persistent.Persistent):
             jar.readCurrent(agents)
         return True
 
-    def _labels_to_claim_for(self, queue: Any) -> frozenset[str] | None:
-        """The labels of the agent and its dispatcher; None if that may claim nothing now.
+    def _claiming_here(self, coroutines: bool | None = None) -> AbstractContextManager[None]:
+        """Have claims be for the labels of the agent and its dispatcher, if they name no others.
 
-        A claim asks once for each agent, however many jobs it takes.
+        `coroutines`: True for only those, False for none of them.
         """
-        claim = queue.present_claim
-        known = {} if claim is None else claim.labels_by_agent
-        if id(self) not in known:
-            known[id(self)] = self.parent.labels_for(self.owner) if self._may_claim() else None
-        labels: frozenset[str] | None = known[id(self)]
-        return labels
+        context: AbstractContextManager[None] = self.queue.claiming_where(
+            self.parent.labels_for(self.owner), coroutines
+        )
+        return context
 
     def _take(self, job: Any) -> None:
         """Note that the agent has claimed a job."""
@@ -356,25 +340,22 @@ class Agent(Located, Books):
 
     def claimJob(self) -> Any:
         """See `zc.async_.interfaces.IAgent`."""
-        queue = self.queue
-        for_thread, for_coroutine = self._have_room(queue)
-        if not (for_thread or for_coroutine):
-            return None
-        labels = self._labels_to_claim_for(queue)
-        if labels is None:
+        for_thread, for_coroutine = self._have_room()
+        if not (for_thread or for_coroutine) or not self._may_claim():
             return None
         both = for_thread and for_coroutine
-        job = claim_where(queue, labels, self._choose, None if both else for_coroutine)
+        with self._claiming_here(None if both else for_coroutine):
+            job = self._choose()
         if job is not None:
             self._take(job)
         return job
 
-    def _have_room(self, queue: Any) -> tuple[bool, bool]:
+    def _have_room(self) -> tuple[bool, bool]:
         """Whether there is a place for a job that needs a thread, and one for a coroutine."""
         if not self.size:
             # An operator has paused it.
             return False, False
-        threads, coroutines = queue.kinds_claimed
+        threads, coroutines = self.queue.kinds_claimed
         # Usually the list itself is short enough, and no job needs to be loaded.
         for_thread = threads and self._counts_less(False, self.size)
         for_coroutine = coroutines and self._counts_less(True, self.coroutine_size)

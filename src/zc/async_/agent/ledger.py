@@ -9,7 +9,7 @@ from typing import Any
 import persistent
 
 import zc.async_.interfaces
-from zc.async_.agent.agent import Agent, Books, claim_where
+from zc.async_.agent.agent import Agent, Books
 from zc.twist.showing import show
 
 
@@ -57,13 +57,10 @@ class Ledger(Books):
 
     def claimJob(self) -> Any:
         """Let the agent claim a job, and note it."""
-        if len(self) >= self.size:
+        if len(self) >= self.size or not self._may_claim():
             return None
-        queue = self.queue
-        labels = self._labels_to_claim_for(queue)
-        if labels is None:
-            return None
-        job = claim_where(queue, labels, self.subject.claimJob)
+        with self._claiming_here():
+            job = self.subject.claimJob()
         if job is not None:
             self._take(job)
         return job

@@ -118,7 +118,7 @@ class Pool:
         return len(self.working) - self._coroutines_at_work
 
     def handed_since(self, moment: float) -> int:
-        """How many of these were handed after a moment by `time.monotonic`."""
+        """How many of `busy_threads` were handed their tasks after a moment by `time.monotonic`."""
         tasks = self.working.values()
         return sum(task.handed > moment and not task.is_coroutine for task in tasks)
 

@@ -21,8 +21,9 @@ class Returns:
         self._records = records
         # Any thread appends; the reactor's thread takes.
         self._added: collections.deque[tuple[Pool, Worker, Task]] = collections.deque()
-        # Set by any thread that finds enough of them; the reactor's thread waits for it, and clears
-        # it. A thread that wakes the reactor's in vain only takes the interpreter from the others.
+        # Set by any thread that finds enough of them. The reactor's thread says how many that are,
+        # waits for it, and clears it. If it woke for each, it would take the interpreter from those
+        # that are still at work.
         self._are_enough = threading.Event()
         self._enough = 1
         #: How many jobs have ended. Any thread may read it.

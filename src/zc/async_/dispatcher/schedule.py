@@ -23,8 +23,8 @@ LOOK_INTERVAL = 0.2
 WAIT_FOR_CLAIMS = 2
 LONGEST_GATHERING = 0.02
 
-#: It does not wait for workers that have been busy for longer (seconds).
-LONG = 0.1
+#: It does not wait for workers that have been busy for longer than that (seconds).
+BUSY_FOR_LONG = 0.1
 
 
 class Schedule:
@@ -105,7 +105,7 @@ class Schedule:
         self.polling = True
         self.wanted = False
         awaited = self._awaited() if self._session.last_duration else 0
-        if len(self._returns) < awaited:
+        if awaited:
             # More jobs may end about now, and one claim for several workers costs hardly more than
             # one for a single worker.
             longest = min(WAIT_FOR_CLAIMS * self._session.last_duration, LONGEST_GATHERING)
@@ -121,7 +121,7 @@ class Schedule:
 
         0 if most workers are so already.
         """
-        recently = time.monotonic() - LONG
+        recently = time.monotonic() - BUSY_FOR_LONG
         busy = sum(pool.handed_since(recently) for pool in self._pools.all())
         places = self._pools.places
         return busy - places // 10 if 5 * (busy - len(self._returns)) > places else 0

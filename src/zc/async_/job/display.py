@@ -17,8 +17,6 @@ def shown_call(job: Any, used: int, shown: Showing) -> str:
     shown with.
     """
     call = callables.stored_repr(job.stored_callable, shown)
-    if not (job.stored_args or job.stored_kwargs):
-        return f"{call}()"
     values: list[tuple[str, Any, Any]] = [("", None, value) for value in job.stored_args]
     # An argument named just "key" is seldom a secret: it sorts, or looks up.
     values += [

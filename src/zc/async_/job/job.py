@@ -75,8 +75,7 @@ class Job(Call, Life):
         return ids.make_id(self)
 
     def __setstate__(self, state: Any) -> None:
-        if type(state) is not dict or "_callable_root" in state:
-            originals.refuse(self, state, "_callable_root")
+        originals.refuse(self, state, "_callable_root")
         super().__setstate__(state)
         number = self.__dict__.get("_status_id", FIRST_NUMBER)
         if number < FIRST_NUMBER:
@@ -200,8 +199,6 @@ class Job(Call, Life):
             # A subclass that has no callable, say: a repr that raises hides the real problem.
             return f"<{head}>"
 
-
-showing.trust(Job.__repr__)
 
 #: The attributes that all jobs have.
 _attributes = frozenset(dir(Job))

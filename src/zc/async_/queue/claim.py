@@ -57,8 +57,6 @@ class Claim:
         self.taken: list[Any] = []
         #: Whether jobs for threads are handed out, and coroutines. May be changed between two.
         self.for_threads = self.for_coroutines = True
-        #: For the agents that have asked: the labels where their jobs run; None: they get no jobs.
-        self.labels_by_agent: dict[int, frozenset[str] | None] = {}
         #: Whether a filter has to be asked about more than `FILTER_LIMIT` jobs.
         self._more_to_filter = False
         self._ready = Ready(queue, self._places, share)

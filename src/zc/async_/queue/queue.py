@@ -308,21 +308,20 @@ class Queue(Located, persistent.Persistent):
         claim = self._v_claim
         return (True, True) if claim is None else (claim.for_threads, claim.for_coroutines)
 
-    @property
-    def present_claim(self) -> Claim | None:
-        """The claim that is under way by this connection."""
-        return self._v_claim
-
-    def claim_where(
+    @contextlib.contextmanager
+    def claiming_where(
         self, labels: frozenset[str], coroutines: bool | None = None
-    ) -> tuple[frozenset[str], bool | None]:
-        """Have claims, if they do not say otherwise, be for a place with these labels.
+    ) -> Iterator[None]:
+        """Have claims inside, if they do not say otherwise, be for a place with these labels.
 
-        `coroutines`: see `Claim.next`. Returns what was so before, for whoever has it be so again.
+        `coroutines`: see `Claim.next`.
         """
         before = self._v_labels, self._v_coroutines
         self._v_labels, self._v_coroutines = labels, coroutines
-        return before
+        try:
+            yield
+        finally:
+            self._v_labels, self._v_coroutines = before
 
     def claim(
         self,

@@ -51,8 +51,7 @@ def name_of(job: RunnableJob) -> str:
         name = f"{module}.{named.__qualname__}"
         if method is not None:
             name = f"{name}.{method}"
-    name = name[:MAX_NAME]
-    return name if name.isascii() else name.encode("ascii", "backslashreplace").decode()
+    return name[:MAX_NAME].encode("ascii", "backslashreplace").decode()
 
 
 def add_job(transaction: Any, job: RunnableJob) -> None:

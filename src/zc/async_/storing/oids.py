@@ -137,19 +137,18 @@ class _Remembering:
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
-        self._present: Any = None
+        self._present: list[Any] = []
         self.serialize = writer.serialize
 
     def __iter__(self) -> Iterator[Any]:
         for obj in self._writer:
-            self._present = obj
+            self._present = [obj]
             yield obj
-        self._present = None
+        self._present = []
 
     def unstored(self) -> list[Any]:
         """The present object, and those that are not stored yet."""
-        present = [] if self._present is None else [self._present]
-        return [*present, *self._writer._stack]
+        return [*self._present, *self._writer._stack]
 
 
 class _StoreObjects:
