@@ -17,7 +17,8 @@ from zc.async_.dispatcher import wakeup
 from zc.async_.dispatcher.plans import Outcome
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.dispatcher.watching import Watch
-from zc.async_.relstorage import listening
+from zc.async_.relstorage import leave_turns, listening, take_turns
+from zc.async_.relstorage.turns import turns_of
 
 #: Seconds for something to be heard.
 PATIENCE = 90
@@ -106,6 +107,26 @@ def test_a_commit_that_concerns_the_listener_wakes_it(database, other, listen, w
         before = listener.count
         client.put(work.answer)
         wait_until(lambda: listener.count > before, PATIENCE)
+
+
+def test_puts_of_applications_are_told_to_those_who_take_turns(database, other, listen):
+    """Those of dispatchers are not, which then would be slower side by side."""
+    turns = turns_of(database)
+    listen(database)
+    heard = turns._heard
+    with contextlib.closing(parties.Client(other)) as client:
+        take_turns(client.connection)
+        woken = listen(database)
+        client.put(work.answer)
+        (lane,) = client.queue.lanes.values()
+        woken.oids = frozenset([lane.newest._p_oid])
+        before = woken.count
+        client.put(work.answer)
+        wait_until(lambda: woken.count > before, PATIENCE)
+        assert turns._heard == heard
+        leave_turns(client.connection)
+        client.put(work.answer)
+        wait_until(lambda: turns._heard > heard, PATIENCE)
 
 
 def test_other_commits_do_not(database, other, lane, listen):

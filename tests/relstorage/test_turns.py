@@ -150,6 +150,84 @@ def test_so_do_pollers(database):
     assert isinstance(vars(connection)["tpc_vote"], Notifying)
 
 
+class Time:
+    """Virtual seconds. Sleeping is noted."""
+
+    def __init__(self):
+        self.seconds = 1000.0
+        self.slept = []
+
+    def now(self):
+        return self.seconds
+
+    def sleep(self, seconds):
+        self.slept.append(round(seconds, 6))
+        self.seconds += seconds
+
+
+@pytest.fixture
+def time():
+    return Time()
+
+
+@pytest.fixture
+def gapped(time):
+    """Turns, after puts so often that gaps are left."""
+    found = turns.Turns(time.now, time.sleep)
+    found.heard_of_put()
+    time.seconds += turns.OFTEN / 2
+    found.heard_of_put()
+    return found
+
+
+def turn(turns, time, seconds, who=1):
+    turns.take(who)
+    time.seconds += seconds
+    turns.end(who)
+
+
+@pytest.mark.parametrize(("took", "gap"), [(0.01, 0.005), (0.02, 0.01), (30, turns.LONGEST)])
+def test_a_gap_of_half_a_turn_is_left_while_applications_put_often(gapped, time, took, gap):
+    turn(gapped, time, 0)
+    gapped.take(1)
+    time.seconds += took
+    gapped.heard_of_put()
+    gapped.heard_of_put()
+    gapped.end(1)
+    turn(gapped, time, 0, who=2)
+    assert time.slept == [gap]
+
+
+def test_whoever_comes_after_the_gap_waits_for_no_more(gapped, time):
+    turn(gapped, time, 0.02)
+    time.seconds += 0.006
+    turn(gapped, time, 0)
+    assert time.slept == [0.004]
+    time.seconds += 0.5
+    turn(gapped, time, 0)
+    assert time.slept == [0.004]
+
+
+def test_no_gap_is_left_for_lone_puts_or_none(time):
+    """Else a job that was just put would wait for the gap after its own claim."""
+    lone = turns.Turns(time.now, time.sleep)
+    for _turn in range(3):
+        turn(lone, time, 0.01)
+    for _put in range(3):
+        time.seconds += turns.OFTEN
+        lone.heard_of_put()
+        turn(lone, time, 0.01)
+        turn(lone, time, 0.01)
+    assert time.slept == []
+
+
+def test_there_are_no_gaps_some_time_after_the_last_put(gapped, time):
+    time.seconds += turns.OFTEN
+    for _turn in range(3):
+        turn(gapped, time, 0.01)
+    assert time.slept == []
+
+
 def test_connections_of_other_storages_are_as_they_were(db):
     connection = db.open()
     before = dict(vars(connection))

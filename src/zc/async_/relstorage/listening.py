@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from zc.async_ import utils
-from zc.async_.relstorage.notifying import CHANNEL, NOTHING, read
+from zc.async_.relstorage.notifying import CHANNEL, NOTHING, is_of_application, read
 from zc.async_.relstorage.storages import of_database
+from zc.async_.relstorage.turns import turns_of
 from zc.async_.relstorage.watching import is_watched, watch
 
 #: Seconds until another try to listen: at first, and at most. They double.
@@ -54,6 +55,7 @@ class Listening(threading.Thread):
         self._manager = of_database(database)._adapter.connmanager
         self._database_name = name
         self._tell = tell
+        self._turns = turns_of(database)
         self._ending = threading.Event()
         self._ended = False
         # Held to write to the end that wakes this thread, and to close it.
@@ -139,6 +141,8 @@ class Listening(threading.Thread):
     def _take(self, connection: Any) -> None:
         """Wait for notices, and tell of them."""
         for notice in self._notices(connection, None):
+            if is_of_application(notice):
+                self._turns.heard_of_put()
             self._tell(*read(notice))
 
     def _notices(self, connection: Any, seconds: float | None) -> list[str]:

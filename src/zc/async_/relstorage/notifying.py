@@ -24,6 +24,9 @@ ANYTHING = "*"
 #: An oid that no object has, in a notice that is to wake nobody.
 NOTHING = "7fffffffffffffff"
 
+#: Ends the name that a connection of an application signs with, which takes no turns.
+APPLICATION = "!"
+
 #: Most oids of a notice. PostgreSQL takes 8,000 bytes.
 MOST = 300
 
@@ -53,16 +56,19 @@ class Notifying:
         changes = _changes(connection)
         if changes is not None:
             # Before the vote, which takes locks.
-            self._notify(of_connection(connection), changes)
+            self._notify(of_connection(connection), f"{self._signature(connection)} {changes}")
         type(connection).tpc_vote(connection, transaction)
 
-    def _notify(self, storage: Any, changes: str) -> None:
+    def _signature(self, connection: Any) -> str:
+        # Whoever takes turns has put something else in our place.
+        is_of_application = vars(connection).get("tpc_vote") is self
+        return self._name + (APPLICATION if is_of_application else "")
+
+    def _notify(self, storage: Any, notice: str) -> None:
         # A storage that must not store now has none; the vote says why.
         store_connection = getattr(storage._tpc_phase, "store_connection", None)
         if store_connection is not None:
-            store_connection.cursor.execute(
-                "SELECT pg_notify(%s, %s)", (CHANNEL, f"{self._name} {changes}")
-            )
+            store_connection.cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, notice))
 
 
 def _changes(connection: Any) -> str | None:
@@ -101,12 +107,18 @@ def _is_tree(obj: Any) -> bool:
     return type(obj).__module__.startswith("BTrees.")
 
 
+def is_of_application(notice: str) -> bool:
+    """Whether a notice is of an application, and not of a dispatcher or one of its workers."""
+    return notice.partition(" ")[0].endswith(APPLICATION)
+
+
 def read(notice: str) -> tuple[list[bytes] | None, Any]:
     """The oids that a notice tells of, None for any; and the storage of who sent it.
 
     That is None if it was not a connection of this process that is still there.
     """
     name, _, changes = notice.partition(" ")
+    name = name.removesuffix(APPLICATION)
     try:
         return [p64(int(change, 16)) for change in changes.split(" ")], _senders.get(name)
     except (ValueError, struct.error):
