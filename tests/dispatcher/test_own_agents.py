@@ -11,6 +11,7 @@ from zope.interface.verify import verifyClass
 
 import zc.async_.clock
 from tests.dispatcher import work
+from tests.dispatcher.looking import idle
 from zc.async_.agent import Agent
 from zc.async_.agent.history import Completed
 from zc.async_.interfaces import (
@@ -174,12 +175,14 @@ def test_an_error_of_it_is_told_of(dispatcher_with, put, completed, reactor, cap
 
 @by_kind()
 def test_parallel_jobs_end_though_it_has_one_place(
-    client, dispatcher_with, put, completed, reactor, agents_of, kind
+    client, dispatcher_with, put, completed, settle, reactor, agents_of, kind
 ):
     """Whoever waits for others is removed from it meanwhile."""
     dispatcher = dispatcher_with(lambda: kind(size=1))
     job = put(parallel(work.answer, parallel(work.answer, work.answer)))
     completed(job)
+    # The worker of the last of its parts tells of it.
+    settle(lambda: idle(dispatcher))
     reactor.time_flies(11)
     if kind is OwnAgent:
         assert job in list(agents_of(dispatcher)["own"].completed)

@@ -6,6 +6,8 @@ import threading
 import pytest
 
 from tests.dispatcher import choosers, work
+from tests.dispatcher.conftest import PATIENCE
+from zc.async_.dispatcher import schedule
 from zc.async_.dispatcher.schedule import LONGEST_GATHERING
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
 
@@ -78,9 +80,10 @@ def test_a_stop_waits_for_a_poll_in_a_thread_and_hands_back_what_it_claimed(
 
 
 def test_a_stop_does_not_wait_for_a_poll_that_has_not_begun(
-    threaded, put, begun, settle, agents_of, reactor, client, rests
+    threaded, put, begun, settle, agents_of, reactor, client, rests, monkeypatch
 ):
     """It waits for some workers to become idle."""
+    monkeypatch.setattr(schedule, "BUSY_FOR_LONG", PATIENCE)
     running = [put(work.wait) for _ in range(3)]
     settle(lambda: reactor.time_flies(0.02) or len(work.happened) == 3)
     settle(lambda: rests(threaded))

@@ -12,6 +12,7 @@ import zc.async_
 import zc.async_.clock
 import zc.async_.testing
 from tests.dispatcher import work
+from tests.dispatcher.looking import idle
 from tests.participants import Participant
 from zc.async_.interfaces import COMPLETED, PENDING
 from zc.async_.job import Job, NeverRetry, RetryCommonForever, RetryCommonFourTimes
@@ -36,13 +37,13 @@ def no_errors():
 
 
 @pytest.fixture
-def in_time(client, reactor, settle):
+def in_time(client, dispatcher, reactor, settle):
     """Lets time pass until a job has completed; between two tries are no more than 60 seconds."""
 
     def in_time(job):
         def is_idle():
             client.manager.begin()
-            return job.status in (PENDING, COMPLETED)
+            return job.status in (PENDING, COMPLETED) and idle(dispatcher)
 
         while True:
             settle(is_idle)

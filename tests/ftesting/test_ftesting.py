@@ -143,13 +143,14 @@ def test_critical_messages_are_told_until_the_end(connection):
 
 
 def test_a_job_that_goes_on_is_named_and_the_next_tear_down_ends_all(connection, monkeypatch):
-    monkeypatch.setattr(zc.async_.testing.teardown, "PATIENCE_WITH_JOBS", 0.1)
     work.gate.clear()
     zc.async_.ftesting.setUp(connection)
     job = put(connection, work.wait)
     zc.async_.testing.wait_for_start(job)
-    with pytest.raises(zc.async_.ftesting.TearDownDispatcherError, match=r"work\.wait"):
-        zc.async_.ftesting.tearDown()
+    with monkeypatch.context() as impatient:
+        impatient.setattr(zc.async_.testing.teardown, "PATIENCE_WITH_JOBS", 0.1)
+        with pytest.raises(zc.async_.ftesting.TearDownDispatcherError, match=r"work\.wait"):
+            zc.async_.ftesting.tearDown()
     work.gate.set()
     zc.async_.ftesting.tearDown()
     zc.async_.ftesting.setUp(connection)

@@ -32,8 +32,8 @@ def standby(server, request):
 
 
 @pytest.fixture
-def moved(cut_off, proxy, standby, server, zodb):
-    """Has the clients of the server led to the standby, which has all that was committed."""
+def catch_up(standby, server):
+    """Waits until the standby has all that was committed."""
 
     def has_all():
         with server.cursor() as cursor:
@@ -43,8 +43,15 @@ def moved(cut_off, proxy, standby, server, zodb):
             cursor.execute("SELECT pg_last_wal_replay_lsn() >= %s", (written,))
             return cursor.fetchone()[0]
 
+    return lambda: wait_until(has_all, PATIENCE)
+
+
+@pytest.fixture
+def moved(cut_off, proxy, standby, catch_up):
+    """Has the clients of the server led to the standby, which has all that was committed."""
+
     def moved():
-        wait_until(has_all, PATIENCE)
+        catch_up()
         proxy.lead_to(("127.0.0.1", standby.port))
 
     return moved
@@ -117,11 +124,12 @@ def pause(standby):
         wait_until(is_paused, PATIENCE)
 
 
-def test_a_replica_that_is_behind_is_waited_for(server, standby, zodb, party, tmp_path):
+def test_a_replica_that_is_behind_is_waited_for(server, standby, catch_up, zodb, party, tmp_path):
     """Of a process that loads from it: what it sees may be older than a commit."""
     replicas = tmp_path / "replicas"
     replicas.write_text(f"127.0.0.1:{standby.port}\n")
     oid = party.root["a"]._p_oid
+    catch_up()
     with zodb.through(server.port).database(ro_replica_conf=str(replicas)) as database:
         zc.async_.relstorage.watch(database)
         pause(standby)

@@ -16,6 +16,7 @@ from tests.testing import work
 from zc.async_.interfaces import COMPLETED
 from zc.async_.job import Job, parallel
 from zc.async_.testing import BEGINNING, Reactor, set_now, setUpDatetime
+from zc.async_.testing.reactor import LOOK
 
 
 def in_thread(call):
@@ -359,6 +360,21 @@ def test_when_a_wait_is_over_the_books_are_kept(on_virtual, queue, reactor, put,
     agent = queue.dispatchers[identity]["main"]
     assert len(agent) == 0
     assert list(agent.completed) == [job]
+
+
+def test_a_worker_that_only_has_to_tell_of_its_job_is_waited_for(
+    on_virtual, reactor, put, monkeypatch
+):
+    """Though it takes longer than a look, as on a machine that has much to do."""
+    report = on_virtual.report
+
+    def report_late(*args):
+        threading.Event().wait(3 * LOOK)
+        report(*args)
+
+    monkeypatch.setattr(on_virtual, "report", report_late)
+    reactor.wait_for(put(work.answer))
+    assert on_virtual.jobs_ended == 1
 
 
 def test_changes_that_were_not_committed_outlive_a_flight(on_virtual, queue, reactor):

@@ -26,6 +26,9 @@ WAIT = 5
 #: Real seconds of each look of `wait_for`.
 LOOK = 0.1
 
+#: Real seconds at most for which it waits for threads whose job has done its work.
+PATIENCE = 10
+
 #: The reactors that run. Changed by the thread of the test.
 running: list["Reactor"] = []
 
@@ -294,19 +297,24 @@ class Reactor:
 
     def _settle(self) -> None:
         """Give threads that are about to end their work the time to do so."""
-        end = time.monotonic() + LOOK
+        begun = time.monotonic()
         while True:
             while self.time_passes():
                 pass
-            if not self._has_work() or not self.wait_until_asked(end - time.monotonic()):
+            tasks = self._tasks()
+            longest = PATIENCE if any(task.ending for task in tasks) else LOOK
+            if not tasks or not self.wait_until_asked(begun + longest - time.monotonic()):
                 return
 
-    def _has_work(self) -> bool:
-        return any(
-            dispatcher.reactor is self and pool.busy
+    def _tasks(self) -> list[Any]:
+        """What the threads of its dispatchers have to do."""
+        return [
+            task
             for dispatcher in registry.dispatchers()
+            if dispatcher.reactor is self
             for pool in dispatcher.pools()
-        )
+            for task in pool.working.values()
+        ]
 
     def wait_until_asked(self, seconds: float) -> bool:
         """Wait until a thread requests a call, at most `seconds` (real); return whether one did."""
