@@ -26,7 +26,7 @@ PATIENCE = 0.25
 OFTEN = 0.05
 
 #: The length of a gap: this share of the turn before it, and seconds at most. Half a turn costs
-#: those who work a fifth of their commits, as long as others put all they can.
+#: those who work a quarter of their commits, while others put all they can.
 SHARE, LONGEST = 0.5, 0.05
 
 _lock = threading.Lock()
