@@ -96,33 +96,32 @@ def lane(other):
         return lane.newest._p_oid
 
 
+def put_until_woken(client, listener):
+    """Put jobs, and wait until the notice of the last one has woken a listener."""
+    client.put(work.answer)
+    (lane,) = client.queue.lanes.values()
+    listener.oids = frozenset([lane.newest._p_oid])
+    before = listener.count
+    client.put(work.answer)
+    wait_until(lambda: listener.count > before, PATIENCE)
+
+
 @pytest.mark.parametrize("whose", ["of this process", "of another one"])
 def test_a_commit_that_concerns_the_listener_wakes_it(database, other, listen, whose):
     listener = listen(database)
     theirs = database if whose == "of this process" else other
     with contextlib.closing(parties.Client(theirs)) as client:
-        client.put(work.answer)
-        (lane,) = client.queue.lanes.values()
-        listener.oids = frozenset([lane.newest._p_oid])
-        before = listener.count
-        client.put(work.answer)
-        wait_until(lambda: listener.count > before, PATIENCE)
+        put_until_woken(client, listener)
 
 
 def test_puts_of_applications_are_told_to_those_who_take_turns(database, other, listen):
     """Those of dispatchers are not, which then would be slower side by side."""
     turns = turns_of(database)
-    listen(database)
+    listener = listen(database)
     heard = turns._heard
     with contextlib.closing(parties.Client(other)) as client:
         take_turns(client.connection)
-        woken = listen(database)
-        client.put(work.answer)
-        (lane,) = client.queue.lanes.values()
-        woken.oids = frozenset([lane.newest._p_oid])
-        before = woken.count
-        client.put(work.answer)
-        wait_until(lambda: woken.count > before, PATIENCE)
+        put_until_woken(client, listener)
         assert turns._heard == heard
         leave_turns(client.connection)
         client.put(work.answer)

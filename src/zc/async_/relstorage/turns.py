@@ -5,8 +5,8 @@ of the database. If all workers of a process ask at once, whoever puts a job in 
 comes after all of them, and all are slower than two that alternate. While applications put many
 jobs, a gap is left for them after each turn: somebody waits for each of these puts.
 
-A turn is a courtesy, and protects nothing: nobody waits for one longer than `PATIENCE`, so a
-transaction that is stuck holds no other one up.
+A turn is a courtesy, and protects nothing: nobody waits for one longer than `PATIENCE` and the gap
+before it, so a transaction that is stuck holds no other one up.
 """
 
 import threading
@@ -18,7 +18,7 @@ from typing import Any
 from zc.async_.relstorage.guarding import guard
 from zc.async_.relstorage.storages import of_connection
 
-#: Seconds that a transaction waits for its turn at most.
+#: Seconds that a transaction waits at most for the turn of another to end.
 PATIENCE = 0.25
 
 #: Seconds between two puts of applications at most, for gaps to be left for them; and for how long
@@ -54,7 +54,7 @@ class Turns:
         self._heard = self._gaps_until = now() - OFTEN
 
     def take(self, who: int) -> None:
-        """Wait until nobody has a turn, or long enough, and begin one, after the gap before it."""
+        """Wait until nobody has a turn, or long enough, and for the gap; then begin one."""
         with self._condition:
             self._condition.wait_for(lambda: self._whose in (None, who), PATIENCE)
             self._whose = who
