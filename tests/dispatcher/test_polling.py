@@ -13,7 +13,7 @@ from ZODB.POSException import ConflictError
 import zc.async_.clock
 from tests.dispatcher import choosers, work
 from tests.dispatcher.looking import nothing_written
-from tests.dispatcher.polls import key
+from tests.dispatcher.polls import key, later
 from tests.participants import Participant
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import polling
@@ -104,6 +104,62 @@ def test_after_a_conflict_a_queue_with_nothing_left_is_left_alone(active, put):
         assert poller.poll().again is not None
     assert poller.poller.most_jobs(3) < 3
     assert poller.poll().again is None
+
+
+@pytest.fixture
+def slow(active, put):
+    """A poller that a faster one beats to each job."""
+    poller, sibling = active(chooser=choosers.choose_with_hook), active(size=20)
+
+    def poll():
+        put(work.answer)
+        work.hooks.append(sibling.poll)
+        return poller.poll()
+
+    poller.poll()
+    return poller, sibling, poll
+
+
+def last_ping(client, poller):
+    client.manager.begin()
+    return client.queue.dispatchers[poller.uuid].last_ping.value
+
+
+def test_whoever_loses_each_claim_pings_all_the_same(slow, client):
+    """Else a slow machine among fast ones would be taken for dead, and its jobs interrupted."""
+    poller, _sibling, poll = slow
+    before = last_ping(client, poller)
+    later(seconds=31)
+    assert poll().jobs == []
+    assert last_ping(client, poller) == before
+    outcome = poll()
+    assert (outcome.jobs, outcome.again, outcome.failed) == ([], 0, False)
+    assert last_ping(client, poller) == before + datetime.timedelta(seconds=31)
+
+
+def test_a_ping_after_a_conflict_is_one_poll_and_the_next_one_claims(slow, client):
+    """However short the interval is: a dispatcher does not ping and ping."""
+    poller, _sibling, poll = slow
+    client.manager.begin()
+    client.queue.dispatchers[poller.uuid].ping_interval = datetime.timedelta(0)
+    client.manager.commit()
+    poll()
+    poll()
+    work.hooks.clear()
+    assert len(poller.poll().jobs) == 1
+
+
+def test_whoever_was_taken_for_dead_is_back_though_it_loses_each_claim(slow, client):
+    poller, sibling, poll = slow
+    for _look in range(8):
+        later(seconds=10)
+        sibling.poll()
+    client.manager.begin()
+    assert not client.queue.dispatchers[poller.uuid].activated
+    assert poll().jobs == []
+    assert poll().jobs == []
+    client.manager.begin()
+    assert client.queue.dispatchers[poller.uuid].activated
 
 
 def idle(count):

@@ -54,8 +54,12 @@ class Dispatchers(Located, persistent.Persistent):
 
     def ping_between(self, uuid: uuid_module.UUID, poll_interval: float = 0) -> bool:
         """As `ping`, for a dispatcher that polls every `poll_interval` seconds."""
+        pinged = self.say(uuid)
+        return burial.bury_dead(self, self[uuid], poll_interval) or pinged
+
+    def say(self, uuid: uuid_module.UUID) -> bool:
+        """As `ping`, without a look at siblings: so this writes records of that dispatcher only."""
         agents = self[uuid]
-        pinged = True
         if not agents.activated:
             utils.log_once_committed(
                 agents,
@@ -66,11 +70,11 @@ class Dispatchers(Located, persistent.Persistent):
                 agents.ping_death_interval,
             )
             agents.reactivate()
-        elif agents.is_stale(min(agents.ping_interval, agents.ping_death_interval)):
+            return True
+        if agents.is_stale(min(agents.ping_interval, agents.ping_death_interval)):
             agents.say()
-        else:
-            pinged = False
-        return burial.bury_dead(self, agents, poll_interval) or pinged
+            return True
+        return False
 
     def __getitem__(self, uuid: uuid_module.UUID) -> DispatcherAgents:
         try:

@@ -88,6 +88,8 @@ class Poller:
         self._watched: dict[str, tuple[Any, frozenset[bytes]]] = {}
         self._all_watched: dict[Any, frozenset[bytes]] | None = None
         self._conflicts = 0
+        #: The names of the queues in which the last transaction conflicted.
+        self._conflicted: set[str] = set()
         #: Until when dispatchers claim from different places (monotonic time).
         self._contended_until = 0.0
         self._disconnects = 0
@@ -161,6 +163,7 @@ class Poller:
 
     def _poll_queues(self, plan: Plan, outcome: Outcome) -> None:
         names = self._queue_names()
+        self._conflicted.intersection_update(names)
         self._quiet.begin(names, plan, self._unanswered.by_queue)
         quiet = []
         for name in names:
@@ -191,6 +194,7 @@ class Poller:
             self._manager.abort()
             for name in names:
                 self._quiet.forget(name)
+            self._conflicted.update(names)
             conflict = isinstance(error, utils.TRANSIENT_ERRORS)
             outcome.wait_at_most(self._conflict_backoff() if conflict else 0)
             self._manager.begin()
@@ -277,6 +281,10 @@ class Poller:
         while True:
             visit = Visit(self._queue(name), self._state_for(name), plan, excluded)
             try:
+                if name in self._conflicted and self._ping(visit):
+                    visit.again = 0
+                    visit.report(outcome)
+                    return
                 visit.work()
                 if visit.changed:
                     self._commit(visit)
@@ -299,6 +307,7 @@ class Poller:
                 raise
             except utils.TRANSIENT_ERRORS:
                 self._manager.abort()
+                self._conflicted.add(name)
                 visit.take_back(self._conflict_backoff())
             visit.report(outcome)
             self._note_watched(name, visit.watched())
@@ -306,6 +315,19 @@ class Poller:
             self._manager.begin()
             self._membership.tidy_if_crowded(name)
             return
+
+    def _ping(self, visit: Visit) -> bool:
+        """Ping in a transaction of its own, if it is time; return whether it was.
+
+        A claim may conflict again and again if the other dispatchers are faster. If that kept this
+        one from its pings, it would be taken for dead.
+        """
+        visit.ping()
+        if visit.changed:
+            self._commit(visit)
+            self._manager.begin()
+        self._conflicted.discard(visit.name)
+        return visit.changed
 
     def _is_member(self, name: str, outcome: Outcome) -> bool:
         """Whether this dispatcher is active in a queue. Activates it if necessary."""

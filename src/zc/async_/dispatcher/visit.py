@@ -122,9 +122,18 @@ class Visit:
         """Ping if it is time, and look after siblings: a quiet queue needs nothing else."""
         self._ping()
 
+    def ping(self) -> None:
+        """Ping if it is time, and nothing else."""
+        self._word = "ping"
+        self.changed = self._queue.dispatchers.say(self._state.uuid)
+        self._hold()
+
     def _ping(self) -> None:
         if self._queue.dispatchers.ping_between(self._state.uuid, self._plan.poll_interval):
             self.changed = True
+        self._hold()
+
+    def _hold(self) -> None:
         if self._agents.holder != self._state.holder:
             # The dispatcher was taken for dead meanwhile.
             self._agents.holder = self._state.holder
@@ -324,7 +333,7 @@ class Visit:
         return {(claimed.job_id, claimed.token) for claimed in self._jobs}
 
     def take_back(self, again: float | None) -> None:
-        """Forget the claims: the transaction failed."""
+        """Forget the claims: the transaction failed. `again`: when to poll again (seconds)."""
         self._jobs = []
         self.again = again
 
