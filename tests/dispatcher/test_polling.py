@@ -16,7 +16,7 @@ from tests.dispatcher.looking import nothing_written
 from tests.dispatcher.polls import key, later
 from tests.participants import Participant
 from zc.async_.agent import Agent
-from zc.async_.dispatcher import polling
+from zc.async_.dispatcher import contention, polling
 from zc.async_.interfaces import KEY, PENDING
 from zc.async_.queue import Queue, Queues
 from zc.async_.testing import BEGINNING
@@ -71,7 +71,7 @@ def test_a_conflict_hands_nothing_out_and_wants_another_poll_soon(active, put, c
     work.hooks.append(sibling.poll)
     outcome = poller.poll()
     assert outcome.jobs == []
-    assert 0 < outcome.again <= polling.LONGEST_CONFLICT_BACKOFF
+    assert 0 < outcome.again <= contention.LONGEST_BACKOFF
     assert outcome.done == set()
     assert not outcome.failed
     assert [claimed.job_id for claimed in poller.poll().jobs] == [key(jobs[1])]
@@ -80,29 +80,29 @@ def test_a_conflict_hands_nothing_out_and_wants_another_poll_soon(active, put, c
 def test_after_conflicts_in_a_row_fewer_jobs_are_claimed_at_last_one(active, put):
     poller, sibling = active(size=8, chooser=choosers.choose_with_hook), active(size=8)
     most = []
-    for _conflict in range(polling.PATIENCE + 5):
+    for _conflict in range(contention.PATIENCE + 5):
         put(work.answer)
         put(work.answer)
         work.hooks.append(lambda: sibling.poll(busy={("", "main"): 7}))
         assert poller.poll().jobs == []
-        most.append(poller.poller.most_jobs(8))
-    assert most[polling.PATIENCE - 1 :] == [8, 4, 2, 1, 1, 1]
-    assert poller.poller.most_jobs(0) == 0
+        most.append(poller.poller.contention.most_jobs(8))
+    assert most[contention.PATIENCE - 1 :] == [8, 4, 2, 1, 1, 1]
+    assert poller.poller.contention.most_jobs(0) == 0
     # What is left is claimed bit by bit, and a success ends the restraint.
     outcome = poller.poll()
     assert (len(outcome.jobs), outcome.again) == (1, 0)
-    assert poller.poller.most_jobs(8) == 8
+    assert poller.poller.contention.most_jobs(8) == 8
     assert len(poller.poll().jobs) == 7
 
 
 def test_after_a_conflict_a_queue_with_nothing_left_is_left_alone(active, put):
     """Else the dispatcher would poll over and over until something is put."""
     poller, sibling = active(chooser=choosers.choose_with_hook), active(size=20)
-    for _conflict in range(polling.PATIENCE + 2):
+    for _conflict in range(contention.PATIENCE + 2):
         put(work.answer)
         work.hooks.append(sibling.poll)
         assert poller.poll().again is not None
-    assert poller.poller.most_jobs(3) < 3
+    assert poller.poller.contention.most_jobs(3) < 3
     assert poller.poll().again is None
 
 
@@ -176,7 +176,7 @@ def contenders(active, client, monkeypatch):
     client.manager.commit()
     assert len(sibling.poll(busy=idle(1)).jobs) == 1
     for contender in (poller, sibling):
-        monkeypatch.setattr(contender.poller, "_contended_until", math.inf)
+        monkeypatch.setattr(contender.poller.contention, "until", math.inf)
     return poller, sibling
 
 
@@ -193,7 +193,7 @@ def test_after_a_while_without_conflicts_the_order_is_exact_again(contenders, cl
     client.manager.begin()
     expected = [key(job) for job in client.queue][:3]
     for poller in contenders:
-        monkeypatch.setattr(poller.poller, "_contended_until", 0.0)
+        monkeypatch.setattr(poller.poller.contention, "until", 0.0)
     assert [claimed.job_id for claimed in contenders[1].poll(busy=idle(3)).jobs] == expected
 
 
@@ -202,16 +202,16 @@ def test_a_conflict_has_the_poller_keep_out_of_the_way_for_a_while(active, put, 
     put(work.answer)
     client.manager.begin()
     dispatchers = client.queue.dispatchers
-    assert poller.poller.share(dispatchers) is None
+    assert poller.poller.contention.share(dispatchers) is None
     work.hooks.append(sibling.poll)
     before = time.monotonic()
     poller.poll()
-    assert poller.poller._contended_until >= before + polling.CONTENTION
-    poller.poller._contended_until = sibling.poller._contended_until = math.inf
-    assert {p.poller.share(dispatchers) for p in (poller, sibling)} == {0, 1}
+    assert poller.poller.contention.until >= before + contention.CONTENTION
+    poller.poller.contention.until = sibling.poller.contention.until = math.inf
+    assert {p.poller.contention.share(dispatchers) for p in (poller, sibling)} == {0, 1}
     dispatchers[sibling.uuid].deactivate()
-    assert poller.poller.share(dispatchers) == 0
-    assert sibling.poller.share(dispatchers) is None
+    assert poller.poller.contention.share(dispatchers) == 0
+    assert sibling.poller.contention.share(dispatchers) is None
 
 
 def test_a_conflict_in_one_queue_does_not_keep_others_from_their_turn(active, put, client):
@@ -282,7 +282,7 @@ def test_a_poll_that_meets_a_conflict_before_it_reaches_a_queue_comes_again_soon
     choosers.errors.append(ConflictError())
     outcome = unwilling.poll()
     assert outcome.failed
-    assert 0 < outcome.again <= polling.LONGEST_CONFLICT_BACKOFF
+    assert 0 < outcome.again <= contention.LONGEST_BACKOFF
 
 
 def test_a_database_out_of_reach_is_asked_ever_more_seldom(unwilling, caplog):

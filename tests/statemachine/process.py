@@ -84,7 +84,7 @@ class Process:
     def poll(self, contended: bool = False) -> Outcome:
         """One poll. `contended`: as if there had been conflicts just now."""
         # Otherwise real time would tell.
-        self.poller._contended_until = math.inf if contended else 0.0
+        self.poller.contention.until = math.inf if contended else 0.0
         plan = self._plan()
         self.polling = True
         try:

@@ -7,7 +7,6 @@ workers have, and gets the claimed jobs.
 """
 
 import collections
-import random
 import time
 from typing import Any
 
@@ -19,6 +18,7 @@ import zc.async_.relstorage
 import zc.async_.storing
 from zc.async_ import utils
 from zc.async_.dispatcher import thorough
+from zc.async_.dispatcher.contention import Contention
 from zc.async_.dispatcher.membership import Membership
 from zc.async_.dispatcher.plans import Outcome, Plan, PollerState
 from zc.async_.dispatcher.pool import JobId
@@ -30,13 +30,6 @@ from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.process import liveness, observing
 from zc.async_.running import notes
 
-#: Seconds to wait after a conflict, at random up to this: for the first, and at most.
-CONFLICT_BACKOFF = 0.003
-LONGEST_CONFLICT_BACKOFF = 0.1
-#: Conflicts in a row after which fewer jobs are claimed.
-PATIENCE = 3
-#: Seconds after a conflict during which dispatchers claim from different places.
-CONTENTION = 1.0
 #: Objects that the poller keeps in memory: jobs read from lanes should be there when claimed.
 CACHE_SIZE = 5000
 #: Seconds: if a clock was set back by less than this, it needs no thorough look.
@@ -87,11 +80,8 @@ class Poller:
         #: The database and the oids watched in each queue, and all of these together.
         self._watched: dict[str, tuple[Any, frozenset[bytes]]] = {}
         self._all_watched: dict[Any, frozenset[bytes]] | None = None
-        self._conflicts = 0
-        #: The names of the queues in which the last transaction conflicted.
-        self._conflicted: set[str] = set()
-        #: Until when dispatchers claim from different places (monotonic time).
-        self._contended_until = 0.0
+        #: What is done about conflicts.
+        self.contention = Contention(uuid)
         self._disconnects = 0
         self._unanswered = Unanswered()
         #: When each queue had its last thorough look (monotonic microseconds).
@@ -124,7 +114,7 @@ class Poller:
             wait_for_database(outcome, error, self._disconnects)
             self._disconnects += 1
         except utils.TRANSIENT_ERRORS:
-            outcome.again, outcome.failed = self._conflict_backoff(), True
+            outcome.again, outcome.failed = self.contention.note(), True
         except Exception:
             outcome.failed = True
             if not utils.is_closed(self._database):
@@ -163,7 +153,7 @@ class Poller:
 
     def _poll_queues(self, plan: Plan, outcome: Outcome) -> None:
         names = self._queue_names()
-        self._conflicted.intersection_update(names)
+        self.contention.keep(names)
         self._quiet.begin(names, plan, self._unanswered.by_queue)
         quiet = []
         for name in names:
@@ -194,9 +184,8 @@ class Poller:
             self._manager.abort()
             for name in names:
                 self._quiet.forget(name)
-            self._conflicted.update(names)
             conflict = isinstance(error, utils.TRANSIENT_ERRORS)
-            outcome.wait_at_most(self._conflict_backoff() if conflict else 0)
+            outcome.wait_at_most(self.contention.note(names) if conflict else 0)
             self._manager.begin()
             return
         self._manager.begin()
@@ -281,14 +270,14 @@ class Poller:
         while True:
             visit = Visit(self._queue(name), self._state_for(name), plan, excluded)
             try:
-                if name in self._conflicted and self._ping(visit):
+                if self.contention.owes_ping(name) and self._ping(visit):
                     visit.again = 0
                     visit.report(outcome)
                     return
                 visit.work()
                 if visit.changed:
                     self._commit(visit)
-                self._conflicts = 0
+                self.contention.note_success()
                 self._unanswered.settle(visit)
                 if visit.is_thorough:
                     self._thorough[name] = zc.async_.clock.monotonic()
@@ -307,8 +296,7 @@ class Poller:
                 raise
             except utils.TRANSIENT_ERRORS:
                 self._manager.abort()
-                self._conflicted.add(name)
-                visit.take_back(self._conflict_backoff())
+                visit.take_back(self.contention.note([name]))
             visit.report(outcome)
             self._note_watched(name, visit.watched())
             # Drops changes that were not worth a commit.
@@ -317,16 +305,12 @@ class Poller:
             return
 
     def _ping(self, visit: Visit) -> bool:
-        """Ping in a transaction of its own, if it is time; return whether it was.
-
-        A claim may conflict again and again if the other dispatchers are faster. If that kept this
-        one from its pings, it would be taken for dead.
-        """
+        """Ping in a transaction of its own, if it is time; return whether it was."""
         visit.ping()
         if visit.changed:
             self._commit(visit)
             self._manager.begin()
-        self._conflicted.discard(visit.name)
+        self.contention.has_pinged(visit.name)
         return visit.changed
 
     def _is_member(self, name: str, outcome: Outcome) -> bool:
@@ -339,17 +323,8 @@ class Poller:
             # A handler may raise this error each time: the other queues must get their turn.
             utils.log.info("dispatcher %s is not active in %r yet: %s", self._uuid, name, error)
             outcome.failed = True
-            outcome.wait_at_most(self._conflict_backoff())
+            outcome.wait_at_most(self.contention.note())
             return False
-
-    def _conflict_backoff(self) -> float:
-        self._conflicts += 1
-        self._contended_until = time.monotonic() + CONTENTION
-        # Short: the other dispatcher has just got its jobs, and is busy with them for a while.
-        longest = min(
-            LONGEST_CONFLICT_BACKOFF, CONFLICT_BACKOFF * 2 ** min(self._conflicts - 1, 10)
-        )
-        return random.uniform(0, longest)
 
     def _state_for(self, name: str) -> PollerState:
         unanswered = self._unanswered.of(name)
@@ -357,24 +332,16 @@ class Poller:
         is_due = self._is_due_for_thorough_look(name)
         forlorn = self._forlorn.get(name, set()) if is_due else None
         is_news = self._unserved[name].is_news
+        contention = self.contention
         return PollerState(
-            self._uuid, holder, unanswered, self.most_jobs, self.share, forlorn, is_news
+            self._uuid,
+            holder,
+            unanswered,
+            contention.most_jobs,
+            contention.share,
+            forlorn,
+            is_news,
         )
-
-    def most_jobs(self, wanted: int) -> int:
-        """How many jobs to claim: after several conflicts in a row fewer, down to one.
-
-        Not after the first conflict: dispatchers conflict over the first jobs anyway, and smaller
-        claims mean more claims.
-        """
-        return max(1, wanted >> max(0, self._conflicts - PATIENCE)) if wanted else 0
-
-    def share(self, dispatchers: Any) -> int | None:
-        """A number that no other active dispatcher has, or None without recent conflicts."""
-        if time.monotonic() >= self._contended_until:
-            return None
-        active = sorted(uuid for uuid, agents in dispatchers.items() if agents.activated)
-        return active.index(self._uuid) if self._uuid in active else None
 
     def deactivate(self, unstarted: list[tuple[JobId, int]]) -> None:
         """Hand back the jobs that no thread has begun, and leave the queues."""
