@@ -52,6 +52,11 @@ class Client:
         self.manager.begin()
         return len(self.queue) == 0 and not any(len(agent) for agent in self.agents())
 
+    def unread(self) -> int:
+        """How many entries of the queue no dispatcher has taken in, as of now."""
+        self.manager.begin()
+        return sum(len(lane) for lane in self.queue.lanes.values())
+
     def wait_for_history(self, count: int, seconds: float, interval: float = 0.003) -> None:
         """Wait until that many jobs have ended, and all is written that is ever written of them."""
         wait_until(lambda: self.history() >= count, seconds, interval)
