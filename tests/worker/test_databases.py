@@ -1,11 +1,14 @@
 """Which errors of databases are waited for, and which are the user's."""
 
+import concurrent.futures
 import sqlite3
 
 import pytest
 import ZEO.Exceptions
+from ZEO.ClientStorage import ClientStorage
 from ZODB.FileStorage import FileStorage
 
+from benchmarks.storages import server
 from zc.async_.worker import SettingsError, databases
 from zc.async_.worker.databases import is_out_of_reach
 
@@ -102,3 +105,43 @@ def test_a_database_out_of_reach_is_waited_for_and_told_of(tmp_path, monkeypatch
     databases.open_all(("zeo://me:secret@host",), told.append).close()
     text = "the database zeo://me:***@host is out of reach: ClientDisconnected: timed out"
     assert told == [text] * 3
+
+
+class Losing(ClientStorage):
+    """A client that loses its connection with the first question of a database.
+
+    The question is written just after the loss, before the loop has handled that.
+    """
+
+    lost = False
+
+    def loadBefore(self, oid, tid):
+        if not self.lost:
+            self.lost = True
+            written = concurrent.futures.Future()
+            self._server.client.loop.call_soon_threadsafe(self.lose, written)
+            written.result()
+        return super().loadBefore(oid, tid)
+
+    def lose(self, written):
+        protocol = self._server.client.protocol
+        try:
+            protocol.sm_protocol.transport.close()
+            protocol.write_message(b"a question")
+        except Exception as error:
+            written.set_exception(error)
+        else:
+            written.set_result(None)
+
+
+def test_a_connection_that_is_lost_while_the_database_is_opened_is_made_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr(databases, "PAUSES", (0.01, 0, 0.01))
+    with server(tmp_path) as running:
+        kinds = iter([Losing, ClientStorage])
+        monkeypatch.setattr(
+            databases, "_resolve", lambda uri: (lambda: next(kinds)(running.address), {})
+        )
+        told = []
+        databases.open_all(("zeo://host",), told.append).close()
+    # The client may have connected again before the database asked.
+    assert all("the database zeo://host is out of reach: " in text for text in told)

@@ -14,6 +14,7 @@ from typing import Any
 import zc.lockfile
 import ZODB
 
+import zc.async_.zeo
 from zc.async_ import utils
 from zc.async_.worker import SettingsError
 from zc.async_.worker.functions import told
@@ -114,6 +115,8 @@ def _as_libraries_name_it(uri: str) -> str:
 
 def _try(factory: Callable[[], Any], options: dict[str, Any]) -> Any:
     storage = factory()
+    # The database may lose its connection while it is opened.
+    zc.async_.zeo.watch_storage(storage)
     try:
         return ZODB.DB(storage, **options)
     except BaseException:

@@ -10,6 +10,6 @@ first (see `catching_up`).
 """
 
 from zc.async_.zeo.catching_up import catch_up
-from zc.async_.zeo.watching import watch
+from zc.async_.zeo.watching import watch, watch_storage
 
-__all__ = ["catch_up", "watch"]
+__all__ = ["catch_up", "watch", "watch_storage"]

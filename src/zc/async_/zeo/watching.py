@@ -59,8 +59,17 @@ def watch(database: Any) -> None:
     For any thread, any number of times. Does nothing to storages of other kinds.
     """
     for one in database.databases.values():
-        for storage in client_storages(one.storage):
-            _watch(storage)
+        watch_storage(one.storage)
+
+
+def watch_storage(storage: Any) -> None:
+    """Like `watch`, for the clients of a storage for which there is no database yet.
+
+    What a database reads while it is opened is as good as later then: without, the bug of asyncio
+    (see `transports`) shows as a TypeError.
+    """
+    for client in client_storages(storage):
+        _watch(client)
 
 
 def client_storages(storage: Any) -> Iterator[Any]:
