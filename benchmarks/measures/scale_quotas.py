@@ -5,10 +5,12 @@ quotas, for each of which jobs wait, is compared with one of a queue with few: q
 quotas of size 0.
 """
 
+import contextlib
+import functools
 import statistics
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ ROUNDS = 3
 #: Quotas that are looked up before the first claim.
 LOOKS = 1000
 
-#: Claims, or polls, before those that are timed.
+#: Claims, or polls, of each before those that are timed.
 WARM_UP = 10
 
 #: Seconds for all jobs of a round.
@@ -42,24 +44,9 @@ PATIENCE = 300
 
 def measure(folder: Path, scale: Scale) -> Iterator[Figure]:
     """Times with few and with many, and the ratios."""
-    few, many = scale.few_quotas, scale.many_quotas
     yield from _measure_runs(folder, scale.quotas)
-    for kind, size in (("with room", 1), ("of size 0", 0)):
-        claims, polls = {}, {}
-        for count in (few, many):
-            place = folder / f"{size}-{count}"
-            place.mkdir()
-            with file_database(place) as database, client(database) as one:
-                _fill(one, count, size)
-                _look_around(one, count)
-                claims[count] = _claim(one, min(scale.claims, few - WARM_UP), size)
-                polls[count] = _poll(database, scale.claims)
-            yield Figure(f"claim, {count:,} quotas {kind}", claims[count] * 1000, "ms")
-            yield Figure(f"poll, {count:,} quotas {kind}", polls[count] * 1000, "ms")
-        for name, times in (("claim", claims), ("poll", polls)):
-            ratio = times[many] / times[few]
-            name = f"{name}, {many:,} to {few:,} quotas {kind}"
-            yield Figure(name, ratio, "x", required=at_most(1.3))
+    yield from _measure_waiting(folder, scale, "with room", 1)
+    yield from _measure_waiting(folder, scale, "of size 0", 0)
 
 
 # -- jobs that are run
@@ -97,6 +84,34 @@ def _run(one: Client, prefix: str, quotas: int, count: int) -> float:
 # -- claims and polls
 
 
+def _measure_waiting(folder: Path, scale: Scale, kind: str, size: int) -> Iterator[Figure]:
+    few, many = counts = scale.few_quotas, scale.many_quotas
+    with contextlib.ExitStack() as stack:
+        databases = {}
+        clients = {}
+        for count in counts:
+            place = folder / f"{size}-{count}"
+            place.mkdir()
+            databases[count] = stack.enter_context(file_database(place))
+            clients[count] = stack.enter_context(client(databases[count]))
+            _fill(clients[count], count, size)
+            _look_around(clients[count], count)
+        claims = {count: functools.partial(_claim, clients[count], size) for count in counts}
+        times = min(scale.claims, few - WARM_UP)
+        yield from _compared("claim", kind, few, many, *_alternately(claims, times))
+        pollers = {count: stack.enter_context(_poller(databases[count])) for count in counts}
+        polls = {count: functools.partial(_poll, pollers[count]) for count in counts}
+        yield from _compared("poll", kind, few, many, *_alternately(polls, scale.claims))
+
+
+def _compared(
+    what: str, kind: str, few: int, many: int, seconds: dict[int, float], ratio: float
+) -> Iterator[Figure]:
+    for count in (few, many):
+        yield Figure(f"{what}, {count:,} quotas {kind}", seconds[count] * 1000, "ms")
+    yield Figure(f"{what}, {many:,} to {few:,} quotas {kind}", ratio, "x", required=at_most(1.3))
+
+
 def _fill(one: Client, count: int, size: int) -> None:
     """Have a job wait for each of so many quotas, in the backlog."""
     _make_quotas(one, "quota", count, size)
@@ -130,40 +145,61 @@ def _look_around(one: Client, count: int) -> None:
             index.pile((name,))
 
 
-def _claim(one: Client, claims: int, size: int) -> float:
+def _alternately(
+    actions: dict[int, Callable[[], float]], times: int
+) -> tuple[dict[int, float], float]:
+    """The medians of what each of two returns, done in turn so often, and of the ratios.
+
+    Machines slow down and speed up within seconds, but hardly within two of these.
+    """
+    for _number in range(WARM_UP):
+        for action in actions.values():
+            action()
+    taken: dict[int, list[float]] = {count: [] for count in actions}
+    for _number in range(times):
+        for count, action in actions.items():
+            taken[count].append(action())
+    few, many = taken.values()
+    ratios = [more / less for less, more in zip(few, many, strict=True)]
+    medians = {count: statistics.median(seconds) for count, seconds in taken.items()}
+    return medians, statistics.median(ratios)
+
+
+def _claim(one: Client, size: int) -> float:
     """Seconds for a claim of one job and its commit.
 
-    The jobs are those of one quota after the other, none of which was looked at before; or ones
-    without a quota, if all quotas are closed.
+    The job is that of the next quota, which was not looked at before; or one without a quota, if
+    all quotas are closed.
     """
-    times = []
-    for _number in range(WARM_UP + claims):
-        if not size:
-            one.put(nothing)
-        start = time.process_time()
-        one.manager.begin()
-        job = one.queue.claim()
-        one.manager.commit()
-        times.append(time.process_time() - start)
-        if job is None or bool(job.quota_names) is not bool(size):
-            raise RuntimeError(f"{job!r} was claimed")
-    return statistics.median(times[WARM_UP:])
+    if not size:
+        one.put(nothing)
+    start = time.process_time()
+    one.manager.begin()
+    job = one.queue.claim()
+    one.manager.commit()
+    taken = time.process_time() - start
+    if job is None or bool(job.quota_names) is not bool(size):
+        raise RuntimeError(f"{job!r} was claimed")
+    return taken
 
 
-def _poll(database: Any, polls: int) -> float:
-    """Seconds for a poll of a dispatcher without idle workers."""
+@contextlib.contextmanager
+def _poller(database: Any) -> Iterator[Poller]:
     poller = Poller(database, uuid.uuid4(), Listener(lambda: None))
-    times = []
     try:
-        for _number in range(polls + WARM_UP):
-            start = time.process_time()
-            outcome = poller.poll(Plan(busy={}, lost=set(), completed={}, poll_interval=5))
-            times.append(time.process_time() - start)
-            if outcome.failed:
-                raise RuntimeError("a poll failed")
+        yield poller
     finally:
         poller.close()
-    return statistics.median(times[WARM_UP:])
+
+
+def _poll(poller: Poller) -> float:
+    """Seconds for a poll of a dispatcher without idle workers."""
+    start = time.process_time()
+    outcome = poller.poll(Plan(busy={}, lost=set(), completed={}, poll_interval=5))
+    taken = time.process_time() - start
+    if outcome.failed:
+        raise RuntimeError("a poll failed")
+    return taken
 
 
 # -- both
