@@ -3,7 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import persistent
 import transaction
@@ -11,6 +11,8 @@ from BTrees.OOBTree import OOBTree
 
 from benchmarks.workers import wait_until
 from zc.async_.interfaces import COMPLETED, KEY
+
+T = TypeVar("T")
 
 
 class Small(persistent.Persistent):
@@ -112,7 +114,7 @@ def raw_rate(database: Any, seconds: float) -> float:
         return per_second(commit, seconds)
 
 
-def beside_raw(database: Any, seconds: float, measure: Callable[[], float]) -> tuple[float, float]:
+def beside_raw(database: Any, seconds: float, measure: Callable[[], T]) -> tuple[T, float]:
     """What `measure` returns, and the mean of the raw rates before and after it.
 
     Machines slow down and speed up while they are measured; only what is measured within seconds

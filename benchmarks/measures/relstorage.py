@@ -40,7 +40,18 @@ def _put_beside(server: Any, folder: Path, database: Any, scale: Scale) -> Itera
 
     Leaves jobs in the queue: to wait for them would take longer than the rates stay the same.
     """
-    before = raw_rate(database, scale.stretch)
+    (busy, taking_in), raw = beside_raw(
+        database, scale.stretch, lambda: _busy(server, folder, database, scale)
+    )
+    note = f"1 x {SIZE} workers at work in another process"
+    name = "put beside a busy dispatcher, RelStorage"
+    yield rate(name, busy, raw, at_least(0.65), note)
+    name = "put while it takes in many jobs, RelStorage"
+    yield rate(name, taking_in, raw, None, f"{scale.drain} put at once just before")
+
+
+def _busy(server: Any, folder: Path, database: Any, scale: Scale) -> tuple[float, float]:
+    """Puts a second once the dispatcher has taken in many jobs, and while it does."""
     with worker_processes(server, _place(folder, "busy"), 1), client(database) as one:
         with client(database) as other:
             other.put(nothing, scale.drain)
@@ -48,12 +59,7 @@ def _put_beside(server: Any, folder: Path, database: Any, scale: Scale) -> Itera
         while_taking_in = per_second(lambda: one.put(nothing), scale.stretch)
         wait_until(lambda: not one.unread(), drain.PATIENCE, drain.INTERVAL)
         while_busy = per_second(lambda: one.put(nothing), 2 * scale.stretch)
-    raw = (before + raw_rate(database, scale.stretch)) / 2
-    note = f"1 x {SIZE} workers at work in another process"
-    name = "put beside a busy dispatcher, RelStorage"
-    yield rate(name, while_busy, raw, at_least(0.65), note)
-    name = "put while it takes in many jobs, RelStorage"
-    yield rate(name, while_taking_in, raw, None, f"{scale.drain} put at once just before")
+    return while_busy, while_taking_in
 
 
 def _drain(server: Any, folder: Path, database: Any, scale: Scale) -> Figure:

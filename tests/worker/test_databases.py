@@ -113,11 +113,11 @@ class Losing(ClientStorage):
     The question is written just after the loss, before the loop has handled that.
     """
 
-    lost = False
+    lost: list[str] = []
 
     def loadBefore(self, oid, tid):
         if not self.lost:
-            self.lost = True
+            self.lost.append("connection")
             written = concurrent.futures.Future()
             self._server.client.loop.call_soon_threadsafe(self.lose, written)
             written.result()
@@ -136,12 +136,13 @@ class Losing(ClientStorage):
 
 def test_a_connection_that_is_lost_while_the_database_is_opened_is_made_anew(tmp_path, monkeypatch):
     monkeypatch.setattr(databases, "PAUSES", (0.01, 0, 0.01))
+    monkeypatch.setattr(Losing, "lost", [])
     with server(tmp_path) as running:
-        kinds = iter([Losing, ClientStorage])
         monkeypatch.setattr(
-            databases, "_resolve", lambda uri: (lambda: next(kinds)(running.address), {})
+            databases, "_resolve", lambda uri: (lambda: Losing(running.address), {})
         )
         told = []
         databases.open_all(("zeo://host",), told.append).close()
+    assert Losing.lost == ["connection"]
     # The client may have connected again before the database asked.
     assert all("the database zeo://host is out of reach: " in text for text in told)

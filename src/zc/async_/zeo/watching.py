@@ -63,10 +63,10 @@ def watch(database: Any) -> None:
 
 
 def watch_storage(storage: Any) -> None:
-    """Like `watch`, for the clients of a storage for which there is no database yet.
+    """Watch the ZEO clients of a storage, as `watch` does, before a database is opened with it.
 
-    What a database reads while it is opened is as good as later then: without, the bug of asyncio
-    (see `transports`) shows as a TypeError.
+    A connection that is lost while the database is opened is a `ClientDisconnected` then, on every
+    Python, and no TypeError of asyncio (see `transports`). For any thread, any number of times.
     """
     for client in client_storages(storage):
         _watch(client)
