@@ -14,7 +14,7 @@ from tests.dispatcher.test_own_agents import OwnAgent
 from tests.unit import calls
 from zc.async_.agent import Agent
 from zc.async_.dispatcher import Dispatcher, thorough
-from zc.async_.interfaces import COMPLETED, PENDING, IDispatcherActivated
+from zc.async_.interfaces import COMPLETED, KEY, PENDING, IDispatcherActivated
 from zc.async_.job import Job, parallel, serial
 from zc.async_.process import liveness
 
@@ -413,6 +413,26 @@ def test_jobs_that_were_removed_are_not_told_of_and_leave_nothing(
     assert client.queue.backlog.count() == 0
 
 
+def test_a_queue_that_was_removed_and_comes_back_is_told_of_anew(
+    active, put, client, look, warnings
+):
+    poller = active(labels=["gpu"], size=0)
+    put(work.answer, needs=["eu"])
+    for _look in range(3):
+        look(poller)
+    assert len(warnings()) == 1
+    client.manager.begin()
+    queue = client.root[KEY].pop("")
+    client.manager.commit()
+    look(poller)
+    client.root[KEY][""] = queue
+    client.manager.commit()
+    look(poller)
+    assert warnings() == []
+    look(poller)
+    assert len(warnings()) == 1
+
+
 def test_a_look_that_finds_nothing_writes_nothing(active, put, look, database, warnings):
     poller = active(labels=["gpu"], size=0)
     put(work.answer, needs=["gpu"])
@@ -421,6 +441,6 @@ def test_a_look_that_finds_nothing_writes_nothing(active, put, look, database, w
         look(poller)
     assert len(warnings()) == 1
     later(seconds=1)
-    poller.poller._thorough.clear()
+    poller.poller._looks.make_due()
     with nothing_written(database):
         poller.poll(held=frozenset())

@@ -6,7 +6,7 @@ idle workers. A poller decides nothing about threads: its caller says how many j
 workers have, and gets the claimed jobs.
 """
 
-import collections
+import functools
 import time
 from typing import Any
 
@@ -17,14 +17,14 @@ import zc.async_.interfaces
 import zc.async_.relstorage
 import zc.async_.storing
 from zc.async_ import utils
-from zc.async_.dispatcher import thorough
+from zc.async_.dispatcher.concerns import Concerns
 from zc.async_.dispatcher.contention import Contention
+from zc.async_.dispatcher.looks import Looks
 from zc.async_.dispatcher.membership import Membership
 from zc.async_.dispatcher.plans import Outcome, Plan, PollerState
 from zc.async_.dispatcher.pool import JobId
 from zc.async_.dispatcher.quiet import QuietQueues
 from zc.async_.dispatcher.unanswered import Unanswered
-from zc.async_.dispatcher.unserved import Unserved
 from zc.async_.dispatcher.visit import AgentFailed, Visit
 from zc.async_.dispatcher.wakeup import Listener
 from zc.async_.process import liveness, observing
@@ -77,21 +77,14 @@ class Poller:
         cache.cache_size = max(cache.cache_size, CACHE_SIZE)
         self._membership = Membership(self._connection, self._manager, uuid, labels=labels)
         self._quiet = QuietQueues()
-        #: The database and the oids watched in each queue, and all of these together.
-        self._watched: dict[str, tuple[Any, frozenset[bytes]]] = {}
-        self._all_watched: dict[Any, frozenset[bytes]] | None = None
+        self._concerns = Concerns()
         #: What is done about conflicts.
         self.contention = Contention(uuid)
         self._disconnects = 0
         self._unanswered = Unanswered()
-        #: When each queue had its last thorough look (monotonic microseconds).
-        self._thorough: dict[str, int] = {}
+        self._looks = Looks()
         #: How far the wall clock is ahead of the monotonic one (microseconds).
         self._offset = _offset()
-        #: See `PollerState.forlorn`; by the names of the queues.
-        self._forlorn: dict[str, set[tuple[JobId, int]]] = {}
-        #: By the names of the queues.
-        self._unserved: dict[str, Unserved] = collections.defaultdict(Unserved)
         #: The duration (seconds) of the last poll that claimed something.
         self.last_duration = 0.0
 
@@ -142,18 +135,15 @@ class Poller:
         """Make the poll visit all queues, with a thorough look, if the clock was set back."""
         offset = _offset()
         if offset < self._offset - CLOCK_TOLERANCE * 1_000_000:
-            self._thorough.clear()
+            self._looks.make_due()
             self._quiet.forget_all()
         self._offset = offset
-
-    def _is_due_for_thorough_look(self, name: str) -> bool:
-        last = self._thorough.get(name)
-        interval = thorough.INTERVAL * 1_000_000
-        return last is None or zc.async_.clock.monotonic() - last >= interval
 
     def _poll_queues(self, plan: Plan, outcome: Outcome) -> None:
         names = self._queue_names()
         self.contention.keep(names)
+        self._concerns.keep(names)
+        self._looks.keep(names)
         self._quiet.begin(names, plan, self._unanswered.by_queue)
         quiet = []
         for name in names:
@@ -164,7 +154,7 @@ class Poller:
                 self._quiet.report(name, outcome)
                 quiet.append(name)
         self._glance(self._quiet.to_glance_at(quiet), quiet, plan, outcome)
-        self._watch(names, outcome)
+        self._tell_concerns(outcome)
 
     def _glance(self, names: list[str], quiet: list[str], plan: Plan, outcome: Outcome) -> None:
         """Ping and look after siblings in quiet queues, in one transaction for all of them."""
@@ -204,27 +194,12 @@ class Poller:
             self._quiet.forget(other)
             outcome.wait_at_most(0)
 
-    def _watch(self, names: list[str], outcome: Outcome) -> None:
-        for name in self._watched.keys() - set(names):
-            self._note_watched(name, None)
-        if self._all_watched is None:
-            found: dict[Any, set[bytes]] = {}
-            for database, oids in self._watched.values():
-                found.setdefault(database, set()).update(oids)
-            self._all_watched = {database: frozenset(oids) for database, oids in found.items()}
-        outcome.watched = self._all_watched
+    def _tell_concerns(self, outcome: Outcome) -> None:
+        outcome.watched = self._concerns.all()
         root = self._connection.root()
         for record in (root, root.get(zc.async_.interfaces.KEY)):
             if getattr(record, "_p_oid", None) is not None:
                 outcome.roots.setdefault(record._p_jar.db(), set()).add(record._p_oid)
-
-    def _note_watched(self, name: str, watched: tuple[Any, frozenset[bytes]] | None) -> None:
-        if watched != self._watched.get(name):
-            self._all_watched = None
-            if watched is None:
-                del self._watched[name]
-            else:
-                self._watched[name] = watched
 
     def _commit(self, visit: Visit) -> None:
         # This process knows its own commit: it must not cause another poll.
@@ -264,7 +239,7 @@ class Poller:
     def _poll_queue(self, name: str, plan: Plan, outcome: Outcome) -> None:
         if not self._is_member(name, outcome):
             outcome.info[name] = None
-            self._note_watched(name, None)
+            self._concerns.forget(name)
             return
         excluded: dict[str, Any] = {}
         while True:
@@ -279,10 +254,7 @@ class Poller:
                     self._commit(visit)
                 self.contention.note_success()
                 self._unanswered.settle(visit)
-                if visit.is_thorough:
-                    self._thorough[name] = zc.async_.clock.monotonic()
-                    self._forlorn[name] = visit.forlorn
-                    self._unserved[name].note(name, visit.unserved)
+                self._looks.note(visit)
                 outcome.done.add(name)
                 self._quiet.note(self._queue(name), visit)
             except AgentFailed as failed:
@@ -298,7 +270,7 @@ class Poller:
                 self._manager.abort()
                 visit.take_back(self.contention.note([name]))
             visit.report(outcome)
-            self._note_watched(name, visit.watched())
+            self._concerns.note(name, *visit.watched())
             # Drops changes that were not worth a commit.
             self._manager.begin()
             self._membership.tidy_if_crowded(name)
@@ -327,20 +299,14 @@ class Poller:
             return False
 
     def _state_for(self, name: str) -> PollerState:
-        unanswered = self._unanswered.of(name)
-        holder = self._membership.holder
-        is_due = self._is_due_for_thorough_look(name)
-        forlorn = self._forlorn.get(name, set()) if is_due else None
-        is_news = self._unserved[name].is_news
-        contention = self.contention
         return PollerState(
             self._uuid,
-            holder,
-            unanswered,
-            contention.most_jobs,
-            contention.share,
-            forlorn,
-            is_news,
+            self._membership.holder,
+            self._unanswered.of(name),
+            self.contention.most_jobs,
+            self.contention.share,
+            self._looks.forlorn(name),
+            functools.partial(self._looks.is_news, name),
         )
 
     def deactivate(self, unstarted: list[tuple[JobId, int]]) -> None:
