@@ -6,6 +6,8 @@ import pytest
 
 import zc.async_.clock
 from zc.async_ import utils
+from zc.async_.dispatcher.handing_out import HandingOut
+from zc.async_.dispatcher.plans import Outcome
 from zc.async_.dispatcher.records import JobInfo, PollInfo, Records, reported
 from zc.async_.testing import BEGINNING, set_now, virtualtime
 
@@ -36,6 +38,7 @@ def poll(records, seconds, **agents):
     go_on(seconds)
     info = records.new_poll()
     info[""] = {name: {"new jobs": list(jobs)} for name, jobs in agents.items()}
+    records.publish(info)
     return info
 
 
@@ -94,6 +97,52 @@ def test_keys_of_polls_shrink_though_time_stands_still_or_goes_back(records):
 def test_the_key_of_a_poll_tells_its_time(records):
     poll = records.new_poll()
     assert utils.long_to_dt(poll.key) == poll.utc_timestamp
+
+
+class Looking(dict):
+    """What a poll found in the queues. Looks at the polls while it is recorded."""
+
+    def __init__(self, found, records):
+        super().__init__(found)
+        self._records = records
+        self.seen = []
+
+    def items(self):
+        for item in super().items():
+            yield item
+            self.seen.append([dict(poll) for poll in self._records.polls])
+
+
+def found(*names):
+    """What a poll found in queues of these names."""
+    return {name: {"main": {"active jobs": [], "new jobs": [], "error": None}} for name in names}
+
+
+def test_a_poll_is_shown_once_it_is_complete(records):
+    first, second = Looking(found("a", "b"), records), Looking(found("a", "b", "c"), records)
+    handing_out = HandingOut(records, None)
+    handing_out.record(Outcome(info=first), is_periodic=True)
+    assert first.seen == [[]] * 2
+    handing_out.record(Outcome(info=second), is_periodic=False)
+    assert second.seen == [[found("a", "b")]] * 3
+    assert list(records.polls) == [found("a", "b", "c")]
+
+
+def test_whoever_goes_through_a_poll_is_not_disturbed_by_claims(records):
+    handing_out = HandingOut(records, None)
+    handing_out.record(Outcome(info=found("a", "b")), is_periodic=True)
+    (poll,) = records.polls
+    names = iter(poll)
+    assert next(names) == "a"
+    handing_out.record(Outcome(info=found("b", "c")), is_periodic=False)
+    assert list(names) == ["b"]
+    (newer,) = records.polls
+    assert (newer.key, newer.utc_timestamp, newer.monotonic) == (
+        poll.key,
+        poll.utc_timestamp,
+        poll.monotonic,
+    )
+    assert handing_out.current is newer
 
 
 @pytest.mark.parametrize(

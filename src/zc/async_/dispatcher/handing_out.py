@@ -37,7 +37,7 @@ class HandingOut:
         if is_periodic or not self._records.polls:
             poll = self._records.new_poll()
         else:
-            poll = self._records.polls[0]
+            poll = self._records.polls[0].copy()
         for queue_name, agents in outcome.info.items():
             known = poll.get(queue_name) or {}
             if agents is None:
@@ -54,6 +54,7 @@ class HandingOut:
                 if not any(info["new jobs"] for info in (poll[queue_name] or {}).values()):
                     # The queue was removed. (With new jobs it stays, for statistics.)
                     del poll[queue_name]
+        self._records.publish(poll)
         self.current = poll
 
     def _start(self, claimed: Claimed) -> None:

@@ -32,6 +32,8 @@ class PollInfo(dict[str, Any]):
     Maps the name of a queue to the names of agents, and these to dicts of 'active jobs' and 'new
     jobs' (lists of `Reported`), 'len', 'size', and 'error' (a Failure or None). None in place of
     the agents: the dispatcher is not active in the queue.
+
+    Once published, only lists of new jobs grow; else a claim replaces the poll by a copy.
     """
 
     def __init__(self, key: int, utc_timestamp: datetime.datetime | None = None) -> None:
@@ -41,6 +43,13 @@ class PollInfo(dict[str, Any]):
         self.utc_timestamp = zc.async_.clock.naive_now() if utc_timestamp is None else utc_timestamp
         #: The time of the poll by `zc.async_.clock.monotonic`.
         self.monotonic = zc.async_.clock.monotonic()
+
+    def copy(self) -> "PollInfo":
+        """The same poll, to add claims to, and to publish."""
+        poll = PollInfo(self.key, self.utc_timestamp)
+        poll.monotonic = self.monotonic
+        poll.update(self)
+        return poll
 
 
 class JobInfo(dict[str, Any]):
@@ -84,13 +93,18 @@ class Records:
     # -- writing
 
     def new_poll(self) -> PollInfo:
-        """Begin a poll."""
+        """A poll at this moment, of which nobody knows until it is complete and published."""
         # Smaller than the last one, even if the clock was set back.
         now = zc.async_.clock.naive_now()
         self._last_key = min(self._last_key - 1, utils.dt_to_long(now))
-        poll = PollInfo(self._last_key, now)
-        self.polls.appendleft(poll)
-        return poll
+        return PollInfo(self._last_key, now)
+
+    def publish(self, poll: PollInfo) -> None:
+        """Show a poll to all threads: a new one, or the newest one with more claims."""
+        if self.polls and self.polls[0].key == poll.key:
+            self.polls[0] = poll
+        else:
+            self.polls.appendleft(poll)
 
     def new_job(self, key: Reported, info: JobInfo) -> None:
         """Add the report about a new job."""

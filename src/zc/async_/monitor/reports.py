@@ -173,8 +173,7 @@ def polls(
 
 
 def _told(info: Any) -> dict[str, Any]:
-    # Copied at once: the reactor's thread adds queues to the newest one.
-    results = {name: values.plain(agents) for name, agents in list(info.items())}
+    results = {name: values.plain(agents) for name, agents in info.items()}
     return {"key": info.key, "time": values.plain(info.utc_timestamp), "results": results}
 
 
