@@ -85,13 +85,13 @@ def test_after_conflicts_in_a_row_fewer_jobs_are_claimed_at_last_one(active, put
         put(work.answer)
         work.hooks.append(lambda: sibling.poll(busy={("", "main"): 7}))
         assert poller.poll().jobs == []
-        most.append(poller.poller.contention.most_jobs(8))
+        most.append(poller.poller.contention.most_jobs("", 8))
     assert most[contention.PATIENCE - 1 :] == [8, 4, 2, 1, 1, 1]
-    assert poller.poller.contention.most_jobs(0) == 0
+    assert poller.poller.contention.most_jobs("", 0) == 0
     # What is left is claimed bit by bit, and a success ends the restraint.
     outcome = poller.poll()
     assert (len(outcome.jobs), outcome.again) == (1, 0)
-    assert poller.poller.contention.most_jobs(8) == 8
+    assert poller.poller.contention.most_jobs("", 8) == 8
     assert len(poller.poll().jobs) == 7
 
 
@@ -102,8 +102,42 @@ def test_after_a_conflict_a_queue_with_nothing_left_is_left_alone(active, put):
         put(work.answer)
         work.hooks.append(sibling.poll)
         assert poller.poll().again is not None
-    assert poller.poller.contention.most_jobs(3) < 3
+    assert poller.poller.contention.most_jobs("", 3) < 3
     assert poller.poll().again is None
+
+
+def test_conflicts_in_one_queue_are_followed_by_longer_waits_though_all_is_well_in_another(
+    active, put, client, monkeypatch
+):
+    monkeypatch.setattr(contention.random, "uniform", lambda _least, most: most)
+    client.root[KEY]["other"] = Queue()
+    client.manager.commit()
+    poller, sibling = active(chooser=choosers.choose_with_hook), active(size=20)
+    waits = []
+    for _conflict in range(8):
+        put(work.answer)
+        work.hooks.append(sibling.poll)
+        outcome = poller.poll()
+        assert "other" in outcome.done
+        waits.append(outcome.again)
+    assert waits == [0.003, 0.006, 0.012, 0.024, 0.048, 0.096, 0.1, 0.1]
+
+
+def test_conflicts_in_one_queue_do_not_restrain_claims_in_another(active, put, client, agents):
+    client.root[KEY]["other"] = Queue()
+    client.manager.commit()
+    poller, sibling = active(chooser=choosers.choose_with_hook), active(size=20)
+    agents(poller)
+    client.root[KEY]["other"].dispatchers[poller.uuid]["main"] = Agent(size=8)
+    client.manager.commit()
+    for number in range(contention.PATIENCE + 5):
+        put(work.answer)
+        for _number in range(8 if number == contention.PATIENCE + 4 else 0):
+            client.root[KEY]["other"].put(work.answer)
+        client.manager.commit()
+        work.hooks.append(sibling.poll)
+        outcome = poller.poll()
+    assert len(outcome.jobs) == 8
 
 
 @pytest.fixture

@@ -153,9 +153,9 @@ def test_conflicts_that_leave_nothing_to_do_are_followed_by_no_polls(
         client.manager.commit()
         set_hook(sibling.work)
         assert dispatcher.poll().again is not None
-    assert dispatcher.poller.contention.most_jobs(8) < 8
+    assert dispatcher.poller.contention.most_jobs("", 8) < 8
     assert dispatcher.poll().again is None
-    assert dispatcher.poller.contention.most_jobs(8) == 8
+    assert dispatcher.poller.contention.most_jobs("", 8) == 8
     before = database.lastTransaction()
     assert dispatcher.poll().again is None
     assert database.lastTransaction() == before

@@ -18,7 +18,7 @@ import zc.async_.relstorage
 import zc.async_.storing
 from zc.async_ import utils
 from zc.async_.dispatcher.concerns import Concerns
-from zc.async_.dispatcher.contention import Contention
+from zc.async_.dispatcher.contention import LONGEST_ACTIVATION_BACKOFF, Contention
 from zc.async_.dispatcher.looks import Looks
 from zc.async_.dispatcher.membership import Membership
 from zc.async_.dispatcher.plans import Outcome, Plan, PollerState
@@ -252,7 +252,7 @@ class Poller:
                 visit.work()
                 if visit.changed:
                     self._commit(visit)
-                self.contention.note_success()
+                self.contention.note_success(name)
                 self._unanswered.settle(visit)
                 self._looks.note(visit)
                 outcome.done.add(name)
@@ -295,7 +295,7 @@ class Poller:
             # A handler may raise this error each time: the other queues must get their turn.
             utils.log.info("dispatcher %s is not active in %r yet: %s", self._uuid, name, error)
             outcome.failed = True
-            outcome.wait_at_most(self.contention.note())
+            outcome.wait_at_most(self.contention.note([name], LONGEST_ACTIVATION_BACKOFF))
             return False
 
     def _state_for(self, name: str) -> PollerState:
@@ -303,7 +303,7 @@ class Poller:
             self._uuid,
             self._membership.holder,
             self._unanswered.of(name),
-            self.contention.most_jobs,
+            functools.partial(self.contention.most_jobs, name),
             self.contention.share,
             self._looks.forlorn(name),
             functools.partial(self._looks.is_news, name),
