@@ -3,7 +3,7 @@
     python zeoserver.py HOST:PORT FILE [FOLDER]
 
 With FOLDER, and Python's options -I and -S, modules come from there and from the standard library
-alone. The first line printed says whether the server could import zc.async.
+alone. The first line is printed when the server answers, and says whether it could import zc.async.
 """
 
 import importlib
@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 
 
 def _end_with_input() -> None:
@@ -18,7 +19,8 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _knows_zc_async() -> bool:
+def knows_zc_async() -> bool:
+    """Whether zc.async can be imported. Imports it."""
     for name in ("zc.async_", "zc.async"):
         try:
             importlib.import_module(name)
@@ -28,9 +30,8 @@ def _knows_zc_async() -> bool:
     return False
 
 
-def main(address: str, file: str, *folders: str) -> None:
-    """Serve a FileStorage until the standard input ends."""
-    sys.path[:0] = folders
+def serve(address: str, file: str, call_when_ready: Callable[[], None]) -> None:
+    """Serve a FileStorage until SIGTERM. For the main thread."""
     import ZEO.runzeo
 
     class Server(ZEO.runzeo.ZEOServer):
@@ -43,14 +44,23 @@ def main(address: str, file: str, *folders: str) -> None:
 
         def loop_forever(self) -> None:
             self.server.acceptor.event_loop.add_signal_handler(signal.SIGTERM, self.handle_sigterm)
+            # Not before: a client that finds nobody tries again after a second or two.
+            call_when_ready()
             super().loop_forever()
 
-    # After ZEO's import, which must not be what makes the other fail.
-    print("knows zc.async" if _knows_zc_async() else "knows no zc.async", flush=True)
-    threading.Thread(target=_end_with_input, daemon=True).start()
     options = ZEO.runzeo.ZEOOptions()
     options.realize(["-a", address, "-f", file])
     Server(options).main()
+
+
+def main(address: str, file: str, *folders: str) -> None:
+    """Serve a FileStorage until the standard input ends."""
+    sys.path[:0] = folders
+    importlib.import_module("ZEO.runzeo")
+    # After ZEO's import, which must not be what makes the other fail.
+    line = "knows zc.async" if knows_zc_async() else "knows no zc.async"
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    serve(address, file, lambda: print(line, flush=True))
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 import pytest
 
-from benchmarks.storages import add_queue, server
+from benchmarks.storages import add_queue
 from benchmarks.workers import wait_until
 from tests.processes import PATIENCE
+from tests.zeoservers import server
 from zc.async_.interfaces import COMPLETED
 
 

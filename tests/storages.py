@@ -8,7 +8,8 @@ from ZEO.ClientStorage import ClientStorage
 from ZODB.FileStorage import FileStorage
 
 from benchmarks.postgres import open_storage
-from benchmarks.storages import PATIENCE, empty_server
+from benchmarks.storages import PATIENCE
+from tests.zeoservers import empty_server
 
 #: FileStorage is among the quick tests; the others take some seconds each.
 KINDS = [

@@ -15,9 +15,9 @@ from ZODB.Connection import TransactionMetaData
 from ZODB.utils import load_current, oid_repr
 
 import zc.async_.testing
-from benchmarks.storages import server
 from tests.processes import Entry
 from tests.references import wrong_references
+from tests.zeoservers import server
 from zc.async_.job import Job
 
 JOB = "zc.async_.job.Job"

@@ -11,9 +11,10 @@ import zope.component
 
 import zc.async_.configure
 import zc.async_.dispatcher
-from benchmarks.storages import add_queue, file_database, server
+from benchmarks.storages import add_queue, file_database
 from tests.clients import overview
 from tests.dispatcher import work
+from tests.zeoservers import server
 from zc.async_.agent import Agent
 from zc.async_.interfaces import KEY, NEW, PENDING, IDispatcherActivated, IQueue
 from zc.async_.interfaces import TimeoutError as BeginByPassedError

@@ -12,11 +12,11 @@ import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.subscribers
 from benchmarks import postgres
-from benchmarks.storages import server
 from benchmarks.workers import wait_until
 from tests.dispatcher import work
 from tests.dispatcher.conftest import PATIENCE
 from tests.races.parties import Client, make_queue
+from tests.zeoservers import server
 from zc.async_.testing import get_poll, wait_for_start
 
 SAID = "was closed, so it ends"

@@ -8,9 +8,9 @@ import pytest
 import transaction
 
 import zc.async_
-from benchmarks.storages import server
 from tests.dispatcher import work
 from tests.races.parties import make_queue
+from tests.zeoservers import server
 from zc.async_.interfaces import COMPLETED, KEY
 from zc.async_.job import Job, RetryCommonForever
 from zc.async_.running.participants import TwoConnectionsError

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 
 from benchmarks import storages
 from benchmarks.workers import wait_until
+from tests import zeoservers
 from tests.races import parties
 from tests.races.parties import call_hook, done, set_hook
 from tests.torture.proxy import Proxy
@@ -81,7 +82,7 @@ class _Postgres:
 def server(request, tmp_path):
     """A server with an empty queue."""
     if request.param == "ZEO":
-        with storages.server(tmp_path) as running, running.database() as direct:
+        with zeoservers.server(tmp_path) as running, running.database() as direct:
             yield _Zeo(running, direct)
         return
     zodb = request.getfixturevalue("zodb")

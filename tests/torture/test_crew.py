@@ -5,11 +5,11 @@ import signal
 
 import pytest
 
-from benchmarks.storages import server
 from benchmarks.workers import wait_until
 from tests.torture import breaking, explaining, run
 from tests.torture.crew import PROCESSES, Crew
 from tests.torture.processes import PATIENCE
+from tests.zeoservers import server
 
 pytestmark = pytest.mark.slow
 

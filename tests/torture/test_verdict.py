@@ -14,7 +14,6 @@ from ZODB.utils import z64
 import zc.async_.configure
 import zc.async_.testing
 import zc.twist
-from benchmarks.storages import server
 from benchmarks.workers import wait_until
 from tests.processes import write_line
 from tests.torture import kinds, places, report, run, verdict, work
@@ -22,6 +21,7 @@ from tests.torture.faults import Fault
 from tests.torture.processes import PATIENCE
 from tests.torture.proxy import Proxy
 from tests.torture.watching import Watcher
+from tests.zeoservers import server
 from zc.async_.interfaces import ACTIVE, COMPLETED, PENDING
 from zc.async_.job import Job
 from zc.async_.job.proxies import CallbackProxy

@@ -8,7 +8,7 @@ import ZEO.Exceptions
 from ZEO.ClientStorage import ClientStorage
 from ZODB.FileStorage import FileStorage
 
-from benchmarks.storages import server
+from tests.zeoservers import server
 from zc.async_.worker import SettingsError, databases
 from zc.async_.worker.databases import is_out_of_reach
 

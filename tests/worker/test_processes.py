@@ -13,11 +13,12 @@ import ZODB
 
 from benchmarks import storages
 from benchmarks.children import child, said
-from benchmarks.storages import SERVER, server
+from benchmarks.storages import SERVER
 from tests.processes import Entry, lines
 from tests.races.parties import Client
 from tests.worker import supervisors
 from tests.worker.supervisors import is_alive
+from tests.zeoservers import server
 from zc.async_.interfaces import ACTIVE, COMPLETED, KEY, PENDING
 from zc.async_.job import Job, RetryCommonForever
 

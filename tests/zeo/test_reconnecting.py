@@ -11,10 +11,11 @@ import time
 
 import pytest
 
-from benchmarks.storages import Server, server
+from benchmarks.storages import Server
 from tests.processes import Entry, lines, queue_of, write_line
 from tests.zeo.network import RoughProxy
 from tests.zeo.worker import worker
+from tests.zeoservers import server
 from zc.async_.job import Job
 
 ROUNDS = int(os.environ.get("ZC_ASYNC_TEST_ROUNDS", "3"))

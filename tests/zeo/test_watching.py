@@ -23,10 +23,10 @@ from ZODB.utils import z64
 import zc.async_.dispatcher
 import zc.async_.subscribers
 import zc.async_.zeo
-from benchmarks.storages import server
 from tests.processes import queue_of
 from tests.zeo.network import RoughProxy
 from tests.zeo.test_transports import FAULTY
+from tests.zeoservers import server
 from zc.async_.interfaces import DatabaseOpened
 from zc.async_.testing.reactor import Reactor
 from zc.async_.zeo import transports, watching

@@ -17,8 +17,8 @@ from ZODB.POSException import StateLoadError
 from ZODB.utils import p64, u64
 
 import zc.async_
-from benchmarks.storages import server
 from tests.unit import calls
+from tests.zeoservers import server
 from zc.async_.interfaces import AsyncError, BadJobIdError, JobNotFoundError
 from zc.async_.job import Job, ids
 
