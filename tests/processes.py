@@ -33,7 +33,7 @@ from zc.async_.dispatcher import reactors
 from zc.async_.interfaces import KEY, DatabaseOpened
 
 #: Real seconds that processes are given for what they were asked to do.
-PATIENCE = 90
+PATIENCE = 300
 
 #: How many coroutines a process may have.
 COROUTINE_SIZE = 2500

@@ -201,7 +201,17 @@ def test_a_job_that_is_called_by_hand_waits_for_what_a_reactor_in_another_thread
     assert job() == result
 
 
-@pytest.mark.parametrize("trials", [50, pytest.param(500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("db", "trials"),
+    [
+        ("FileStorage", 50),
+        pytest.param("FileStorage", 500, marks=pytest.mark.slow),
+        pytest.param("ZEO", 500, marks=pytest.mark.slow),
+        pytest.param("RelStorage", 100, marks=pytest.mark.slow),
+        pytest.param("RelStorage with history", 100, marks=pytest.mark.slow),
+    ],
+    indirect=["db"],
+)
 def test_a_job_that_puts_another_commits_and_returns_it_runs_once(start, put, trials):
     start()
     for _trial in range(trials):

@@ -20,7 +20,7 @@ from zc.async_.job import Job
 JOBS = 250
 
 #: Seconds that a client waits for its server.
-PATIENCE = 90
+PATIENCE = 300
 
 
 @pytest.fixture

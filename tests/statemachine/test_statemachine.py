@@ -29,7 +29,7 @@ COMMON = settings(
     suppress_health_check=list(HealthCheck),
 )
 QUICK = settings(COMMON, max_examples=10, stateful_step_count=30)
-LONG = settings(COMMON, max_examples=75, stateful_step_count=50)
+LONG = settings(COMMON, max_examples=50, stateful_step_count=50)
 
 
 def has(*statuses):

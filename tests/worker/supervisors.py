@@ -16,7 +16,7 @@ from benchmarks.children import ROOT
 from tests.processes import write_line
 
 #: Real seconds that a process is given for what it was asked to do.
-PATIENCE = 90
+PATIENCE = 300
 
 
 class Supervisor:

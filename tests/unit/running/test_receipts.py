@@ -239,6 +239,8 @@ def test_a_process_without_the_other_database_says_so(client, clock, receipts, c
     assert "has no database 'elsewhere'" in caplog.text
 
 
+# How they are stored says nothing about how many there may be.
+@pytest.mark.parametrize("databases", ["FileStorage"], indirect=True)
 def test_the_last_of_many_callbacks_in_a_row_may_be_the_one_without_effect(client, receipts):
     job = Job(calls.nothing)
     last = calls.add_chain(job, 1500)
