@@ -251,15 +251,19 @@ def test_a_second_process_of_one_identity_says_so_and_claims_nothing(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "bare",
+    ("bare", "identity_file"),
     [
-        pytest.param(False, id="knows the project"),
-        pytest.param(True, id="lacks the project"),
+        pytest.param(False, "id.txt", id="knows the project"),
+        pytest.param(False, "missing/id.txt", id="can have no identity"),
+        pytest.param(True, "id.txt", id="lacks the project"),
     ],
 )
-def test_putters_meet_no_conflict_whatever_the_server_can_import(tmp_path, base, bare):
+def test_putters_meet_no_conflict_whatever_the_server_can_import(
+    tmp_path, base, monkeypatch, bare, identity_file
+):
     """Nothing that they write is written by others, or else its class is one of BTrees'."""
     count, each = 4, 20
+    monkeypatch.setenv("ZC_ASYNC_UUID", str(tmp_path / identity_file))
     with (
         server(tmp_path, bare=bare) as shared,
         worker(shared, tmp_path, "one"),
@@ -279,6 +283,8 @@ def test_putters_meet_no_conflict_whatever_the_server_can_import(tmp_path, base,
         assert errors == []
         with contextlib.closing(Client(database)) as client:
             wait_until(lambda: completed(client) == count * each, PATIENCE)
+        assert "UUIDFileError" not in (tmp_path / "zeo.log").read_text()
+        assert not (tmp_path / identity_file).exists()
 
 
 def put(database, count, together, errors):

@@ -62,7 +62,7 @@ def run(code, cwd, **environment):
 PRINT_UUID = "import zc.async_.process.instanceuuid as i; print(i.UUID, i.UUID_PATH)"
 
 
-def test_importing_makes_the_file_in_the_working_directory(folder):
+def test_whoever_asks_makes_the_file_in_the_working_directory(folder):
     status, out, err = run(PRINT_UUID, folder)
     assert (status, err) == (0, "")
     value, path = out.split()
@@ -77,13 +77,59 @@ def test_importing_makes_the_file_in_the_working_directory(folder):
     assert os.listdir(folder) == ["uuid.txt"]
 
 
-def test_importing_makes_the_file_that_the_environment_names(folder):
+def test_whoever_asks_makes_the_file_that_the_environment_names(folder):
     (folder / "elsewhere").mkdir()
     status, out, _ = run(PRINT_UUID, folder, ZC_ASYNC_UUID="elsewhere/id.txt")
     assert status == 0
     file = folder / "elsewhere" / "id.txt"
     assert out.split() == [file.read_text().splitlines()[0], str(file)]
     assert os.listdir(folder) == ["elsewhere"]
+
+
+#: What may be imported where somebody only loads objects, or merges changes of them.
+IMPORT_ALL = """
+    import zc.async_.agent, zc.async_.dispatcher, zc.async_.job, zc.async_.queue
+    import zc.async_.ftesting, zc.async_.subscribers, zc.async_.z3
+    from zc.async_.process import instanceuuid
+"""
+
+
+def test_whoever_does_not_ask_needs_no_file_and_makes_none(folder):
+    nowhere = str(folder / "missing" / "id.txt")
+    assert run(IMPORT_ALL, folder, ZC_ASYNC_UUID=nowhere) == (0, "", "")
+    assert run(IMPORT_ALL, folder) == (0, "", "")
+    assert os.listdir(folder) == []
+    status, _, err = run(IMPORT_ALL + "    instanceuuid.UUID", folder, ZC_ASYNC_UUID=nowhere)
+    assert status == 1
+    assert f"UUIDFileError: zc.async UUID file {nowhere!r} does not exist and cannot be made" in err
+
+
+def test_the_historic_name_makes_the_file_when_it_is_imported(folder):
+    for name in ("zc.async.instanceuuid", "zc.async_.instanceuuid"):
+        code = f"import importlib; print(importlib.import_module({name!r}).__dict__['UUID'])"
+        status, out, err = run(code, folder)
+        assert (status, err) == (0, "")
+        assert out.strip() == (folder / "uuid.txt").read_text().splitlines()[0]
+        (folder / "uuid.txt").unlink()
+
+
+def test_the_path_is_that_of_the_import_though_the_process_goes_elsewhere(folder):
+    (folder / "elsewhere").mkdir()
+    code = """
+        import os
+        from zc.async_.process import instanceuuid
+        os.chdir("elsewhere")
+        os.environ["ZC_ASYNC_UUID"] = "other.txt"
+        print(instanceuuid.UUID)
+    """
+    status, out, err = run(code, folder)
+    assert (status, err) == (0, "")
+    assert out.strip() == (folder / "uuid.txt").read_text().splitlines()[0]
+
+
+def test_the_module_has_no_other_names(module):
+    with pytest.raises(AttributeError, match="no attribute 'UUIDS'"):
+        _ = module.UUIDS
 
 
 def test_an_empty_environment_variable_counts_as_none(folder):

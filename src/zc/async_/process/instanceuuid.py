@@ -1,13 +1,15 @@
 """The identity of this software instance, kept in a file.
 
-Every queue knows a dispatcher by this UUID, so it has to outlive the process. Importing this module
-reads the file, or makes it. See `getUUID`.
+Every queue knows a dispatcher by this UUID, so it has to outlive the process. The file is read, or
+made, when somebody asks for `UUID`, and not before: processes import this package that have no
+identity and may write nowhere, such as a ZEO server that merges changes. See `getUUID`.
 """
 
 import contextlib
 import os
 import tempfile
 import uuid
+from typing import Any
 
 import zope.interface
 
@@ -73,7 +75,10 @@ def getUUID() -> uuid.UUID:
     Raises:
         UUIDFileError: the file cannot be read, made or parsed; the message says what to do.
     """
-    path = uuid_path()
+    return _get(uuid_path())
+
+
+def _get(path: str) -> uuid.UUID:
     try:
         return _read(path)
     except FileNotFoundError:
@@ -180,4 +185,13 @@ def _link(temporary: str, path: str, content: bytes) -> None:
 UUID_PATH = uuid_path()
 
 #: The identity of this instance.
-UUID = getUUID()
+UUID: uuid.UUID
+
+
+def __getattr__(name: str) -> Any:
+    """Get `UUID`, the first time. Raises UUIDFileError."""
+    if name != "UUID":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Threads that come at once find the same.
+    value = globals()[name] = _get(UUID_PATH)
+    return value
