@@ -2,11 +2,13 @@
 
 import concurrent.futures
 import sqlite3
+from typing import ClassVar
 
 import pytest
 import ZEO.Exceptions
 from ZEO.ClientStorage import ClientStorage
 from ZODB.FileStorage import FileStorage
+from ZODB.MappingStorage import MappingStorage
 
 from tests.zeoservers import server
 from zc.async_.worker import SettingsError, databases
@@ -132,6 +134,33 @@ class Losing(ClientStorage):
             written.set_exception(error)
         else:
             written.set_result(None)
+
+
+class Refusing(MappingStorage):
+    """A storage that is out of reach when a database looks for its root, the first two times."""
+
+    errors: ClassVar = []
+
+    def loadBefore(self, oid, tid):
+        if self.errors:
+            raise self.errors.pop()
+        return super().loadBefore(oid, tid)
+
+
+@pytest.mark.parametrize("name", ["unnamed", "jobs"])
+def test_a_database_that_is_out_of_reach_when_it_looks_for_its_root_is_tried_again(
+    monkeypatch, name
+):
+    monkeypatch.setattr(databases, "PAUSES", (0.01, 0, 0.01))
+    monkeypatch.setattr(Refusing, "errors", [ZEO.Exceptions.ClientDisconnected("lost")] * 2)
+    options = {} if name == "unnamed" else {"database_name": name}
+    monkeypatch.setattr(databases, "_resolve", lambda uri: (Refusing, options))
+    told = []
+    database = databases.open_all(("zeo://host",), told.append)
+    assert (database.database_name, database.databases) == (name, {name: database})
+    assert Refusing.errors == []
+    assert len(told) == 2
+    database.close()
 
 
 def test_a_connection_that_is_lost_while_the_database_is_opened_is_made_anew(tmp_path, monkeypatch):

@@ -65,7 +65,7 @@ def _open(uri: str, databases: dict[str, Any], waiting: Callable[[str], None]) -
     while True:
         try:
             with _telling(lambda: waiting(f"for the database {shown(uri)}")):
-                return _try(factory, {**options, "databases": databases})
+                return _try(factory, {**options, "database_name": name, "databases": databases})
         except SettingsError:
             raise
         except utils.TRANSIENT_ERRORS + utils.DISCONNECTED_ERRORS as error:
@@ -120,6 +120,8 @@ def _try(factory: Callable[[], Any], options: dict[str, Any]) -> Any:
     try:
         return ZODB.DB(storage, **options)
     except BaseException:
+        # It enters the group first, and then looks for its root: the next attempt needs the name.
+        options["databases"].pop(options["database_name"], None)
         with contextlib.suppress(Exception):
             storage.close()
         raise
