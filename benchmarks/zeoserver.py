@@ -19,8 +19,7 @@ def _end_with_input() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def knows_zc_async() -> bool:
-    """Whether zc.async can be imported. Imports it."""
+def _knows_zc_async() -> bool:
     for name in ("zc.async_", "zc.async"):
         try:
             importlib.import_module(name)
@@ -58,7 +57,7 @@ def main(address: str, file: str, *folders: str) -> None:
     sys.path[:0] = folders
     importlib.import_module("ZEO.runzeo")
     # After ZEO's import, which must not be what makes the other fail.
-    line = "knows zc.async" if knows_zc_async() else "knows no zc.async"
+    line = "knows zc.async" if _knows_zc_async() else "knows no zc.async"
     threading.Thread(target=_end_with_input, daemon=True).start()
     serve(address, file, lambda: print(line, flush=True))
 
