@@ -1,6 +1,7 @@
 """The installers of queues, dispatchers and agents."""
 
 import logging
+import pickle
 import signal
 import sys
 import threading
@@ -20,6 +21,7 @@ from ZODB.FileStorage import FileStorage
 
 import zc.async_.configure
 import zc.async_.dispatcher
+import zc.async_.stopping
 import zc.async_.subscribers
 import zc.async_.testing
 from zc.async_.dispatcher import reactors
@@ -280,6 +282,23 @@ class Agents(dict):
     queue = None
 
 
+@pytest.mark.parametrize(
+    "installer",
+    [
+        QueueInstaller(("reports",)),
+        ThreadedDispatcherInstaller(7),
+        TwistedDispatcherInstaller(7),
+        AgentInstaller("reports", choose),
+    ],
+    ids=lambda installer: type(installer).__name__,
+)
+def test_a_database_can_keep_installers_by_their_public_names(installer):
+    stored = pickle.dumps(installer)
+    assert b"zc.async_.subscribers" in stored
+    assert b"zc.async_.installing" not in stored
+    assert vars(pickle.loads(stored)) == vars(installer)
+
+
 def test_an_agent_is_installed():
     event = Event("")
     zc.async_.subscribers.agent_installer(event)
@@ -459,7 +478,7 @@ def test_two_that_stop_the_same_reactor_do_not_meet(db, started):
 def test_at_exit_a_dispatcher_is_stopped_if_it_is_still_there(db, started):
     zc.async_.subscribers.threaded_dispatcher_installer(DatabaseOpened(db))
     dispatcher = started()
-    at_exit = zc.async_.subscribers._exit_handlers[dispatcher]
+    at_exit = zc.async_.stopping.threads._exit_handlers[dispatcher]
     at_exit()
     assert not dispatcher.thread.is_alive()
     gone = weakref.ref(at_exit)
@@ -474,7 +493,7 @@ def test_an_exit_handler_keeps_no_dispatcher_that_is_gone():
     class Gone:
         pass
 
-    zc.async_.subscribers._StopAtExit(Gone())()
+    zc.async_.stopping.threads._StopAtExit(Gone())()
 
 
 def test_a_dispatcher_on_twisted_s_reactor_waits_for_it(db, monkeypatch):

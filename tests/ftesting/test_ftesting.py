@@ -18,6 +18,7 @@ from ZODB.FileStorage import FileStorage
 import zc.async_.configure
 import zc.async_.dispatcher
 import zc.async_.ftesting
+import zc.async_.stopping
 import zc.async_.subscribers
 import zc.async_.testing
 from tests.testing import work
@@ -191,7 +192,7 @@ class Counts:
         self.threads = set(threading.enumerate())
         self.descriptors = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
         # `atexit._ncallbacks` counts those, too, that were unregistered.
-        at_exit = zc.async_.subscribers._StopAtExit
+        at_exit = zc.async_.stopping.threads._StopAtExit
         self.exit_handlers = sum(type(known) is at_exit for known in gc.get_objects())
         self.signals = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
         self.loggers = len(logging.getLogger("zc.async").handlers)

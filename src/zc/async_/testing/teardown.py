@@ -4,9 +4,8 @@ import math
 import time
 from typing import Any
 
-import zc.async_.subscribers
 from zc.async_.dispatcher import join_workers
-from zc.async_.stopping import NotStoppedError
+from zc.async_.stopping import NotStoppedError, signals, threads
 from zc.async_.testing.reactor import Reactor
 from zc.twist.reactors import close_wakers
 
@@ -33,12 +32,12 @@ def tear_down_dispatcher(dispatcher: Any) -> None:
     cause is gone.
     """
     problems = _stop_reactor(dispatcher)
-    zc.async_.subscribers.restore_signal_handlers(dispatcher)
+    signals.restore_signal_handlers(dispatcher)
     if not problems:
         dispatcher.abandon()
         problems = join_workers(dispatcher, PATIENCE_WITH_JOBS)
     if not problems:
-        zc.async_.subscribers.forget_exit_handler(dispatcher)
+        threads.forget_exit_handler(dispatcher)
         close_wakers(dispatcher.reactor)
     if problems:
         raise TearDownDispatcherError(problems)
@@ -48,7 +47,7 @@ def _stop_reactor(dispatcher: Any) -> list[str]:
     if isinstance(dispatcher.reactor, Reactor):
         alive = _stop_virtual(dispatcher.reactor, dispatcher.shutdown_grace_period)
     else:
-        zc.async_.subscribers.stop(dispatcher, PATIENCE)
+        threads.stop(dispatcher, PATIENCE)
         alive = dispatcher.thread is not None and dispatcher.thread.is_alive()
     return [f"Dispatcher ({dispatcher.UUID}, {dispatcher.thread}) failed to stop."] if alive else []
 

@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import blockingCallFromThread
 from twisted.python.threadable import isInIOThread
 
-import zc.async_.subscribers
 from zc.async_.dispatcher import is_own_thread, join_workers
 from zc.async_.interfaces import AsyncError
 from zc.async_.process import registry
+from zc.async_.stopping import signals, threads
 from zc.twist.reactors import close_wakers
 
 
@@ -51,11 +51,11 @@ def _stop(dispatcher: Any, seconds: float) -> Deferred | None:
     if dispatcher.thread is None:
         return _stop_on_installed_reactor(dispatcher, seconds)
     end = time.monotonic() + dispatcher.shutdown_grace_period + seconds
-    zc.async_.subscribers.stop(dispatcher, seconds)
+    threads.stop(dispatcher, seconds)
     if dispatcher.thread.is_alive():
         raise NotStoppedError([f"Dispatcher {dispatcher.UUID} failed to stop."])
-    zc.async_.subscribers.restore_signal_handlers(dispatcher)
-    zc.async_.subscribers.forget_exit_handler(dispatcher)
+    signals.restore_signal_handlers(dispatcher)
+    threads.forget_exit_handler(dispatcher)
     # It may have crashed, or its database may have been closed.
     dispatcher.abandon()
     _join(dispatcher, end - time.monotonic())
