@@ -26,7 +26,7 @@ from benchmarks.children import wait_for_end_of_input
 from benchmarks.storages import add_queue
 from benchmarks.workers import wait_until
 from tests.processes import lines, write_line
-from tests.torture import breaking, explaining, places, report, verdict, work
+from tests.torture import breaking, explaining, logs, places, report, verdict, work
 from tests.torture.faults import Fault
 from tests.torture.processes import PATIENCE, POLL_INTERVAL, FileProcess, Settings, configure
 from tests.torture.putting import NUMBERS, Putter, prepare
@@ -133,7 +133,7 @@ class LoneTorture:
         for words in lines(self._folder / "over quota"):
             self._faults.append(("limited", Fault("over quota", " ".join(words))))
         self._faults += [("", Fault("broken", text)) for text in self._breaker.problems]
-        errors = explaining.logged(self._folder)
+        errors = logs.logged(self._folder)
         unexplained = explaining.unexplained(errors, self._breaker.outages)
         self._faults += [("", fault) for fault in unexplained]
         self._faults += [("", fault) for fault in verdict.judge_storage(storage, 0)]

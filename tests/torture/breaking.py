@@ -17,7 +17,8 @@ SERVER, CLIENTS = "server", "clients"
 #: What nobody did: the machine stood still. See `tests.torture.stalls`.
 STALL = "stall"
 
-#: Nor this: a worker was started for the first time. It is busy with imports while its jobs begin.
+#: Nor this: a worker was started, for the first time or by a supervisor. It is busy with imports
+#: while its jobs begin.
 START = "start"
 
 #: What can be done to somebody: shortest and longest duration (seconds), and weight.

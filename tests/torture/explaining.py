@@ -5,7 +5,6 @@ import datetime
 import re
 import traceback
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from tests.torture.breaking import (
@@ -317,59 +316,3 @@ def met(whose: str, error: BaseException, when: float) -> Met:
     lines = "".join(traceback.format_exception(error)).rstrip()
     target = CLIENTS if whose == "putter" else SERVER
     return Met(whose, "", type(error).__name__, str(error), when, lines, target)
-
-
-# -- the logs of workers
-
-_HEAD = re.compile(
-    r"^(?P<when>[\d-]+ [\d:]+),(?P<milliseconds>\d+) (?P<level>[A-Z]+) "
-    # Those of a supervisor and its workers say first who it is.
-    r"(?:\S+\[\d+\] (?P<named>\S+): |(?P<logger>\S+) )(?P<rest>.*)"
-)
-#: Names of the threads that log: they come before the message, and may have spaces.
-_THREAD = re.compile(
-    r"^(zc\.async dispatcher \S+|zc\.async \S+|\('[\d.]+', \d+\) zeo client networking thread"
-    r"|MainThread|Thread-\d+( \(\w+\))?|Dummy-\d+) "
-)
-#: What psycopg2 prints by itself, behind whatever was logged last, if the server ends in the middle
-#: of its answer.
-_PRINTED = re.compile(
-    r"^psycopg2\.errors\.\w+: [^\n]*\n+The above exception was the direct cause[^\n]*\n+"
-    r"SystemError: <function decode at [^\n]*> returned a result with an exception set\n?",
-    re.MULTILINE,
-)
-#: The last line of a traceback.
-_ERROR = re.compile(r"^(?P<error>[A-Za-z_][\w.]*)(: (?P<text>.*))?$")
-
-
-def logged(folder: Path) -> Iterator[Met]:
-    """What workers logged as ERROR or CRITICAL."""
-    for log in sorted(folder.glob("worker*.log")):
-        head: re.Match[str] | None = None
-        tail: list[str] = []
-        for line in [*log.read_text(errors="replace").splitlines(), None]:
-            found = None if line is None else _HEAD.match(line)
-            if line is None or found:
-                if head is not None and head["level"] in ("ERROR", "CRITICAL"):
-                    yield _logged(head, tail)._replace(target=log.name.split(".")[0])
-                head, tail = found, []
-            else:
-                tail.append(line)
-
-
-def _logged(head: re.Match[str], tail: list[str]) -> Met:
-    when = datetime.datetime.strptime(head["when"], "%Y-%m-%d %H:%M:%S").astimezone()
-    seconds = when.timestamp() + int(head["milliseconds"]) / 1000
-    tail = _PRINTED.sub("", "\n".join(tail)).splitlines()
-    whose = head["named"] or head["logger"]
-    message = head["rest"] if head["named"] else _THREAD.sub("", head["rest"])
-    errors = [found for line in tail if (found := _ERROR.match(line))] if _is_error(tail) else []
-    if not errors:
-        return Met(whose, message, "", "", seconds)
-    error, text = errors[-1]["error"], errors[-1]["text"] or ""
-    return Met(whose, message, error, text, seconds, "\n".join(tail))
-
-
-def _is_error(tail: list[str]) -> bool:
-    # asyncio tells of a future that nobody asked without a traceback if it has none.
-    return any(line.startswith(("Traceback", "*---", "future: ")) for line in tail)

@@ -18,7 +18,7 @@ import zc.async_.zeo
 from benchmarks.storages import add_queue
 from benchmarks.workers import wait_until
 from tests.processes import queue_of
-from tests.torture import breaking, crew, explaining, places, report, verdict
+from tests.torture import breaking, crew, explaining, logs, places, report, verdict
 from tests.torture.crew import Crew
 from tests.torture.faults import Fault
 from tests.torture.postgres import PostgresServer
@@ -267,10 +267,11 @@ class Torture:
         self._faults += verdict.judge(connection, self._effects, acknowledged)
         self._faults += [("limited", fault) for fault in self._watcher.faults]
         self._faults += [("", Fault("broken", text)) for text in self._breaker.problems]
-        errors = [*self._watcher.met, *explaining.logged(self._folder)]
+        errors = [*self._watcher.met, *logs.logged(self._folder)]
         for putter in self._putters:
             errors += putter.met
-        unexplained = explaining.unexplained(errors, self._breaker.outages)
+        outages = [*self._breaker.outages, *logs.starts(self._folder, CREW)]
+        unexplained = explaining.unexplained(errors, outages)
         self._faults += [("", fault) for fault in unexplained]
         if not self._watcher.looks:
             self._faults.append(("", Fault("broken", "nobody could look at the quotas")))

@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from benchmarks.workers import wait_until
-from tests.torture import breaking, explaining, run
+from tests.torture import breaking, explaining, logs, run
 from tests.torture.crew import PROCESSES, Crew
 from tests.torture.processes import PATIENCE
 from tests.zeoservers import server
@@ -37,7 +37,7 @@ def test_one_is_killed_and_started_again(crew, tmp_path):
     wait_until(lambda: len(set(crew._pids()) - set(before)) == 1, PATIENCE)
     crew.end()
     # That is in order, at that time alone.
-    (met,) = explaining.logged(tmp_path)
+    (met,) = logs.logged(tmp_path)
     assert met.target == run.CREW
     killed = breaking.Outage("kill one", run.CREW, met.when, met.when)
     assert list(explaining.unexplained([met], [killed])) == []
@@ -58,7 +58,11 @@ def test_a_reload_replaces_all(crew):
     wait_until(lambda: "all workers are up" in logged(crew)[0], PATIENCE)
     crew.reload()
     wait_until(lambda: len(set(crew._pids()) - before) == PROCESSES, PATIENCE)
+    # Each worker that was started can be busy with that, while others take it for dead.
+    wait_until(lambda: len(list(logs.starts(crew._folder, run.CREW))) == 2 * PROCESSES, PATIENCE)
     crew.end()
+    starts = list(logs.starts(crew._folder, run.CREW))
+    assert all(one.began < one.ended for one in starts)
 
 
 def test_one_is_suspended_for_a_while(crew):

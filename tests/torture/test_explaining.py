@@ -3,7 +3,7 @@
 import pytest
 from ZODB.POSException import ConflictError
 
-from tests.torture import breaking, explaining, stalls
+from tests.torture import breaking, explaining, logs, stalls
 from tests.torture.stalls import StallWatch
 
 
@@ -33,7 +33,7 @@ def test_what_nothing_explains_is_told_with_its_traceback(tmp_path):
         "2026-01-01 00:00:00,500 ERROR asyncio MainThread Exception in callback\n"
         'Traceback (most recent call last):\n  File "x.py", line 1, in fail\nTypeError: no\n'
     )
-    (fault,) = explaining.unexplained(explaining.logged(tmp_path), [])
+    (fault,) = explaining.unexplained(logs.logged(tmp_path), [])
     assert "line 1, in fail\n" in fault.text
 
 
@@ -110,7 +110,7 @@ def test_what_a_worker_logged_as_an_error_is_read_with_its_exception(tmp_path):
         "failed; it is tried again\nTraceback (most recent call last):\n  File\n"
         "AttributeError: no such thing\n2026-01-01 00:00:01,000 INFO zc.async.events MainThread x\n"
     )
-    (met,) = explaining.logged(tmp_path)
+    (met,) = logs.logged(tmp_path)
     assert met.message == "poll of queue '' failed; it is tried again"
     assert (met.error, met.text) == ("AttributeError", "no such thing")
     assert len(list(explaining.unexplained([met], [disk_full(0, met.when)]))) == 1
@@ -136,6 +136,24 @@ def test_the_first_start_of_a_worker_explains_for_some_time_that_it_is_silent():
     assert len(list(explaining.unexplained([met_by("worker-1", dead)], [of_another]))) == 1
 
 
+def test_starts_of_supervised_workers_are_read_from_the_log_of_their_supervisor(tmp_path):
+    (tmp_path / "workers.1.log").write_text(
+        "2026-11-27 22:00:00,000 INFO supervisor[7] zc.async.worker: worker 1 is process 77\n"
+        "2026-11-27 22:00:00,500 INFO supervisor[7] zc.async.worker: worker 2 is process 78\n"
+        "2026-11-27 22:00:08,250 INFO supervisor[7] zc.async.worker: worker 2 is up\n"
+        "2026-11-27 22:00:09,000 ERROR worker-2[78] zc.async.events: dispatcher 5 was taken for "
+        "dead, and is not: its process was paused\n"
+        "2026-11-27 22:00:10,000 INFO supervisor[7] zc.async.worker: worker 2 is up\n"
+    )
+    (start,) = logs.starts(tmp_path, "workers")
+    assert (start.kind, start.target) == (breaking.START, "workers")
+    assert start.ended - start.began == 7.75
+    errors = list(logs.logged(tmp_path))
+    assert len(errors) == 1
+    assert list(explaining.unexplained(errors, [start])) == []
+    assert len(list(explaining.unexplained(errors, []))) == 1
+
+
 def test_stalls_are_looked_for_until_nobody_wants_it_any_more(tmp_path):
     watch = StallWatch(tmp_path, [])
     watch.start()
@@ -150,7 +168,7 @@ def test_a_future_that_nobody_asked_is_explained_by_a_lost_connection(tmp_path):
         "future: <ZEO.asyncio.futures.Future object at 0x7f500a603a10>\n"
         "ZEO.Exceptions.ClientDisconnected: Connection lost\n"
     )
-    (met,) = explaining.logged(tmp_path)
+    (met,) = logs.logged(tmp_path)
     cut = explaining.Outage("cut", "worker-1", met.when - 1, met.when - 1)
     assert list(explaining.unexplained([met], [cut])) == []
     assert len(list(explaining.unexplained([met], []))) == 1
@@ -165,7 +183,7 @@ def test_what_psycopg2_prints_is_no_part_of_what_was_logged(tmp_path):
         "The above exception was the direct cause of the following exception:\n\n"
         "SystemError: <function decode at 0x7f58> returned a result with an exception set\n"
     )
-    (met,) = explaining.logged(tmp_path)
+    (met,) = logs.logged(tmp_path)
     assert met.error == "zc.async_.relstorage.driver.LostError"
     assert "SystemError" not in met.traceback
 
@@ -175,6 +193,6 @@ def test_what_a_supervised_worker_logs_is_read_too(tmp_path):
         "2026-11-27 22:00:05,195 ERROR worker-1[77] zc.async.events: dispatcher 5 is dead; its "
         "jobs are handed back\n"
     )
-    (met,) = explaining.logged(tmp_path)
+    (met,) = logs.logged(tmp_path)
     assert (met.target, met.whose) == ("workers", "zc.async.events")
     assert met.message == "dispatcher 5 is dead; its jobs are handed back"
