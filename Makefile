@@ -16,8 +16,9 @@ ZOPE_VENV := $(VENV:%/=%)-zope
 ZOPE_STAMP := $(ZOPE_VENV)/.installed
 PYTHON ?=
 ARGS ?=
-# How many processes share the tests, which wait for half of their time; "0" for none but this one.
-JOBS ?= 4
+# How many processes share the tests; "0" for none but this one. Some tests wait, so on two cores a
+# third process does more; each one needs some seconds to collect the tests.
+JOBS ?= 3
 SECONDS ?= 120
 
 # Prints the first interpreter that really runs, is new enough and can make a virtual environment. Every match on PATH
@@ -91,8 +92,8 @@ MEASURED := $(addprefix tests/,demo ftesting relstorage worker zeo)
 test-all: export ZC_ASYNC_TEST_ZOPE := $(abspath $(ZOPE_VENV))/bin/python
 test-all: $(STAMP) $(ZOPE_STAMP) ## every test; measures the coverage
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist worksteal --cov --cov-report= --cov-fail-under=0
-	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal $(MEASURED) --cov --cov-append --cov-report=term
-	$(BIN)/python -m pytest -m slow -n 3 --dist worksteal $(addprefix --ignore=,$(MEASURED))
+	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist worksteal $(MEASURED) --cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest -m slow -n $(JOBS) --dist worksteal $(addprefix --ignore=,$(MEASURED))
 	$(MAKE) --no-print-directory test-examples
 
 # The examples have environments of their own: the library does not need what they need.

@@ -58,7 +58,7 @@ def assert_nobody_is_left(instance):
 
 
 def test_two_processes_do_the_work(tmp_path, capsys):
-    folder = make_files(tmp_path / "files", 600)
+    folder = make_files(tmp_path / "files", 250)
     expected, _size = undisturbed(folder, tmp_path / "undisturbed", capsys)
     instance = tmp_path / "instance"
     assert demo(folder, "--instance", instance, *TWO) == 0
@@ -73,7 +73,7 @@ def test_two_processes_do_the_work(tmp_path, capsys):
 
 
 def test_killed_it_goes_on_with_or_without_processes(tmp_path, capsys):
-    folder = make_files(tmp_path / "files", 800)
+    folder = make_files(tmp_path / "files", 400)
     expected, size = undisturbed(folder, tmp_path / "undisturbed", capsys)
     instance = tmp_path / "instance"
     for moment, arguments in ((0.2, TWO), (0.4, ()), (0.6, TWO)):
@@ -89,7 +89,7 @@ def test_killed_it_goes_on_with_or_without_processes(tmp_path, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_it_goes_on(number, tmp_path, capsys):
-    folder = make_files(tmp_path / "files", 600)
+    folder = make_files(tmp_path / "files", 250)
     expected, size = undisturbed(folder, tmp_path / "undisturbed", capsys)
     instance = tmp_path / "instance"
     process = start(folder, "--instance", instance, *TWO)
