@@ -13,7 +13,7 @@ from ZODB.DemoStorage import DemoStorage
 from ZODB.POSException import ConflictError
 
 from tests.unit import calls
-from zc.async_.interfaces import IUUID
+from zc.async_.interfaces import IUUID, KEY
 from zc.async_.job import Job
 from zc.async_.queue import Queue
 from zc.async_.queue import lane as lane_module
@@ -234,6 +234,28 @@ def test_a_connection_dropped_without_being_closed_keeps_its_lane_to_itself(clie
     another.put(calls.nothing)
     assert len(calls.lane_keys(client)) == len(keys) + 1
     another.close()
+
+
+def test_a_connection_that_closes_its_database_is_closed_without_an_error(tmp_path, caplog):
+    connection = ZODB.connection(str(tmp_path / "data.fs"))
+    client = calls.Client(connection.db())
+    calls.make_queue(client)
+    client.close()
+    transaction.begin()
+    connection.root()[KEY][""].put(calls.nothing)
+    transaction.commit()
+    # It closes the database first, and then gives its lane back.
+    connection.close()
+    assert caplog.records == []
+
+
+def test_a_connection_that_is_still_open_when_its_database_is_closed_leaves_no_error(db, caplog):
+    client = calls.Client(db)
+    calls.make_queue(client)
+    client.put(calls.nothing)
+    db.close()
+    client.connection.close()
+    assert caplog.records == []
 
 
 def test_a_queue_in_no_database_has_a_lane_for_everybody():

@@ -20,9 +20,13 @@ def can_see(connection: Any, tid: bytes) -> bool:
 def last_transaction(connection: Any) -> bytes:
     """The last transaction that the process, or for RelStorage the connection, knows of.
 
-    Not older than what the connection itself has committed. Asks no server.
+    Not older than what the connection itself has committed; the earliest possible if the database
+    was closed. Asks no server.
     """
     newest = zc.async_.relstorage.newest_seen(connection)
-    if newest is None:
-        newest = connection.db().lastTransaction() or z64
-    return newest
+    if newest is not None:
+        return newest
+    # Not the database's: somebody may close that at any moment, as a connection of
+    # `ZODB.connection` does when it closes. This one then has no storage.
+    storage = connection._normal_storage
+    return z64 if storage is None else storage.lastTransaction() or z64
