@@ -21,6 +21,9 @@ ARGS ?=
 JOBS ?= 3
 SECONDS ?= 120
 
+# Modules are compiled when they are first imported: most of what is installed never is.
+PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-compile
+
 # Prints the first interpreter that really runs, is new enough and can make a virtual environment. Every match on PATH
 # is tried, not only the first: version managers leave shims there that exist and yet fail.
 define FIND_PYTHON
@@ -60,7 +63,7 @@ install: $(STAMP) ## make or refresh .venv
 # The stamp is as new as the files that say what to install.
 $(STAMP): pyproject.toml setup.py
 	@$(call MAKE_ENVIRONMENT,$(VENV))
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,check]'
+	$(BIN)/python -m $(PIP_INSTALL) --editable '.[test,check]'
 	@touch $@
 
 # Of the same interpreter, which may be another one where $(VENV) was made anew.
@@ -70,7 +73,7 @@ $(ZOPE_STAMP): $(STAMP) pyproject.toml setup.py tests/zope/requirements.txt
 		echo "making $(ZOPE_VENV), with Zope, for tests/zope"; \
 		$(BIN)/python -m venv --clear $(ZOPE_VENV); \
 	fi
-	$(ZOPE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[z3]' \
+	$(ZOPE_VENV)/bin/python -m $(PIP_INSTALL) --editable '.[z3]' \
 		--requirement tests/zope/requirements.txt
 	@touch $@
 
@@ -78,8 +81,8 @@ $(ZOPE_STAMP): $(STAMP) pyproject.toml setup.py tests/zope/requirements.txt
 demo: $(STAMP) ## see it work
 	@$(BIN)/zc-async demo $(ARGS)
 
-# Tests start hundreds of processes: each would compile everything anew.
-test test-all: export PYTHONDONTWRITEBYTECODE :=
+# They start hundreds of processes: each would compile everything anew.
+test test-all test-examples bench torture: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: test
 test: $(STAMP) ## the quick tests
@@ -99,7 +102,7 @@ test-all: $(STAMP) $(ZOPE_STAMP) ## every test; measures the coverage
 # The examples have environments of their own: the library does not need what they need.
 $(VENV)-%/.installed: examples/%/pyproject.toml pyproject.toml setup.py
 	@$(call MAKE_ENVIRONMENT,$(@D))
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable . --editable 'examples/$*[test]'
+	$(@D)/bin/python -m $(PIP_INSTALL) --editable . --editable 'examples/$*[test]'
 	@touch $@
 
 REPORTS := $(abspath $(VENV)-reports)
