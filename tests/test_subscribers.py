@@ -1,12 +1,10 @@
 """The installers of queues, dispatchers and agents."""
 
-import logging
 import pickle
 import signal
 import sys
 import threading
 import uuid
-import weakref
 
 import pytest
 import transaction
@@ -21,7 +19,6 @@ from ZODB.FileStorage import FileStorage
 
 import zc.async_.configure
 import zc.async_.dispatcher
-import zc.async_.stopping
 import zc.async_.subscribers
 import zc.async_.testing
 from zc.async_.dispatcher import reactors
@@ -432,68 +429,6 @@ def test_after_a_stop_another_can_be_started(db, started):
     zc.async_.dispatcher.clear()
     zc.async_.subscribers.threaded_dispatcher_installer(DatabaseOpened(db))
     assert started() is not first
-
-
-def test_a_stop_waits_until_all_is_handed_back(db, look, started):
-    zc.async_.subscribers.queue_installer(DatabaseOpened(db))
-    zc.async_.subscribers.threaded_dispatcher_installer(DatabaseOpened(db))
-    dispatcher = started()
-    zc.async_.testing.get_poll(dispatcher, 0)
-    agents = look(db)[KEY][""].dispatchers[dispatcher.UUID]
-    assert agents.activated
-    zc.async_.subscribers.stop(dispatcher)
-    assert not dispatcher.thread.is_alive()
-    transaction.begin()
-    assert not agents.activated
-    # Once more changes nothing.
-    zc.async_.subscribers.stop(dispatcher)
-
-
-def test_a_dispatcher_that_does_not_stop_is_told_of(db, started, monkeypatch, caplog):
-    ThreadedDispatcherInstaller()(DatabaseOpened(db))
-    dispatcher = started()
-    with monkeypatch.context() as context:
-        context.setattr(dispatcher.reactor, "stop", lambda: None)
-        zc.async_.subscribers.stop(dispatcher, seconds=0.01)
-    record = caplog.records[-1]
-    assert record.levelno == logging.CRITICAL
-    assert str(dispatcher.UUID) in record.getMessage()
-
-
-def test_two_that_stop_the_same_reactor_do_not_meet(db, started):
-    zc.async_.subscribers.threaded_dispatcher_installer(DatabaseOpened(db))
-    dispatcher = started()
-    stops = [
-        threading.Thread(target=zc.async_.subscribers.stop, args=(dispatcher,)) for _ in range(3)
-    ]
-    for thread in stops:
-        thread.start()
-    for thread in stops:
-        thread.join()
-    assert not dispatcher.thread.is_alive()
-    with pytest.raises(twisted.internet.error.ReactorNotRunning):
-        dispatcher.reactor.stop()
-
-
-def test_at_exit_a_dispatcher_is_stopped_if_it_is_still_there(db, started):
-    zc.async_.subscribers.threaded_dispatcher_installer(DatabaseOpened(db))
-    dispatcher = started()
-    at_exit = zc.async_.stopping.threads._exit_handlers[dispatcher]
-    at_exit()
-    assert not dispatcher.thread.is_alive()
-    gone = weakref.ref(at_exit)
-    del at_exit
-    assert gone() is not None
-    zc.async_.subscribers.forget_exit_handler(dispatcher)
-    assert gone() is None
-    zc.async_.subscribers.forget_exit_handler(dispatcher)
-
-
-def test_an_exit_handler_keeps_no_dispatcher_that_is_gone():
-    class Gone:
-        pass
-
-    zc.async_.stopping.threads._StopAtExit(Gone())()
 
 
 def test_a_dispatcher_on_twisted_s_reactor_waits_for_it(db, monkeypatch):

@@ -61,8 +61,6 @@ def test_a_reload_replaces_all(crew):
     # Each worker that was started can be busy with that, while others take it for dead.
     wait_until(lambda: len(list(logs.starts(crew._folder, run.CREW))) == 2 * PROCESSES, PATIENCE)
     crew.end()
-    starts = list(logs.starts(crew._folder, run.CREW))
-    assert all(one.began < one.ended for one in starts)
 
 
 def test_one_is_suspended_for_a_while(crew):
