@@ -23,6 +23,14 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(_line(row, widths) for row in rows)
 
 
+def line(figure: Figure) -> str:
+    """One figure by itself, to be read before all are known."""
+    name, measured, raw, ratio, *rest = _row(figure)
+    if raw:
+        measured += f", {ratio} of {raw}"
+    return "  ".join(text for text in (f"  {name}:", measured, *rest) if text)
+
+
 def _line(row: Sequence[str], widths: Sequence[int]) -> str:
     cells = [
         text.ljust(width) if column in _TEXT else text.rjust(width)

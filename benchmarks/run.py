@@ -84,6 +84,9 @@ def _run(options: argparse.Namespace, folder: Path) -> tuple[list[Figure], list[
             except Exception:
                 traceback.print_exc()
                 broken.append(name)
+            else:
+                # At once: all measures take minutes, and whoever ends them then keeps these.
+                print("\n".join(map(report.line, runs[-1])), flush=True)
     return median(runs), broken
 
 

@@ -69,6 +69,10 @@ def test_measures_of_one_process_report_their_figures(bench, temporary):
         "parallel jobs on 1 worker that ended",
     ]
     assert content["figures"][6]["met"] is True
+    # Each measure says what it found before the next one begins.
+    lines = finished.stdout.splitlines()
+    found = [line.partition(":")[0] for line in lines[1 : lines.index("parallel (1 of 2) ...")]]
+    assert found == [f"  {figure['name']}" for figure in content["figures"][:6]]
 
 
 @pytest.mark.slow
@@ -103,6 +107,18 @@ def test_ratios_have_medians_of_their_own():
     runs = [[rate("put", 10, 100)], [rate("put", 30, 40)], [rate("put", 20, 50)]]
     (figure,) = median(runs)
     assert (figure.value, figure.raw, figure.ratio) == (20, 50, 0.4)
+
+
+def test_a_figure_is_shown_by_itself():
+    assert [
+        report.line(rate("put", 1234.5, 6000, at_least(0.55), "one by one")),
+        report.line(Figure("conflicts", 0, "errors", required=at_most(0))),
+        report.line(Figure("latency", 5.1, "ms")),
+    ] == [
+        "  put:  1,234 jobs/s, 0.21 of 6,000/s  at least 0.55 of raw  MISSED  one by one",
+        "  conflicts:  0 errors  at most 0  ok",
+        "  latency:  5.10 ms",
+    ]
 
 
 def test_the_table_is_aligned_and_says_what_was_missed():
